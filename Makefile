@@ -1,0 +1,62 @@
+# Everything a fresh machine needs is python3 (3.11 or newer), pip and make.
+# Stamps inside .venv make a repeated verb start at once; `make clean` forgets everything.
+
+PYTHON ?= python3
+BIN := .venv/bin
+CORE := .venv/.stamp-core
+DEV := .venv/.stamp-dev
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format bench bench-peers trace docs lock clean
+
+help:  ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(CORE)  ## install, run the built-in demo, write demo/report.html
+	@$(BIN)/cerberus demo
+
+test: $(DEV)  ## run the quick suite
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-all: $(DEV)  ## run every test, the slow ones too
+	@$(BIN)/python -m pytest -q -n 2
+
+lint: $(DEV)  ## style, types, import walls, the tidy rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/tidy
+
+format: $(DEV)  ## let ruff write what it can
+	@$(BIN)/ruff check --fix-only -q .
+	@$(BIN)/ruff format .
+
+bench: $(CORE)  ## print the figures of docs/benchmarks.md
+	@$(BIN)/cerberus bench
+
+bench-peers: $(CORE)  ## compare with other engines, in a virtual environment of their own
+	@$(BIN)/python scripts/bench_peers.py
+
+trace: $(DEV)  ## print requirement -> tests, and what is missing
+	@$(BIN)/python scripts/trace.py
+
+docs: $(DEV)  ## write the generated pages
+	@$(BIN)/python scripts/config_docs.py
+
+lock: $(DEV)  ## resolve again and export both hashed locks
+	@scripts/lock.sh
+
+clean:  ## forget the environment, the tools, the caches and the demo
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf build dist htmlcov .coverage demo
+	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(CORE): requirements.lock pyproject.toml scripts/install.sh
+	@scripts/install.sh requirements.lock
+	@touch $@
+
+$(DEV): requirements-dev.lock pyproject.toml scripts/install.sh
+	@scripts/install.sh requirements-dev.lock
+	@touch $@ $(CORE)
