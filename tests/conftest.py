@@ -1,0 +1,37 @@
+"""What every test shares: where the real price files are, and how Hypothesis behaves."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("CERBERUS_DATA", str(ROOT.parent / "shared" / "data")))
+
+# A shared, slow machine makes deadlines lie; CI must see the same cases on every run.
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests on real data, with that reason, where the data is absent."""
+    if (DATA / "market").is_dir():
+        return
+    absent = pytest.mark.skip(reason="no real price files: set CERBERUS_DATA to their folder")
+    for item in items:
+        if item.get_closest_marker("real"):
+            item.add_marker(absent)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of the real data; only for tests marked `real`."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """Return the folder that holds pyproject.toml."""
+    return ROOT
