@@ -109,8 +109,8 @@ def check_tiers(tiers: tuple[Tier, ...], *, place: str) -> None:
         previous = tier
 
 
-class Liquidation(NamedTuple):
-    """Hold the liquidation price as a fraction, with the tier it falls in."""
+class MarginLevel(NamedTuple):
+    """Hold the price of a margin level as an exact fraction, with the tier it falls in."""
 
     numerator: Decimal
     denominator: Decimal
@@ -121,49 +121,51 @@ class Liquidation(NamedTuple):
         """Return the price to 34 digits, for reading; compare with the fraction instead."""
         return self.numerator / self.denominator
 
-    def reached(self, sign: int, price: Decimal) -> bool:
-        """Tell exactly whether a price lies at or beyond the liquidation price."""
-        if sign > 0:
-            return price * self.denominator <= self.numerator
-        return price * self.denominator >= self.numerator
+
+def reached(sign: int, price: Decimal, numerator: Decimal, denominator: Decimal) -> bool:
+    """Tell exactly, without a division, whether a price is at or beyond a level against us."""
+    scaled = price * denominator
+    return scaled <= numerator if sign > 0 else scaled >= numerator
 
 
-def liquidation(
-    instrument: Instrument, sign: int, quantity: Decimal, entry: Decimal, wallet: Decimal
-) -> Liquidation | None:
-    """Solve the liquidation price of an isolated position; None if it cannot be liquidated.
+def margin_level(
+    tiers: tuple[Tier, ...],
+    sign: int,
+    quantity: Decimal,
+    cost: Decimal,
+    wallet: Decimal,
+    ratio: Decimal = ONE,
+) -> MarginLevel | None:
+    """Solve the price at which maintenance is `ratio` of equity; None if there is none.
 
-    `sign` is +1 long, -1 short; `wallet` is the isolated margin. The tier is the one that
-    contains quantity x liquidation price; above the last cap the last tier applies.
+    `sign` is +1 long, -1 short; `cost` is the sum of quantity x fill price; `wallet` is the
+    isolated margin. Ratio 1 is liquidation, for which the formula is P_liq above; in general
+    P = (r (s cost - W) - s c') / (Q (s r - m)) with c' = c s. The tier is the one that contains
+    quantity x that price; above the last cap the last tier applies.
     """
-    tiers = instrument.tiers
     if not tiers or not quantity:
         return None
-    notional = quantity * entry
+    last = tiers[-1]
     if sign > 0:
-        base = notional - wallet
-        if base <= ZERO:
-            return None
+        base = ratio * (cost - wallet)
         for tier in tiers:
-            factor, numerator = ONE - tier.rate, base - tier.cum
-            if numerator <= tier.cap * factor or tier is tiers[-1]:
-                return Liquidation(numerator, quantity * factor, tier)
-    base = notional + wallet
+            numerator, factor = base - tier.cum, ratio - tier.rate
+            if factor <= ZERO:
+                continue
+            if numerator <= tier.cap * factor or tier is last:
+                return MarginLevel(numerator, quantity * factor, tier) if numerator > ZERO else None
+        return None
+    base = ratio * (cost + wallet)
     for tier in tiers:
-        factor, numerator = ONE + tier.rate, base + tier.cum
-        if numerator <= tier.cap * factor or tier is tiers[-1]:
-            return Liquidation(numerator, quantity * factor, tier)
-    raise AssertionError("a tier table always has a last tier")
+        numerator, factor = base + tier.cum, ratio + tier.rate
+        if numerator <= tier.cap * factor or tier is last:
+            return MarginLevel(numerator, quantity * factor, tier)
+    return None
 
 
-def bankruptcy_price(sign: int, quantity: Decimal, entry: Decimal, wallet: Decimal) -> Decimal:
+def bankruptcy_price(sign: int, quantity: Decimal, cost: Decimal, wallet: Decimal) -> Decimal:
     """Return the price at which equity is zero: E - s W / Q."""
-    return entry - sign * wallet / quantity
-
-
-def against_us(instrument: Instrument, price: Decimal, *, buy: bool) -> Decimal:
-    """Round a fill price against us to the tick rule: buys up, sells down, at least one tick."""
-    return instrument.price_up(price) if buy else instrument.price_down(price)
+    return (cost - sign * wallet) / quantity
 
 
 def to_grid(price: Decimal, quantum: Decimal, *, up: bool) -> int:

@@ -56,6 +56,10 @@ class Intake(Section):
     confidence_min: Annotated[float, Meta(ge=0, le=1, description="weaker signals are denied")] = (
         0.0
     )
+    confidence_levels: Annotated[
+        tuple[float, float, float],
+        Meta(description="numbers from which confidence is medium, high, extreme"),
+    ] = (0.4, 0.6, 0.8)
     volume_min: Annotated[
         NonNegative, Meta(description="signals that report less volume are denied; 0 is off")
     ] = ZERO
@@ -376,6 +380,14 @@ class Logging(Section):
     form: Literal["json", "console"] = "json"
 
 
+def _any_source() -> dict[str, Strategy]:
+    return {"default": Strategy(sources=("*",))}
+
+
+def _paper_venue() -> dict[str, Venue]:
+    return {"paper": Venue()}
+
+
 class Settings(Section):
     """Hold the whole configuration."""
 
@@ -400,5 +412,5 @@ class Settings(Section):
         Meta(description="what a stop does with positions and orders"),
     ] = "cancel_orders_only"
     instruments: Annotated[tuple[str, ...], Meta(description="files with further instruments")] = ()
-    strategies: dict[str, Strategy] = {"default": Strategy(sources=("*",))}
-    venues: dict[str, Venue] = {"paper": Venue()}
+    strategies: dict[str, Strategy] = msgspec.field(default_factory=_any_source)
+    venues: dict[str, Venue] = msgspec.field(default_factory=_paper_venue)
