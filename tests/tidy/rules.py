@@ -98,7 +98,8 @@ def banned_calls(tree: ast.AST) -> list[str]:
             continue
         name = ast.unparse(node.func)
         first, last = name.split(".")[0], name.rsplit(".", 1)[-1]
-        if name in BANNED_CALLS or ("." in name and (first in BANNED_ROOTS or last in BANNED_ENDS)):
+        ambient = "." in name and (first in BANNED_ROOTS or last in BANNED_ENDS)
+        if ambient or name in BANNED_CALLS or last in BANNED_UUIDS:
             found.append(f"line {node.lineno}: {name}() is not for the core")
     return found
 
