@@ -1,0 +1,139 @@
+"""Events: everything that comes into the engine, numbered and stamped by the inbox.
+
+An event carries all that deciding on it needs; nothing is looked up outside.
+"""
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.market import Marks, Snapshot
+from cerberus_trader.domain.order import Reason
+from cerberus_trader.domain.settings import Settings
+from cerberus_trader.domain.signal import Signal
+
+
+class ConfigEvent(msgspec.Struct, frozen=True, array_like=True, tag="config", gc=False):
+    """Carry a whole validated configuration and the instruments it knows."""
+
+    ts_ns: int
+    settings: Settings
+    digest: str
+    instruments: tuple[Instrument, ...]
+    engine_id: str = ""
+    actor: str = "start"
+
+
+class SignalEvent(msgspec.Struct, frozen=True, array_like=True, tag="signal", gc=False):
+    """Carry a signal and the market it is judged on (None: no price is known yet)."""
+
+    ts_ns: int
+    signal: Signal
+    market: Snapshot | None
+
+
+class FillReport(msgspec.Struct, frozen=True, array_like=True, tag="fill", gc=False):
+    """Carry the venue's word of a fill.
+
+    `reason` is the leg that filled; `margin` is the isolated wallet after it, and `stop`,
+    `take_profit`, `trailing` what rests for the position after it; `marks` price the exposure.
+    """
+
+    ts_ns: int
+    order_id: str
+    trade_id: str
+    account: str
+    instrument: str
+    side: int
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    liquidity: Literal["maker", "taker"]
+    reason: Reason
+    margin: Decimal
+    leaves: Decimal
+    stop: Decimal | None = None
+    take_profit: Decimal | None = None
+    trailing: Decimal | None = None
+    marks: Marks = ()
+
+
+class OrderReport(msgspec.Struct, frozen=True, array_like=True, tag="report", gc=False):
+    """Carry the venue's (or the gate's) word of an order's state, other than a fill."""
+
+    ts_ns: int
+    order_id: str
+    state: Literal["accepted", "rejected", "canceled", "expired", "not_sent", "unknown"]
+    reason: str = ""
+
+
+class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding", gc=False):
+    """Carry a funding payment: `amount` is what the position paid (negative: received)."""
+
+    ts_ns: int
+    account: str
+    instrument: str
+    rate: Decimal
+    price: Decimal
+    amount: Decimal
+    margin: Decimal
+    marks: Marks = ()
+
+
+class LevelHit(msgspec.Struct, frozen=True, array_like=True, tag="level", gc=False):
+    """Carry the hit of an engine level: `kind` equity, margin or silence, `scope` whose.
+
+    Scope is a strategy or empty (all) for equity, account/instrument for margin and silence.
+    """
+
+    ts_ns: int
+    kind: Literal["equity", "margin", "silence"]
+    scope: str
+    marks: Marks = ()
+
+
+class TimerEvent(msgspec.Struct, frozen=True, array_like=True, tag="timer", gc=False):
+    """Carry a point in time: `day` starts a UTC day, `health` is the position check."""
+
+    ts_ns: int
+    kind: Literal["day", "health"]
+    marks: Marks = ()
+
+
+class OperatorEvent(msgspec.Struct, frozen=True, array_like=True, tag="operator", gc=False):
+    """Carry a person's command; `authorised` says that the shell verified role and token."""
+
+    ts_ns: int
+    command: Literal[
+        "halt", "resume", "flatten", "cancel_all", "reset_breaker", "deposit", "withdraw",
+        "pause_strategy", "resume_strategy", "stop_strategy", "shutdown", "freeze", "thaw",
+    ]  # fmt: skip
+    actor: str
+    reason: str = ""
+    target: str = ""
+    amount: Decimal | None = None
+    authorised: bool = False
+    marks: Marks = ()
+
+
+class EndOfData(msgspec.Struct, frozen=True, array_like=True, tag="end", gc=False):
+    """Carry the end of a replay's prices; `close` asks for closing what is open."""
+
+    ts_ns: int
+    close: bool
+    marks: Marks = ()
+
+
+Event = (
+    ConfigEvent
+    | SignalEvent
+    | FillReport
+    | OrderReport
+    | FundingReport
+    | LevelHit
+    | TimerEvent
+    | OperatorEvent
+    | EndOfData
+)

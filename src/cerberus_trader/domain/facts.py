@@ -1,0 +1,227 @@
+"""Facts: what is so after an event. Folding facts is the only way that state changes.
+
+A fact holds the results, not the reasons to compute them again, so that a fold never decides.
+`VERSION` grows when a fact's meaning changes; `journal/` reads old rows through upcasters.
+"""
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from cerberus_trader.domain.decision import Decision
+from cerberus_trader.domain.market import Marks
+from cerberus_trader.domain.order import Order, Reason, Status
+from cerberus_trader.domain.position import HealthState, Position, Trade
+
+VERSION = 1
+
+TradingState = Literal["active", "reducing", "halted", "frozen"]
+
+
+class ConfigApplied(msgspec.Struct, frozen=True, array_like=True, tag="config_applied", gc=False):
+    """Say that the event's configuration is in force; loosening a tripped limit is `deferred`."""
+
+    digest: str
+    engine_id: str
+    deferred: tuple[str, ...] = ()
+
+
+class SignalJudged(msgspec.Struct, frozen=True, array_like=True, tag="judged", gc=False):
+    """Hold the decision; `marks` become the last known prices of what is held."""
+
+    decision: Decision
+    marks: Marks = ()
+
+
+class SignalIgnored(msgspec.Struct, frozen=True, array_like=True, tag="ignored", gc=False):
+    """Say that a signal with a known id came again."""
+
+    signal_id: str
+    source: str
+
+
+class OrderSubmitted(msgspec.Struct, frozen=True, array_like=True, tag="submitted", gc=False):
+    """Hold an order that may now be sent."""
+
+    order: Order
+
+
+class CancelRequested(msgspec.Struct, frozen=True, array_like=True, tag="cancel", gc=False):
+    """Say that an order's cancellation is asked for."""
+
+    order_id: str
+    reason: str
+
+
+class OrderChanged(msgspec.Struct, frozen=True, array_like=True, tag="order", gc=False):
+    """Hold an order's new status."""
+
+    order_id: str
+    status: Status
+    reason: str = ""
+
+
+class Filled(msgspec.Struct, frozen=True, array_like=True, tag="filled", gc=False):
+    """Hold a booked fill, with the position after it (None: closed) and what changed hands.
+
+    `realised` is the gain on what was closed, before fees; `children` are the protective orders
+    that rest for the position now; `ended` the orders that ended with it; `trade` a closed one.
+    """
+
+    order_id: str
+    trade_id: str
+    ts_ns: int
+    account: str
+    strategy: str
+    instrument: str
+    position_id: str
+    side: int
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    liquidity: str
+    reason: Reason
+    realised: Decimal
+    position: Position | None
+    status: Status
+    children: tuple[Order, ...] = ()
+    ended: tuple[str, ...] = ()
+    trade: Trade | None = None
+    marks: Marks = ()
+
+
+class FundingBooked(msgspec.Struct, frozen=True, array_like=True, tag="funded", gc=False):
+    """Hold a booked funding payment and the position after it."""
+
+    ts_ns: int
+    position: Position
+    amount: Decimal
+    marks: Marks = ()
+
+
+class HealthChanged(msgspec.Struct, frozen=True, array_like=True, tag="health", gc=False):
+    """Hold a position's new state of health."""
+
+    account: str
+    instrument: str
+    state: HealthState
+    stale: bool
+    reason: str
+
+
+class StrategyScored(msgspec.Struct, frozen=True, array_like=True, tag="scored", gc=False):
+    """Hold a strategy's record after a closed trade; `success_low` is the Wilson lower bound."""
+
+    strategy: str
+    wins: int
+    losses: int
+    streak: int
+    total_streak: int
+    success_low: float
+    probation_left: int
+
+
+class FailureCounted(msgspec.Struct, frozen=True, array_like=True, tag="failure", gc=False):
+    """Hold the count of consecutive order failures and when their window began."""
+
+    count: int
+    since_ns: int
+
+
+class BreakerTripped(msgspec.Struct, frozen=True, array_like=True, tag="tripped", gc=False):
+    """Say that a condition tripped: its value, limit, and what it does. Always an alert (K-01)."""
+
+    ts_ns: int
+    condition: str
+    scope: str
+    value: str
+    limit: str
+    action: str
+
+
+class BreakerReset(msgspec.Struct, frozen=True, array_like=True, tag="reset", gc=False):
+    """Say that conditions were released: by a person after a trip, or by the new day."""
+
+    ts_ns: int
+    conditions: tuple[str, ...]
+    actor: str
+    reason: str
+    probation: int
+
+
+class TradingStateChanged(msgspec.Struct, frozen=True, array_like=True, tag="state", gc=False):
+    """Hold the operator's state of trading."""
+
+    state: TradingState
+    actor: str
+    reason: str
+
+
+class StrategyChanged(msgspec.Struct, frozen=True, array_like=True, tag="strategy", gc=False):
+    """Hold a strategy's status as an operator set it."""
+
+    strategy: str
+    status: Literal["active", "paused", "stopped"]
+    actor: str
+
+
+class CommandRefused(msgspec.Struct, frozen=True, array_like=True, tag="refused", gc=False):
+    """Say why an operator's command was not carried out."""
+
+    command: str
+    actor: str
+    reason: str
+
+
+class DayStarted(msgspec.Struct, frozen=True, array_like=True, tag="day", gc=False):
+    """Hold the equity a UTC day starts with, over all and per strategy (their P&L so far)."""
+
+    day: int
+    equity: Decimal
+    strategies: tuple[tuple[str, Decimal], ...]
+    marks: Marks = ()
+
+
+class PeakRaised(msgspec.Struct, frozen=True, array_like=True, tag="peak", gc=False):
+    """Hold a new equity peak."""
+
+    equity: Decimal
+
+
+class CashMoved(msgspec.Struct, frozen=True, array_like=True, tag="cash", gc=False):
+    """Hold a deposit (positive) or withdrawal (negative)."""
+
+    amount: Decimal
+    actor: str
+
+
+class Faulted(msgspec.Struct, frozen=True, array_like=True, tag="faulted", gc=False):
+    """Say that deciding raised; the state did not change, and trading halts."""
+
+    error: str
+    event: str
+
+
+Fact = (
+    ConfigApplied
+    | SignalJudged
+    | SignalIgnored
+    | OrderSubmitted
+    | CancelRequested
+    | OrderChanged
+    | Filled
+    | FundingBooked
+    | HealthChanged
+    | StrategyScored
+    | FailureCounted
+    | BreakerTripped
+    | BreakerReset
+    | TradingStateChanged
+    | StrategyChanged
+    | CommandRefused
+    | DayStarted
+    | PeakRaised
+    | CashMoved
+    | Faulted
+)

@@ -1,0 +1,121 @@
+"""Positions, closed trades, the portfolio as people read it."""
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from cerberus_trader.domain.instrument import MarginLevel, Tier, margin_level
+from cerberus_trader.domain.money import ZERO
+
+HealthState = Literal["ok", "watch", "danger", "critical"]
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Hold one open position; `sign` is +1 long, -1 short.
+
+    `id` is the id of the entry order that opened it; `cost` is the sum of quantity x fill price,
+    so that the average entry is exact; `margin` is the isolated wallet; `stop`, `take_profit`
+    and `trailing` (a distance) are what rests at the venue; `risk` the loss planned at the stop.
+    """
+
+    id: str
+    account: str
+    strategy: str
+    instrument: str
+    sign: int
+    quantity: Decimal
+    cost: Decimal
+    leverage: Decimal
+    margin: Decimal
+    opened_ns: int
+    stop: Decimal | None = None
+    take_profit: Decimal | None = None
+    trailing: Decimal | None = None
+    risk: Decimal = ZERO
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
+    funding: Decimal = ZERO
+    signal_id: str = ""
+    probation: bool = False
+    health: HealthState = "ok"
+    stale: bool = False
+
+    @property
+    def entry_price(self) -> Decimal:
+        """Return the average entry price."""
+        return self.cost / self.quantity
+
+    def unrealised(self, mark: Decimal) -> Decimal:
+        """Return the profit of closing at the mark, before fees."""
+        gain = self.quantity * mark - self.cost
+        return gain if self.sign > 0 else -gain
+
+    def liquidation(self, tiers: tuple[Tier, ...]) -> MarginLevel | None:
+        """Return the liquidation level, None where the position cannot be liquidated."""
+        return margin_level(tiers, self.sign, self.quantity, self.cost, self.margin)
+
+
+class Trade(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Hold one closed trade: a position from its opening to its end.
+
+    `pnl` is net of fees and funding; `r` is pnl over the risk taken, 0 where none was planned.
+    """
+
+    position_id: str
+    account: str
+    strategy: str
+    instrument: str
+    sign: int
+    quantity: Decimal
+    entry_price: Decimal
+    exit_price: Decimal
+    leverage: Decimal
+    opened_ns: int
+    closed_ns: int
+    reason: str
+    pnl: Decimal
+    fees: Decimal
+    funding: Decimal
+    r: float = 0.0
+    signal_id: str = ""
+
+
+class PositionRow(msgspec.Struct, frozen=True):
+    """Show a position with the fields of the design document (D-05.2)."""
+
+    id: str
+    token: str
+    side: str
+    size: Decimal
+    leverage: Decimal
+    entry_price: Decimal
+    current_price: Decimal
+    pnl: Decimal
+    liquidation_price: Decimal | None
+    status: str
+    opened_at: int
+    closed_at: int | None = None
+
+
+class Portfolio(msgspec.Struct, frozen=True):
+    """Show the account with the fields of the design document (D-05.1)."""
+
+    balance: Decimal
+    equity: Decimal
+    margin_used: Decimal
+    margin_available: Decimal
+    daily_pnl: Decimal
+    open_positions: tuple[PositionRow, ...]
+
+
+class SystemMetrics(msgspec.Struct, frozen=True):
+    """Show the counters of the design document (D-05.3); decision times are a bounded window."""
+
+    total_signals: int
+    successful_trades: int
+    failed_trades: int
+    current_balance: Decimal
+    daily_pnl: Decimal
+    decision_times: tuple[float, ...]
+    success_rate: float
