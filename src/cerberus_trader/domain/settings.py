@@ -12,8 +12,21 @@ import msgspec
 
 from cerberus_trader.domain.money import ONE, ZERO
 
-Meta = msgspec.Meta
-COLD = {"cold": True}
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True):
+    """Say what values a setting may take, and what it means; `config.py` enforces it.
+
+    (msgspec's own Meta cannot bound decimals.) `cold` settings need a restart.
+    """
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    min_length: int | None = None
+    description: str = ""
+    cold: bool = False
+
 
 Fraction = Annotated[Decimal, Meta(ge=0, le=1)]
 Positive = Annotated[Decimal, Meta(gt=0)]
@@ -33,12 +46,10 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
 class Account(Section):
     """Say what the account starts with."""
 
-    currency: Annotated[
-        str, Meta(description="the one account currency", extra_json_schema=COLD)
-    ] = "USDT"
+    currency: Annotated[str, Meta(description="the one account currency", cold=True)] = "USDT"
     balance: Annotated[
         Decimal,
-        Meta(gt=0, description="starting balance of a paper account", extra_json_schema=COLD),
+        Meta(gt=0, description="starting balance of a paper account", cold=True),
     ] = Decimal(10000)
 
 
@@ -352,14 +363,14 @@ class Journal(Section):
         Literal["power", "process"],
         Meta(
             description="what an order waits for: synced to disk, or handed to the system",
-            extra_json_schema=COLD,
+            cold=True,
         ),
     ] = "power"
-    snapshot_rows: Annotated[
-        int, Meta(ge=100, description="rows between snapshots", extra_json_schema=COLD)
-    ] = 10_000
+    snapshot_rows: Annotated[int, Meta(ge=100, description="rows between snapshots", cold=True)] = (
+        10_000
+    )
     pages_max: Annotated[
-        Count, Meta(description="size limit in pages of 4 KiB; 0 is off", extra_json_schema=COLD)
+        Count, Meta(description="size limit in pages of 4 KiB; 0 is off", cold=True)
     ] = 0
 
 
@@ -393,7 +404,7 @@ class Settings(Section):
 
     stage: Annotated[
         Literal["dev", "test", "prod", "research"],
-        Meta(description="stage profile", extra_json_schema=COLD),
+        Meta(description="stage profile", cold=True),
     ] = "dev"
     account: Account = Account()
     intake: Intake = Intake()
