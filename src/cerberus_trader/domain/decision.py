@@ -5,10 +5,12 @@ engine and the configuration that `config` names, and `explain` joins them.
 """
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
-Value = Decimal | float | int | str | None
+# Decimal, float, int, text or None; a decimal is text once it was stored.
+Value = Any
 
 
 class LeverageRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
