@@ -43,7 +43,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
     """Be the base of every section: frozen, strict about names."""
 
 
-class Account(Section):
+class Account(Section, frozen=True):
     """Say what the account starts with."""
 
     currency: Annotated[str, Meta(description="the one account currency", cold=True)] = "USDT"
@@ -53,7 +53,7 @@ class Account(Section):
     ] = Decimal(10000)
 
 
-class Intake(Section):
+class Intake(Section, frozen=True):
     """Bound what a signal may be before anything else looks at it."""
 
     signal_age_ms_max: Annotated[Millis, Meta(description="older signals are denied")] = 10_000
@@ -94,7 +94,7 @@ class Intake(Section):
     ] = 100_000
 
 
-class Cache(Section):
+class Cache(Section, frozen=True):
     """Bound the decision cache, which holds the analysis, never the verdict."""
 
     ttl_ms: Annotated[Millis, Meta(description="life of an entry; 0 switches the cache off")] = (
@@ -110,7 +110,7 @@ class Cache(Section):
     ] = 0.25
 
 
-class Leverage(Section):
+class Leverage(Section, frozen=True):
     """Set bases, factors and caps of the leverage calculator."""
 
     low: Annotated[Positive, Meta(description="base for low confidence")] = Decimal(5)
@@ -149,7 +149,7 @@ class Leverage(Section):
     ] = False
 
 
-class Sizing(Section):
+class Sizing(Section, frozen=True):
     """Set the bounds of the position size; the smallest bound wins."""
 
     methods: Annotated[
@@ -184,7 +184,7 @@ class Sizing(Section):
     ] = False
 
 
-class Levels(Section):
+class Levels(Section, frozen=True):
     """Set the protective levels of signals that bring none."""
 
     stop_required: Annotated[bool, Meta(description="a signal without a stop gets one")] = True
@@ -210,7 +210,7 @@ class Levels(Section):
     ] = ZERO
 
 
-class Risk(Section):
+class Risk(Section, frozen=True):
     """Set the limits over the sum of all strategies; `1` and more count in equities."""
 
     positions_max: Annotated[Count, Meta(description="positions open or working at once")] = 3
@@ -246,7 +246,7 @@ class Risk(Section):
     ] = False
 
 
-class Breaker(Section):
+class Breaker(Section, frozen=True):
     """Set what trips the circuit breaker and what the trip does."""
 
     day_loss: Annotated[
@@ -282,7 +282,7 @@ class Breaker(Section):
     half_open_size: Annotated[Fraction, Meta(description="size on probation")] = Decimal("0.25")
 
 
-class Health(Section):
+class Health(Section, frozen=True):
     """Set the margin ratios and ages at which a position is watched, reduced, closed."""
 
     interval_ms: Annotated[int, Meta(ge=100, le=600_000, description="live check interval")] = 5_000
@@ -299,7 +299,7 @@ class Health(Section):
     ] = 30_000
 
 
-class Strategy(Section):
+class Strategy(Section, frozen=True):
     """Configure one strategy: an instance of a head with its budget."""
 
     head: Annotated[str, Meta(description="the head that feeds it")] = "file"
@@ -343,7 +343,7 @@ class Strategy(Section):
     ] = {}
 
 
-class Paper(Section):
+class Paper(Section, frozen=True):
     """Set the simulated market."""
 
     latency_ms: Annotated[Millis, Meta(description="signal to execution")] = 50
@@ -356,7 +356,7 @@ class Paper(Section):
     take_profit_order: Literal["market", "limit"] = "market"
 
 
-class Journal(Section):
+class Journal(Section, frozen=True):
     """Set how the journal is kept."""
 
     durability: Annotated[
@@ -374,7 +374,7 @@ class Journal(Section):
     ] = 0
 
 
-class Venue(Section):
+class Venue(Section, frozen=True):
     """Name a venue account: addresses and the NAMES of its keys, never the keys."""
 
     kind: str = "paper"
@@ -384,7 +384,7 @@ class Venue(Section):
     secret_name: Annotated[str, Meta(description="name of the secret in the vault")] = ""
 
 
-class Logging(Section):
+class Logging(Section, frozen=True):
     """Set the log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -399,7 +399,7 @@ def _paper_venue() -> dict[str, Venue]:
     return {"paper": Venue()}
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """Hold the whole configuration."""
 
     stage: Annotated[
