@@ -1,0 +1,114 @@
+"""Reload the configuration while running: validate first, then hand over one whole new value.
+
+The watcher never changes anything itself. What it hands over becomes an event, so that every
+reader sees the old configuration or the new one, never a mixture.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from cerberus_trader.config import Loaded
+from cerberus_trader.config_schema import changed_keys
+from cerberus_trader.domain.errors import ConfigError
+
+T = TypeVar("T", bound=msgspec.Struct)
+Stamp = tuple[int, int, int] | None
+
+DEBOUNCE_MS = 50
+POLL_MS = 1_000
+
+
+class ConfigWatcher(Generic[T]):
+    """Watch a configuration file and report valid changes and faults.
+
+    `load` reads and validates anew; `changed` gets each accepted new configuration; `refused`
+    gets every fault of one that is not accepted, and the old one stays in force.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        current: Loaded[T],
+        *,
+        load: Callable[[], Loaded[T]],
+        changed: Callable[[Loaded[T]], None],
+        refused: Callable[[ConfigError], None],
+    ) -> None:
+        self.path = path
+        self.current = current
+        self._load = load
+        self._changed = changed
+        self._refused = refused
+        self._last_fault = ""
+
+    def check(self) -> None:
+        """Load once and hand over the outcome, if it is news."""
+        try:
+            loaded = self._load()
+            self._refuse_cold(loaded)
+        except ConfigError as error:
+            if str(error) != self._last_fault:
+                self._last_fault = str(error)
+                self._refused(error)
+            return
+        self._last_fault = ""
+        if loaded.hash != self.current.hash:
+            self.current = loaded
+            self._changed(loaded)
+
+    def _refuse_cold(self, loaded: Loaded[T]) -> None:
+        """Refuse a change of settings that need a restart."""
+        differences = changed_keys(self.current.settings, loaded.settings)
+        faults = [
+            f"{key}: cannot change while running; restart to change it"
+            for key, cold in differences
+            if cold
+        ]
+        if faults:
+            raise ConfigError(faults, place=str(self.path))
+
+    async def run(self, stop: asyncio.Event, *, poll: bool = False) -> None:
+        """Watch until `stop` is set; `poll` asks for modification times only.
+
+        The folder is watched, not the file: editors replace files by renaming others onto them.
+        """
+        source = self._polled(stop) if poll else self._notified(stop)
+        async for _ in source:
+            self.check()
+
+    async def _notified(self, stop: asyncio.Event) -> AsyncIterator[None]:
+        """Yield at each notification of the operating system, or fall back to polling."""
+        try:
+            from watchfiles import awatch
+
+            folder = self.path.resolve().parent
+            options = {"debounce": DEBOUNCE_MS, "step": DEBOUNCE_MS // 2, "recursive": False}
+            async for changes in awatch(folder, stop_event=stop, **options):  # type: ignore[arg-type]
+                if any(Path(name).name == self.path.name for _, name in changes):
+                    yield
+        except (ImportError, OSError):
+            async for _ in self._polled(stop):
+                yield
+
+    async def _polled(self, stop: asyncio.Event) -> AsyncIterator[None]:
+        """Yield whenever the file's time, size or identity differs, looking once a second."""
+        seen = self._stamp()
+        while not stop.is_set():
+            try:
+                await asyncio.wait_for(stop.wait(), POLL_MS / 1000)
+            except TimeoutError:
+                now = self._stamp()
+                if now != seen:
+                    seen = now
+                    yield
+
+    def _stamp(self) -> Stamp:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino

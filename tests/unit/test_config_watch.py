@@ -1,0 +1,120 @@
+"""Hot reload: valid changes are handed over whole, faulty ones leave the old in force."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from cerberus_trader.config import Loaded, load_settings
+from cerberus_trader.config_watch import ConfigWatcher
+from cerberus_trader.domain.errors import ConfigError
+from cerberus_trader.domain.settings import Settings
+
+
+class Desk:
+    """Hold a watcher and what it reported."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "c.toml"
+        self.write("[risk]\npositions_max = 3\n")
+        self.changes: list[Loaded[Settings]] = []
+        self.faults: list[ConfigError] = []
+        self.watcher = ConfigWatcher(
+            self.path,
+            self.load(),
+            load=self.load,
+            changed=self.changes.append,
+            refused=self.faults.append,
+        )
+
+    def load(self) -> Loaded[Settings]:
+        return load_settings(self.path, environ={})
+
+    def write(self, text: str) -> None:
+        temporary = self.path.with_suffix(".new")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self.path)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+@pytest.mark.req("P-02.3")
+def test_a_valid_change_is_handed_over_as_one_new_value(desk: Desk) -> None:
+    old = desk.watcher.current
+    desk.watcher.check()
+    assert desk.changes == []
+    desk.write("[risk]\npositions_max = 5\n[cache]\nttl_ms = 1\n")
+    desk.watcher.check()
+    assert [item.settings.risk.positions_max for item in desk.changes] == [5]
+    assert desk.watcher.current is desk.changes[0]
+    assert old.settings.risk.positions_max == 3
+
+
+@pytest.mark.req("P-02.3", "C-01.4")
+def test_a_faulty_file_keeps_the_old_configuration_and_says_so_once(desk: Desk) -> None:
+    desk.write("[risk]\npositons_max = 5\n[cache]\nttl_ms = -1\n")
+    desk.watcher.check()
+    desk.watcher.check()
+    assert len(desk.faults) == 1 and len(desk.faults[0].faults) == 2
+    assert desk.changes == [] and desk.watcher.current.settings.risk.positions_max == 3
+    desk.path.unlink()
+    desk.watcher.check()
+    assert "cannot be read" in desk.faults[1].faults[0]
+    desk.write("[risk]\npositions_max = 4\n")
+    desk.watcher.check()
+    assert desk.watcher.current.settings.risk.positions_max == 4
+
+
+@pytest.mark.req("P-02.3")
+def test_a_change_of_a_cold_setting_is_refused_whole(desk: Desk) -> None:
+    desk.write("[risk]\npositions_max = 5\n[journal]\nsnapshot_rows = 200\n")
+    desk.watcher.check()
+    assert desk.faults[0].faults == [
+        "journal.snapshot_rows: cannot change while running; restart to change it"
+    ]
+    assert desk.changes == [] and desk.watcher.current.settings.risk.positions_max == 3
+
+
+@pytest.mark.req("P-02.3")
+@pytest.mark.parametrize("poll", [False, True])
+async def test_the_watcher_sees_a_file_replaced_by_an_editor(
+    desk: Desk, poll: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cerberus_trader.config_watch.POLL_MS", 20)
+    stop = asyncio.Event()
+    task = asyncio.create_task(desk.watcher.run(stop, poll=poll))
+    await asyncio.sleep(0.3)
+    desk.write("[risk]\npositions_max = 8\n")
+    for _ in range(200):
+        if desk.changes:
+            break
+        await asyncio.sleep(0.02)
+    stop.set()
+    await asyncio.wait_for(task, 5)
+    assert desk.changes[-1].settings.risk.positions_max == 8
+
+
+async def test_an_unwatchable_folder_falls_back_to_polling(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no watches left")
+
+    monkeypatch.setattr("watchfiles.awatch", refuse)
+    monkeypatch.setattr("cerberus_trader.config_watch.POLL_MS", 20)
+    stop = asyncio.Event()
+    task = asyncio.create_task(desk.watcher.run(stop))
+    await asyncio.sleep(0.05)
+    desk.write("[risk]\npositions_max = 6\n")
+    os.utime(desk.path)
+    for _ in range(200):
+        if desk.changes:
+            break
+        await asyncio.sleep(0.02)
+    stop.set()
+    await asyncio.wait_for(task, 5)
+    assert desk.changes[-1].settings.risk.positions_max == 6
