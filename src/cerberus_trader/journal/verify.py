@@ -1,0 +1,163 @@
+"""Checking a whole journal: chain, numbers, anchor, snapshots, and the database itself."""
+
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.journal import snapshots
+from cerberus_trader.journal.anchor import (
+    ANCHOR_NAME,
+    Anchor,
+    AnchorFile,
+    read_anchor,
+    unreadable_slots,
+)
+from cerberus_trader.journal.chain import Chain, fault_of, genesis
+from cerberus_trader.journal.lock import FolderLock
+from cerberus_trader.journal.reader import JournalReader
+from cerberus_trader.journal.rows import Row
+from cerberus_trader.journal.store import COLUMNS, Meta, connect_reader
+
+REASONS_MAX = 20
+
+
+@dataclass
+class Report:
+    """Say what a journal holds and everything that is wrong with it.
+
+    `first_bad_seq` is the first row that does not follow from the one before it (None: none);
+    `reasons` are faults, `notes` are harmless (a torn anchor slot after a crash).
+    """
+
+    folder: str
+    meta: Meta | None = None
+    rows: int = 0
+    last_seq: int = 0
+    last_hash: bytes = b""
+    first_bad_seq: int | None = None
+    anchor: Anchor | None = None
+    snapshots: int = 0
+    reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether nothing is wrong."""
+        return not self.reasons
+
+    def blame(self, reason: str) -> None:
+        """Add a fault, up to a bound."""
+        if len(self.reasons) < REASONS_MAX:
+            self.reasons.append(reason)
+
+
+def verify(folder: Path) -> Report:
+    """Check the whole journal of a folder; raises nothing for damage, it reports it.
+
+    Works beside a running engine. The chain is read in the order of the table, the index is
+    compared with it by the database's own integrity check.
+    """
+    report = Report(str(folder))
+    connection = None
+    try:
+        reader = JournalReader(folder)
+        report.meta = reader.meta
+        connection = connect_reader(reader.path)
+        connection.execute("BEGIN")  # one view of the file for all checks
+        anchor_hash = _check_rows(connection, reader.meta, report)
+        _check_anchor(folder, anchor_hash, report)
+        _check_snapshots(connection, reader.meta, report)
+        for (line,) in connection.execute("PRAGMA integrity_check(5)"):
+            if line != "ok":
+                report.blame(f"the database is inconsistent: {line}")
+    except (sqlite3.Error, JournalError) as error:
+        report.blame(str(error))
+        if report.first_bad_seq is None and report.meta is not None and report.rows:
+            report.notes.append(f"rows up to {report.last_seq} were read")
+    finally:
+        if connection is not None:
+            connection.close()
+    return report
+
+
+def accept(folder: Path) -> Report:
+    """Take a journal's present end as the truth: write a new anchor for it.
+
+    For an operator who has compared the shorter history with the venue's records. Refuses, with
+    `JournalError`, a journal in use or with any fault besides its anchor.
+    """
+    lock = FolderLock(folder)
+    try:
+        report = verify(folder)
+        faults = [reason for reason in report.reasons if not reason.startswith("anchor: ")]
+        if faults or report.meta is None:
+            raise JournalError(
+                "; ".join(faults) or "there is no journal.",
+                code="JOURNAL_DAMAGED",
+                place=str(folder),
+                fix="restore the journal from a backup.",
+            )
+        (folder / ANCHOR_NAME).unlink(missing_ok=True)
+        file = AnchorFile(folder)
+        file.write(Anchor(report.meta.stream, report.last_seq, report.last_hash))
+        file.close()
+    finally:
+        lock.release()
+    return verify(folder)
+
+
+def _check_rows(connection: sqlite3.Connection, meta: Meta, report: Report) -> dict[int, bytes]:
+    """Walk the chain; return the hashes that the anchor may name."""
+    anchor = _anchor_of(report)
+    chain = Chain(meta.stream, genesis(meta.engine_id))
+    hashes = {0: chain.head}
+    report.last_hash = chain.head
+    cursor = connection.execute(f"SELECT {COLUMNS} FROM journal NOT INDEXED ORDER BY rowid")
+    for values in cursor:
+        row = Row(*values)
+        report.rows += 1
+        fault = "belongs to another stream" if row.stream != meta.stream else ""
+        fault = fault or fault_of(row, chain, report.last_seq + 1)
+        if fault and report.first_bad_seq is None:
+            report.first_bad_seq = report.last_seq + 1
+            report.blame(f"row {report.first_bad_seq} {fault}")
+        if fault:
+            continue
+        report.last_seq, report.last_hash = row.seq, row.hash
+        if anchor is not None and row.seq == anchor.seq:
+            hashes[row.seq] = row.hash
+    return hashes
+
+
+def _anchor_of(report: Report) -> Anchor | None:
+    if report.anchor is None:
+        try:
+            report.anchor = read_anchor(Path(report.folder))
+        except JournalError as error:
+            report.blame(f"anchor: {error}")
+    return report.anchor
+
+
+def _check_anchor(folder: Path, hashes: dict[int, bytes], report: Report) -> None:
+    anchor, meta = report.anchor, report.meta
+    if anchor is None:
+        if report.rows and report.ok:
+            report.blame("anchor: it is missing, though the journal has rows")
+        return
+    if unreadable_slots(folder):
+        report.notes.append("one slot of the anchor is torn; the other is used")
+    if meta is None or anchor.stream != meta.stream:
+        report.blame(f"anchor: it names stream {anchor.stream!r}")
+    elif anchor.seq > report.last_seq:
+        report.blame(
+            f"anchor: it names row {anchor.seq}, but the journal ends at row {report.last_seq}"
+        )
+    elif hashes.get(anchor.seq) != anchor.hash:
+        report.blame(f"anchor: row {anchor.seq} is not the one it names")
+
+
+def _check_snapshots(connection: sqlite3.Connection, meta: Meta, report: Report) -> None:
+    report.snapshots = connection.execute("SELECT count(*) FROM snapshots").fetchone()[0]
+    for fault in snapshots.faults(connection, meta.stream):
+        report.blame(fault)

@@ -1,0 +1,195 @@
+"""The journal's two threads: one commits what arrived, one syncs behind and moves the anchor.
+
+The batch is whatever arrived during the last commit; nothing lingers. The first error of either
+thread poisons the journal: the watermark never moves again, nothing is retried, and every later
+append raises.
+"""
+
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+
+from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.journal import snapshots
+from cerberus_trader.journal.anchor import Anchor, AnchorFile
+from cerberus_trader.journal.store import Entry, JournalOptions, Store, failure
+
+BATCH_ROWS_MAX = 1_024
+IDLE_CHECKPOINT_SHARE = 4
+STOP_POLL_S = 0.2
+
+
+class Writer:
+    """Commit rows in groups on a thread of its own.
+
+    `on_durable(seq)` and `on_failure(error)` are called on the writer's threads; they must be
+    quick and thread-safe (`loop.call_soon_threadsafe` is what they are for).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        anchor: AnchorFile,
+        options: JournalOptions,
+        on_durable: Callable[[int], object] | None,
+        on_failure: Callable[[JournalError], object] | None,
+    ) -> None:
+        self._store, self._anchor, self._options = store, anchor, options
+        self._on_durable, self._on_failure = on_durable, on_failure
+        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._snapshots: deque[snapshots.Request] = deque()
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self.committed: tuple[int, bytes] = (store.last_seq, store.chain.head)
+        self.bytes_written = 0
+        self.failure: JournalError | None = None
+        self.put = self._queue.put
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(run, doing), name=name, daemon=True)
+            for run, doing, name in (
+                (self._write_until_stopped, "writing the journal", "journal-writer"),
+                (self._sync_until_stopped, "syncing the journal", "journal-sync"),
+            )
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def durable_seq(self) -> int:
+        """Number of the last durable row."""
+        return self.committed[0]
+
+    def snapshot(self, request: snapshots.Request) -> None:
+        """Store a snapshot once its row is committed."""
+        self._snapshots.append(request)
+        self.put(None)
+
+    def wait(self, ready: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until a condition on the watermark holds; raises the journal's failure."""
+        with self._changed:
+            self._changed.wait_for(lambda: ready() or self.failure is not None, timeout_s)
+        if ready():
+            return True
+        if self.failure is not None:
+            raise self.failure
+        return False
+
+    def stop(self) -> bool:
+        """Commit everything that was put, sync it, anchor it, and end both threads.
+
+        After a failure a thread may be stuck in the disk: then give up soon and return False.
+        """
+        self._stopping.set()
+        self.put(None)
+        for thread in self._threads:
+            while thread.is_alive() and self.failure is None:
+                thread.join(STOP_POLL_S)
+        for thread in self._threads:
+            thread.join(STOP_POLL_S)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def poison(self, error: BaseException, doing: str) -> None:
+        """Record the first failure; everything waiting wakes up, and nothing moves again."""
+        with self._changed:
+            if self.failure is not None:
+                return
+            self.failure = failure(error, self._store.path, doing)
+            self._changed.notify_all()
+        if self._on_failure is not None:
+            self._on_failure(self.failure)
+
+    def _guarded(self, run: Callable[[], None], doing: str) -> None:
+        ended = False
+        try:
+            run()
+            ended = True
+        except (sqlite3.Error, OSError) as error:
+            self.poison(error, doing)
+        finally:
+            # Anything else is a fault of ours: the thread's hook reports it, and the journal is
+            # poisoned all the same, because nobody writes any more.
+            if not ended and self.failure is None:
+                self.poison(RuntimeError("the thread ended unexpectedly"), doing)
+
+    def _write_until_stopped(self) -> None:
+        queue, store = self._queue, self._store
+        while True:
+            first = queue.get()
+            waiting = min(queue.qsize(), BATCH_ROWS_MAX - 1)
+            taken = [first, *(queue.get_nowait() for _ in range(waiting))]
+            batch = [entry for entry in taken if entry is not None]
+            if self.failure is not None:
+                return
+            if batch:
+                store.write(batch)
+                self._publish(batch)
+            self._save_snapshots()
+            idle = queue.empty()
+            if idle and self._stopping.is_set():
+                return
+            # Rather checkpoint while nobody waits for the watermark.
+            share = IDLE_CHECKPOINT_SHARE if idle else 1
+            if store.bytes_since_checkpoint * share > self._options.checkpoint_bytes:
+                store.checkpoint()
+
+    def _publish(self, batch: list[Entry]) -> None:
+        with self._changed:
+            if self.failure is not None:
+                return
+            self.bytes_written += sum(len(entry[3]) for entry in batch)
+            self.committed = (self._store.last_seq, self._store.chain.head)
+            self._changed.notify_all()
+        if self._on_durable is not None:
+            self._on_durable(self.committed[0])
+
+    def _save_snapshots(self) -> None:
+        while self._snapshots and self._snapshots[0].seq <= self._store.last_seq:
+            request = self._snapshots.popleft()
+            if request.seq < self._store.last_seq:
+                chain_hash = self._hash_of(request.seq)
+            else:
+                chain_hash = self._store.chain.head
+            snapshots.save(
+                self._store.connection,
+                self._store.meta.stream,
+                request,
+                chain_hash,
+                self._options.snapshots_kept,
+            )
+
+    def _hash_of(self, seq: int) -> bytes:
+        row = self._store.connection.execute(
+            "SELECT hash FROM journal WHERE stream = ? AND seq = ?",
+            (self._store.meta.stream, seq),
+        ).fetchone()
+        return bytes(row[0])
+
+    def _sync_until_stopped(self) -> None:
+        log = os.open(wal_path(self._store.path), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            anchored = self.committed
+            while True:
+                stopping = self._stopping.wait(self._options.sync_interval_s)
+                while stopping and self.failure is None and self._threads[0].is_alive():
+                    self._threads[0].join(STOP_POLL_S)
+                if self.failure is not None:
+                    return
+                reached = self.committed
+                if reached != anchored:
+                    if self._options.durability == "process":
+                        os.fdatasync(log)
+                    self._anchor.write(Anchor(self._store.meta.stream, *reached))
+                    anchored = reached
+                if stopping:
+                    return
+        finally:
+            os.close(log)
+
+
+def wal_path(path: Path) -> Path:
+    """Name the write-ahead log of a database file."""
+    return path.with_name(path.name + "-wal")
