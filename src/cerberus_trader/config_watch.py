@@ -86,8 +86,14 @@ class ConfigWatcher(Generic[T]):
             from watchfiles import awatch
 
             folder = self.path.resolve().parent
-            options = {"debounce": DEBOUNCE_MS, "step": DEBOUNCE_MS // 2, "recursive": False}
-            async for changes in awatch(folder, stop_event=stop, **options):  # type: ignore[arg-type]
+            watch = awatch(
+                folder,
+                stop_event=stop,
+                debounce=DEBOUNCE_MS,
+                step=DEBOUNCE_MS // 2,
+                recursive=False,
+            )
+            async for changes in watch:
                 if any(Path(name).name == self.path.name for _, name in changes):
                     yield
         except (ImportError, OSError):

@@ -72,21 +72,24 @@ def broad_excepts(tree: ast.AST) -> list[str]:
 
 
 def undocumented(tree: ast.Module) -> list[str]:
-    """Find public modules, classes, functions and methods without a docstring."""
+    """Find public modules, classes, functions and methods without a docstring.
+
+    A method of one statement needs none: it is read as fast as its docstring would be.
+    """
     bare = bool(tree.body) and not ast.get_docstring(tree)
     found = ["line 1: the module has no docstring"] if bare else []
 
-    def visit(body: list[ast.stmt]) -> None:
+    def visit(body: list[ast.stmt], *, methods: bool) -> None:
         for node in body:
             if not isinstance(node, (*FUNCTIONS, ast.ClassDef)) or node.name.startswith("_"):
                 continue
-            overload = any(ast.unparse(d).endswith("overload") for d in node.decorator_list)
-            if not ast.get_docstring(node) and not overload:
+            brief = methods and isinstance(node, FUNCTIONS) and len(node.body) == 1
+            if not ast.get_docstring(node) and not brief:
                 found.append(f"line {node.lineno}: {node.name} has no docstring")
             if isinstance(node, ast.ClassDef):
-                visit(node.body)
+                visit(node.body, methods=True)
 
-    visit(tree.body)
+    visit(tree.body, methods=False)
     return found
 
 

@@ -30,11 +30,24 @@ def test_narrow_excepts_pass() -> None:
 
 
 def test_undocumented() -> None:
-    code = '"""M."""\nclass A:\n "A."\n def f(self): pass\n def _g(self): pass\ndef h(): pass\n'
+    code = """"M."
+class A:
+    "A."
+    def one(self): return 1
+    def two(self):
+        x = 1
+        return x
+    def _own(self):
+        x = 1
+        return x
+def three(): return 3
+"""
     assert rules.undocumented(ast.parse(code)) == [
-        "line 4: f has no docstring",
-        "line 6: h has no docstring",
+        "line 5: two has no docstring",
+        "line 11: three has no docstring",
     ]
+    assert rules.undocumented(ast.parse("x = 1")) == ["line 1: the module has no docstring"]
+    assert rules.undocumented(ast.parse("")) == []
 
 
 @pytest.mark.parametrize(
