@@ -1,0 +1,391 @@
+"""Folding: the only code that changes the state, one function per fact. It never decides."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import Event
+from cerberus_trader.domain.market import Marks
+from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.order import TERMINAL, Order, Status
+from cerberus_trader.domain.position import Position
+from cerberus_trader.engine.state import (
+    DAY_NS,
+    ENDED_MAX,
+    TRADES_MAX,
+    CacheEntry,
+    Exposure,
+    State,
+    StrategyState,
+    Trip,
+    key_of,
+)
+
+replace = msgspec.structs.replace
+
+
+def advance(state: State, event: Event) -> None:
+    """Take the event's number and stamp; time never runs backwards."""
+    state.seq += 1
+    if event.ts_ns > state.now_ns:
+        state.now_ns = event.ts_ns
+
+
+def apply(state: State, fact: f.Fact) -> None:
+    """Fold one fact into the state."""
+    FOLDS[type(fact)](state, fact)
+
+
+def record_of(state: State, name: str) -> StrategyState:
+    """Return a strategy's record, made when first needed."""
+    record = state.strategies.get(name)
+    if record is None:
+        record = state.strategies[name] = StrategyState()
+    return record
+
+
+def note_marks(state: State, marks: Marks) -> None:
+    """Keep the last known prices of what is held."""
+    for name, price in marks:
+        state.marks[name] = price
+
+
+def bound(mapping: dict[str, Any], limit: int) -> None:
+    """Drop the oldest entries above the limit."""
+    while len(mapping) > limit:
+        del mapping[next(iter(mapping))]
+
+
+def config_applied(state: State, fact: f.ConfigApplied) -> None:
+    """Put a configuration in force; the first one also opens the account."""
+    if not state.config:
+        state.engine_id = fact.engine_id
+        state.balance = state.flows = state.peak = fact.settings.account.balance
+        state.day_equity = state.balance
+        state.day = fact.ts_ns // DAY_NS
+    state.settings, state.config = fact.settings, fact.digest
+    state.instruments = {item.name: item for item in fact.instruments}
+    state.risk_version += 1
+
+
+def judged(state: State, fact: f.SignalJudged) -> None:
+    """Remember the signal, count the verdict, keep the analysis."""
+    decision, counters = fact.decision, state.counters
+    counters.signals += 1
+    if decision.verdict == "approved":
+        counters.approved += 1
+    else:
+        counters.denied[decision.code] = counters.denied.get(decision.code, 0) + 1
+    remember(state, decision.signal_id, decision.ts_ns)
+    if fact.marks:
+        note_marks(state, fact.marks)
+    record = decision.leverage
+    if not decision.cache_key or record is None:
+        return
+    if decision.cache_hit:
+        counters.cache_hits += 1
+        state.cache[decision.cache_key] = state.cache.pop(decision.cache_key)
+        return
+    counters.cache_misses += 1
+    limits = state.settings.cache
+    expires = decision.ts_ns + limits.ttl_ms * 1_000_000
+    state.cache.pop(decision.cache_key, None)
+    state.cache[decision.cache_key] = CacheEntry(expires, record.inputs, record.factors, record.raw)
+    while state.cache:
+        oldest = next(iter(state.cache))
+        if len(state.cache) <= limits.entries_max and (
+            state.cache[oldest].expires_ns > decision.ts_ns
+        ):
+            break
+        del state.cache[oldest]
+
+
+def remember(state: State, signal_id: str, ts_ns: int) -> None:
+    """Remember a signal's id, and forget those older than the configured time."""
+    seen, intake = state.seen, state.settings.intake
+    seen[signal_id] = ts_ns
+    oldest = ts_ns - intake.remember_ms * 1_000_000
+    while seen:
+        first = next(iter(seen))
+        if seen[first] >= oldest and len(seen) <= intake.remember_max:
+            break
+        del seen[first]
+
+
+def ignored(state: State, fact: f.SignalIgnored) -> None:
+    """Count a repeated signal."""
+    state.counters.repeated += 1
+
+
+def submitted(state: State, fact: f.OrderSubmitted) -> None:
+    """Hold a new order, and reserve its exposure until its proven end."""
+    order = fact.order
+    state.orders[order.id] = order
+    state.counters.orders += 1
+    key = key_of(order.account, order.instrument)
+    if order.reduce_only:
+        state.closings[key] = order.id
+        return
+    state.entries[key] = order.id
+    reserve(state, order, 1)
+    state.risk_version += 1
+
+
+def reserve(state: State, order: Order, sign: int) -> None:
+    """Add (or take back) an entry's notional, risk and margin to what is reserved."""
+    notional, risk, margin = state.reserved.get(order.instrument, (ZERO, ZERO, ZERO))
+    left = (
+        order.notional
+        if not order.filled
+        else order.notional * ((order.quantity - order.filled) / order.quantity)
+    )
+    share = left / order.notional if order.notional else ZERO
+    notional += sign * left
+    risk += sign * order.risk * share
+    margin += sign * left / order.leverage
+    if notional <= ZERO:
+        state.reserved.pop(order.instrument, None)
+    else:
+        state.reserved[order.instrument] = (notional, risk, margin)
+
+
+def end_order(state: State, order_id: str, status: Status, filled: Any = None) -> None:
+    """Move an order to its end, and release what it reserved."""
+    order = state.orders.pop(order_id, None)
+    if order is None:
+        return
+    key = key_of(order.account, order.instrument)
+    if state.entries.get(key) == order_id:
+        del state.entries[key]
+        reserve(state, order, -1)
+    if state.closings.get(key) == order_id:
+        del state.closings[key]
+    state.ended[order_id] = replace(
+        order, status=status, filled=order.filled if filled is None else filled
+    )
+    bound(state.ended, ENDED_MAX)
+
+
+def cancel_requested(state: State, fact: f.CancelRequested) -> None:
+    """Mark an order as asked to be cancelled; its exposure stays reserved."""
+    order = state.orders.get(fact.order_id)
+    if order is not None:
+        state.orders[fact.order_id] = replace(order, status=Status.PENDING_CANCEL)
+
+
+def order_changed(state: State, fact: f.OrderChanged) -> None:
+    """Take the venue's word on an order."""
+    if fact.status in TERMINAL:
+        end_order(state, fact.order_id, fact.status)
+        state.risk_version += 1
+    elif fact.order_id in state.orders:
+        order = state.orders[fact.order_id]
+        state.orders[fact.order_id] = replace(order, status=fact.status)
+
+
+def filled(state: State, fact: f.Filled) -> None:
+    """Book a fill: cash, position, exposure, order, children, the strategy's record."""
+    state.trade_ids[f"{fact.account}/{fact.trade_id}"] = fact.ts_ns
+    bound(state.trade_ids, TRADES_MAX)
+    note_marks(state, fact.marks)
+    counters = state.counters
+    counters.fills += 1
+    counters.fees += fact.fee
+    counters.realised += fact.realised
+    gain = fact.realised - fact.fee
+    state.balance += gain
+    record = record_of(state, fact.strategy)
+    record.booked += gain
+    hold(state, record, key_of(fact.account, fact.instrument), fact.position)
+    order = state.orders.get(fact.order_id)
+    if fact.status is Status.FILLED:
+        end_order(state, fact.order_id, Status.FILLED, fact.quantity)
+    elif order is not None:
+        keep_partial(state, order, fact)
+    for child in fact.children:
+        state.orders[child.id] = child
+    for order_id in fact.ended:
+        end_order(state, order_id, Status.CANCELED)
+    if fact.reason == "liquidation":
+        counters.liquidations += 1
+    if fact.trade is not None:
+        counters.trades += 1
+        if fact.trade.pnl > ZERO:
+            counters.wins += 1
+        else:
+            counters.losses += 1
+    state.risk_version += 1
+
+
+def keep_partial(state: State, order: Order, fact: f.Filled) -> None:
+    """Keep a partly filled order, releasing the filled part of its reservation."""
+    after = replace(order, status=fact.status, filled=order.filled + fact.quantity)
+    if state.entries.get(key_of(order.account, order.instrument)) == order.id:
+        reserve(state, order, -1)
+        reserve(state, after, 1)
+    state.orders[order.id] = after
+
+
+def hold(state: State, record: StrategyState, key: str, after: Position | None) -> None:
+    """Replace a position, and every sum that contains it."""
+    before = state.positions.get(key)
+    if before is not None:
+        weigh(state, record, before, -1)
+    if after is not None:
+        state.positions[key] = after
+        weigh(state, record, after, 1)
+    elif before is not None:
+        del state.positions[key]
+
+
+def weigh(state: State, record: StrategyState, position: Position, sign: int) -> None:
+    """Add a position to the sums, or take it out of them."""
+    name = position.instrument
+    exposure = state.exposures.get(name)
+    if exposure is None:
+        exposure = state.exposures[name] = Exposure()
+    quantity = position.quantity * sign
+    signed_cost = position.cost * sign * position.sign
+    if position.sign > 0:
+        exposure.long += quantity
+    else:
+        exposure.short += quantity
+    exposure.cost += signed_cost
+    exposure.risk += position.risk * sign
+    if not exposure.long and not exposure.short:
+        del state.exposures[name]
+    net, cost = record.books.get(name, (ZERO, ZERO))
+    net += quantity * position.sign
+    cost += signed_cost
+    record.positions += sign
+    record.gross += position.cost * sign
+    if net:
+        record.books[name] = (net, cost)
+    else:
+        record.books.pop(name, None)
+    state.margin += position.margin * sign
+
+
+def funding_booked(state: State, fact: f.FundingBooked) -> None:
+    """Book a funding payment, which moves the position's margin."""
+    position = fact.position
+    note_marks(state, fact.marks)
+    state.balance -= fact.amount
+    state.counters.funding += fact.amount
+    record = record_of(state, position.strategy)
+    record.booked -= fact.amount
+    hold(state, record, key_of(position.account, position.instrument), position)
+    state.risk_version += 1
+
+
+def health_changed(state: State, fact: f.HealthChanged) -> None:
+    """Keep a position's state of health."""
+    key = key_of(fact.account, fact.instrument)
+    position = state.positions.get(key)
+    if position is not None:
+        state.positions[key] = replace(position, health=fact.state, stale=fact.stale)
+
+
+def scored(state: State, fact: f.StrategyScored) -> None:
+    """Keep a strategy's record after a closed trade."""
+    record = record_of(state, fact.strategy)
+    record.wins, record.losses = fact.wins, fact.losses
+    record.streak, record.success_low = fact.streak, fact.success_low
+    state.streak = fact.total_streak
+    state.probation_left = fact.probation_left
+
+
+def failure_counted(state: State, fact: f.FailureCounted) -> None:
+    """Keep the count of consecutive order failures."""
+    state.failures, state.failures_since_ns = fact.count, fact.since_ns
+
+
+def tripped(state: State, fact: f.BreakerTripped) -> None:
+    """Latch a breaker condition."""
+    name = f"{fact.condition}:{fact.scope}" if fact.scope else fact.condition
+    state.trips[name] = Trip(fact.ts_ns, fact.scope, fact.value, fact.limit, fact.action)
+    state.risk_version += 1
+
+
+def reset(state: State, fact: f.BreakerReset) -> None:
+    """Release breaker conditions, on probation where the reset says so."""
+    for name in fact.conditions:
+        state.trips.pop(name, None)
+    if fact.probation:
+        state.probation_left = fact.probation
+        state.streak = 0
+        for record in state.strategies.values():
+            record.streak = 0
+    state.failures = 0
+    state.risk_version += 1
+
+
+def trading_state_changed(state: State, fact: f.TradingStateChanged) -> None:
+    """Take the operator's state of trading."""
+    state.trading = fact.state
+    state.risk_version += 1
+
+
+def strategy_changed(state: State, fact: f.StrategyChanged) -> None:
+    """Take a strategy's status from the operator."""
+    record_of(state, fact.strategy).status = fact.status
+
+
+def command_refused(state: State, fact: f.CommandRefused) -> None:
+    """Change nothing: a refused command is only recorded."""
+
+
+def day_started(state: State, fact: f.DayStarted) -> None:
+    """Begin a UTC day."""
+    note_marks(state, fact.marks)
+    state.day, state.day_equity = fact.day, fact.equity
+    for name, base in fact.strategies:
+        record_of(state, name).day_base = base
+    state.risk_version += 1
+
+
+def peak_raised(state: State, fact: f.PeakRaised) -> None:
+    """Keep the new equity peak."""
+    state.peak = fact.equity
+
+
+def cash_moved(state: State, fact: f.CashMoved) -> None:
+    """Book a deposit or withdrawal; peak and day start move along, so that it is no P&L."""
+    state.balance += fact.amount
+    state.flows += fact.amount
+    state.peak += fact.amount
+    state.day_equity += fact.amount
+    state.risk_version += 1
+
+
+def faulted(state: State, fact: f.Faulted) -> None:
+    """Halt: deciding failed, so nothing new may be opened."""
+    state.counters.faults += 1
+    state.trading = "halted"
+    state.risk_version += 1
+
+
+FOLDS: dict[type, Callable[[State, Any], None]] = {
+    f.ConfigApplied: config_applied,
+    f.SignalJudged: judged,
+    f.SignalIgnored: ignored,
+    f.OrderSubmitted: submitted,
+    f.CancelRequested: cancel_requested,
+    f.OrderChanged: order_changed,
+    f.Filled: filled,
+    f.FundingBooked: funding_booked,
+    f.HealthChanged: health_changed,
+    f.StrategyScored: scored,
+    f.FailureCounted: failure_counted,
+    f.BreakerTripped: tripped,
+    f.BreakerReset: reset,
+    f.TradingStateChanged: trading_state_changed,
+    f.StrategyChanged: strategy_changed,
+    f.CommandRefused: command_refused,
+    f.DayStarted: day_started,
+    f.PeakRaised: peak_raised,
+    f.CashMoved: cash_moved,
+    f.Faulted: faulted,
+}

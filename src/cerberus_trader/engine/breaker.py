@@ -1,0 +1,191 @@
+"""The circuit breaker: conditions with limits, latched when hit, released by a person.
+
+A trip blocks every order that adds exposure and never one that reduces it. Equity conditions are
+also levels that the market watches between events: `floors` says where they lie.
+"""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.money import ONE, ZERO, plain
+from cerberus_trader.engine import orders
+from cerberus_trader.engine.risk import flatten
+from cerberus_trader.engine.state import State, strategy_of
+
+MS = 1_000_000
+
+
+class Floor(NamedTuple):
+    """Hold an equity floor: it is hit when constant + sum(weight x price) <= limit."""
+
+    scope: str
+    constant: Decimal
+    weights: tuple[tuple[str, Decimal], ...]
+    limit: Decimal
+
+
+def account_limits(state: State) -> list[tuple[str, Decimal, str]]:
+    """Return the untripped equity conditions of the account: name, floor, action."""
+    limits = state.settings.breaker
+    found: list[tuple[str, Decimal, str]] = []
+    if limits.day_loss_action != "off" and "day_loss" not in state.trips:
+        floor = state.day_equity * (ONE - limits.day_loss)
+        found.append(("day_loss", floor, limits.day_loss_action))
+    if limits.drawdown_action != "off" and "drawdown" not in state.trips:
+        floor = state.peak * (ONE - limits.drawdown_hard)
+        found.append(("drawdown", floor, limits.drawdown_action))
+    return found
+
+
+def strategy_limit(state: State, name: str) -> tuple[Decimal, str] | None:
+    """Return a strategy's day-loss floor on its own P&L, with its action; None where off."""
+    strategy = strategy_of(state, name)
+    if strategy.day_loss_action == "off" or f"strategy_day_loss:{name}" in state.trips:
+        return None
+    record = state.strategies.get(name)
+    base = record.day_base if record is not None else ZERO
+    return base - strategy.day_loss * strategy.budget * state.day_equity, strategy.day_loss_action
+
+
+def floors(state: State) -> list[Floor]:
+    """Return the highest untripped floor of the account and of each strategy with positions."""
+    found = []
+    limits = account_limits(state)
+    if limits and state.exposures:
+        constant, weights = state.balance, []
+        for name, open_ in state.exposures.items():
+            constant -= open_.cost
+            weights.append((name, open_.long - open_.short))
+        found.append(Floor("", constant, tuple(weights), max(floor for _, floor, _ in limits)))
+    for name, record in state.strategies.items():
+        if not record.books:
+            continue
+        limit = strategy_limit(state, name)
+        if limit is not None:
+            constant = record.booked - sum((cost for _, cost in record.books.values()), ZERO)
+            weights = [(item, net) for item, (net, _) in record.books.items()]
+            found.append(Floor(name, constant, tuple(weights), limit[0]))
+    return found
+
+
+def equity_trips(state: State, now_ns: int, equity: Decimal) -> list[f.BreakerTripped]:
+    """Trip every account condition that this equity reaches."""
+    return [
+        f.BreakerTripped(now_ns, name, "", plain(equity), plain(floor), action)
+        for name, floor, action in account_limits(state)
+        if equity <= floor
+    ]
+
+
+def strategy_trips(state: State, now_ns: int, name: str, pnl: Decimal) -> list[f.BreakerTripped]:
+    """Trip the strategy's day loss if this P&L reaches it."""
+    limit = strategy_limit(state, name)
+    if limit is None or pnl > limit[0]:
+        return []
+    return [
+        f.BreakerTripped(now_ns, "strategy_day_loss", name, plain(pnl), plain(limit[0]), limit[1])
+    ]
+
+
+def consequences(
+    state: State, trips: list[f.BreakerTripped], now_ns: int, *, gone: str = ""
+) -> list[f.Fact]:
+    """Return the trips with what they do: cancel entries, and flatten where the limit says so.
+
+    `gone` is the key of a position that this very event closes.
+    """
+    found: list[f.Fact] = list(trips)
+    for trip in trips:
+        found += orders.cancel_entries(state, f"breaker {trip.condition}", trip.scope)
+        if trip.action == "flatten":
+            for ticket in flatten(state, "breaker", trip.scope):
+                if f"{ticket.account}/{ticket.instrument}" != gone:
+                    found.append(orders.submit_reduction(ticket, now_ns))
+    return once(found)
+
+
+def once(found: list[f.Fact]) -> list[f.Fact]:
+    """Drop the second of two facts about the same order (two trips in one event)."""
+    seen: dict[tuple[type, str], None] = {}
+    kept: list[f.Fact] = []
+    for fact in found:
+        mark: tuple[type, str] | None = None
+        if type(fact) is f.OrderSubmitted:
+            mark = (f.OrderSubmitted, fact.order.closes)
+        elif type(fact) is f.CancelRequested:
+            mark = (f.CancelRequested, fact.order_id)
+        if mark is None or mark not in seen:
+            kept.append(fact)
+        if mark is not None:
+            seen[mark] = None
+    return kept
+
+
+def booking_trips(
+    state: State, now_ns: int, equity: Decimal, strategy: str, pnl: Decimal
+) -> list[f.BreakerTripped]:
+    """Trip what a booking reaches, for the account and for the strategy it belongs to."""
+    return equity_trips(state, now_ns, equity) + strategy_trips(state, now_ns, strategy, pnl)
+
+
+def trade_trips(state: State, now_ns: int, streak: int) -> list[f.BreakerTripped]:
+    """Trip on consecutive losing trades."""
+    limit = state.settings.breaker.losses_max
+    if not limit or streak < limit or "losses" in state.trips:
+        return []
+    return [f.BreakerTripped(now_ns, "losses", "", str(streak), str(limit), "block")]
+
+
+def liquidation_trip(state: State, now_ns: int, instrument: str) -> list[f.BreakerTripped]:
+    """Trip on a liquidation or an automatic deleveraging."""
+    if not state.settings.breaker.liquidation_trips or "liquidation" in state.trips:
+        return []
+    return [f.BreakerTripped(now_ns, "liquidation", "", instrument, "none", "block")]
+
+
+def failure_facts(state: State, now_ns: int, failed: bool) -> list[f.Fact]:
+    """Count consecutive order failures within their window, and trip at the limit."""
+    limits = state.settings.breaker
+    if not failed:
+        return [f.FailureCounted(0, now_ns)] if state.failures else []
+    inside = now_ns - state.failures_since_ns <= limits.failures_window_ms * MS
+    count = state.failures + 1 if state.failures and inside else 1
+    since = state.failures_since_ns if count > 1 else now_ns
+    found: list[f.Fact] = [f.FailureCounted(count, since)]
+    if limits.failures_max and count >= limits.failures_max and "failures" not in state.trips:
+        trip = f.BreakerTripped(
+            now_ns, "failures", "", str(count), str(limits.failures_max), "block"
+        )
+        found += consequences(state, [trip], now_ns)
+    return found
+
+
+def day_release(state: State) -> tuple[str, ...]:
+    """Return the day-loss trips that end with the day, where configured."""
+    if not state.settings.breaker.day_release:
+        return ()
+    return tuple(
+        name for name in state.trips if name == "day_loss" or name.startswith("strategy_day_loss")
+    )
+
+
+def reset_facts(
+    state: State, now_ns: int, actor: str, reason: str, authorised: bool
+) -> list[f.Fact]:
+    """Release all trips onto probation: authorised, with a reason, after the cool-down."""
+    limits = state.settings.breaker
+    refusal = ""
+    if not state.trips:
+        refusal = "nothing is tripped"
+    elif not authorised:
+        refusal = "a reset needs a valid admin token"
+    elif not reason.strip():
+        refusal = "a reset needs a reason"
+    else:
+        ready = max(trip.ts_ns for trip in state.trips.values()) + limits.cooldown_ms * MS
+        if now_ns < ready:
+            refusal = f"cool-down: {(ready - now_ns + MS - 1) // MS} ms left"
+    if refusal:
+        return [f.CommandRefused("reset_breaker", actor, refusal)]
+    return [f.BreakerReset(now_ns, tuple(state.trips), actor, reason, limits.half_open_trades)]

@@ -1,0 +1,297 @@
+"""The tables of checks: every reason for which a signal may be denied, one row each.
+
+To add a check, write a measuring function and a row. `kind` says how value and limit compare:
+`max` value <= limit, `min` value >= limit, `none` the value must be empty (it names the fault).
+A check that raises counts as failed. `exits` checks also judge closes; `rule` checks are the
+market's, the others are limits, which the research profile lifts.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.market import Snapshot
+from cerberus_trader.domain.money import ONE, ZERO
+from cerberus_trader.engine.intake import Case, Levels
+
+MS = 1_000_000
+
+
+class Check(NamedTuple):
+    """Hold one row: the denial code, what is measured against which limit, in plain words."""
+
+    code: str
+    words: str
+    measure: Callable[[Case], Any]
+    limit: Callable[[Case], Any] | None
+    kind: Literal["max", "min", "none"]
+    exits: bool = False
+    rule: bool = False
+
+
+def _market(case: Case) -> Snapshot:
+    if case.market is None:
+        raise LookupError("no price")
+    return case.market
+
+
+def _instrument(case: Case) -> Instrument:
+    if case.instrument is None:
+        raise LookupError("no instrument")
+    return case.instrument
+
+
+def signal_faults(case: Case) -> str:
+    """Name what is wrong with the signal by itself; a close has no levels of its own."""
+    if case.action == "close":
+        quantity = case.signal.quantity
+        if quantity is not None and not quantity > ZERO:
+            return "quantity must be above 0"
+        return "" if case.signal.id else "id is missing"
+    faults = case.signal.faults()
+    return "; ".join(faults) if faults else ""
+
+
+def data_age(case: Case) -> int:
+    """Return the age of the price in ms; the age of a bar counts from its close."""
+    return (case.now - _market(case).ts_ns) // MS
+
+
+def data_age_max(case: Case) -> int:
+    """Return the age limit in ms: bars add their interval."""
+    interval = case.market.interval_ns // MS if case.market else 0
+    return case.settings.intake.data_age_ms_max + interval
+
+
+def spread_bps(case: Case) -> Decimal:
+    """Return the spread in basis points of the mid; 0 where the quote is crossed."""
+    market = _market(case)
+    if market.ask <= market.bid:
+        return ZERO
+    return (market.ask - market.bid) * 20000 / (market.ask + market.bid)
+
+
+def volume(case: Case) -> Decimal:
+    """Return the volume the signal reports; unreported is enough where nothing is asked."""
+    minimum = case.settings.intake.volume_min
+    return case.signal.volume if case.signal.volume is not None else minimum - (minimum > 0)
+
+
+def halted(case: Case) -> str:
+    """Name the operator's state unless it is active."""
+    return "" if case.state.trading == "active" else case.state.trading
+
+
+def tripped(case: Case) -> str:
+    """Name the tripped conditions that bind this strategy."""
+    if not case.state.trips:
+        return ""
+    names = [
+        name for name, trip in case.state.trips.items() if not trip.scope or trip.scope == case.name
+    ]
+    return ", ".join(names)
+
+
+def strategy_status(case: Case) -> str:
+    """Name the strategy's status unless it is active."""
+    status = case.record.status or case.strategy.status
+    return "" if status == "active" else status
+
+
+def strategy_instrument(case: Case) -> str:
+    """Name the instrument if the strategy may not trade it."""
+    allowed = case.strategy.instruments
+    name = case.signal.instrument
+    return "" if not allowed or name in allowed else name
+
+
+def owned_elsewhere(case: Case) -> str:
+    """Name another strategy that owns the place."""
+    owner = case.owner
+    return "" if not owner or owner == case.name else owner
+
+
+def same_side(case: Case) -> str:
+    """Name what is already held on the same side, unless the strategy adds."""
+    if case.action != "entry" or not case.sign or case.held_sign != case.sign:
+        return ""
+    held = case.position.id if case.position else case.entry.id if case.entry else ""
+    return held if case.owner == case.name else ""
+
+
+def closing(case: Case) -> str:
+    """Name the close that is already on its way."""
+    return case.state.closings.get(case.key, "")
+
+
+def nothing_to_close(case: Case) -> str:
+    """Tell that a close has nothing of its strategy's to close."""
+    if case.action != "close" or (case.held_sign and case.owner == case.name):
+        return ""
+    return "flat"
+
+
+INTAKE: tuple[Check, ...] = (
+    Check("SIGNAL_INVALID", "faults of the signal", signal_faults, None, "none", True, True),
+    Check("SOURCE_UNKNOWN", "source without a strategy",
+          lambda c: "" if c.name else c.signal.source or "?", None, "none", True, True),
+    Check("INSTRUMENT_UNKNOWN", "instrument not configured",
+          lambda c: "" if c.instrument else c.signal.instrument, None, "none", True, True),
+    Check("PRICE_UNKNOWN", "no price known",
+          lambda c: "" if c.market else "no price", None, "none", True, True),
+    Check("SIGNAL_STALE", "age of the signal, ms", lambda c: (c.now - c.signal.ts_ns) // MS,
+          lambda c: c.settings.intake.signal_age_ms_max, "max"),
+    Check("SIGNAL_FUTURE", "signal ahead of the clock, ms",
+          lambda c: (c.signal.ts_ns - c.now) // MS,
+          lambda c: c.settings.intake.signal_ahead_ms_max, "max"),
+    Check("PRICE_STALE", "age of the price, ms", data_age, data_age_max, "max"),
+    Check("SPREAD_WIDE", "spread, bps", spread_bps,
+          lambda c: c.settings.intake.spread_bps_max, "max"),
+    Check("CONFIDENCE_LOW", "confidence", lambda c: c.signal.confidence,
+          lambda c: c.settings.intake.confidence_min, "min"),
+    Check("VOLUME_LOW", "reported volume", volume,
+          lambda c: c.settings.intake.volume_min, "min"),
+    Check("METADATA_LONG", "metadata, characters", lambda c: len(c.signal.metadata),
+          lambda c: c.settings.intake.metadata_bytes_max, "max", False, True),
+    Check("TRADING_HALTED", "state of trading", halted, None, "none"),
+    Check("BREAKER_OPEN", "tripped conditions", tripped, None, "none"),
+    Check("STRATEGY_INACTIVE", "status of the strategy", strategy_status, None, "none"),
+    Check("STRATEGY_INSTRUMENT", "instrument outside of the strategy's list",
+          strategy_instrument, None, "none"),
+    Check("POSITION_OWNED_ELSEWHERE", "owner of the place", owned_elsewhere, None, "none", True,
+          True),
+    Check("POSITION_SAME_SIDE", "already held on this side", same_side, None, "none", False,
+          True),
+    Check("POSITION_CLOSING", "close on its way", closing, None, "none", True, True),
+    Check("POSITION_NONE", "nothing to close", nothing_to_close, None, "none", True, True),
+    Check("VOLATILITY_HIGH", "volatility, daily fraction",
+          lambda c: _market(c).sigma if c.settings.risk.volatility_halt else 0.0,
+          lambda c: c.settings.risk.volatility_halt, "max"),
+    Check("VOLATILITY_MINUTE_HIGH", "one-minute volatility, daily fraction",
+          lambda c: _market(c).sigma_minute if c.settings.risk.minute_volatility_halt else 0.0,
+          lambda c: c.settings.risk.minute_volatility_halt, "max"),
+)  # fmt: skip
+
+
+def _levels(case: Case) -> Levels:
+    if case.levels is None:
+        raise LookupError("no levels")
+    return case.levels
+
+
+def _granted(case: Case) -> Decimal:
+    if case.leverage is None:
+        raise LookupError("no leverage")
+    return case.leverage.granted
+
+
+def _quantity(case: Case) -> Decimal:
+    if case.sizing is None:
+        raise LookupError("no size")
+    return case.sizing.quantity
+
+
+def _notional(case: Case) -> Decimal:
+    if case.sizing is None:
+        raise LookupError("no size")
+    return case.sizing.notional
+
+
+def leverage_min(case: Case) -> Decimal:
+    """Return the least leverage that may trade: 1, or anything above 0 where fractions are."""
+    return Decimal("0.000001") if case.settings.leverage.fractional else ONE
+
+
+def stop_beyond_liquidation(case: Case) -> str:
+    """Name a stop that liquidation would come before."""
+    levels = _levels(case)
+    if levels.stop is None or levels.liquidation is None:
+        return ""
+    beyond = (levels.stop - levels.liquidation) * case.sign <= ZERO
+    return f"stop {levels.stop} beyond {levels.liquidation:.8g}" if beyond else ""
+
+
+def quantity_min(case: Case) -> Decimal:
+    """Return the smallest quantity the venue takes: at least one lot."""
+    instrument = _instrument(case)
+    return max(instrument.quantity_min, instrument.lot)
+
+
+def places(case: Case) -> int:
+    """Count the places taken after this order: open positions and working entries."""
+    taken = len(case.state.positions)
+    for key in case.state.entries:
+        taken += key not in case.state.positions
+    return taken + (case.position is None)
+
+
+def strategy_places(case: Case) -> int:
+    """Count the same for the strategy alone."""
+    taken = case.record.positions
+    for key, order_id in case.state.entries.items():
+        order = case.state.orders[order_id]
+        taken += order.strategy == case.name and key not in case.state.positions
+    return taken + (case.position is None)
+
+
+def position_exposure(case: Case) -> Decimal:
+    """Return the notional of the position after this order."""
+    held = case.position.cost if case.position is not None else ZERO
+    return held + _notional(case)
+
+
+def gross_exposure(case: Case) -> Decimal:
+    """Return the notional of everything after this order, working orders included."""
+    return case.held.gross + _notional(case)
+
+
+def group_exposure(case: Case) -> Decimal:
+    """Return the same for the instrument's group."""
+    return case.held.group + _notional(case)
+
+
+def group_risk(case: Case) -> Decimal:
+    """Return what the group loses if every stop is hit, this order's included."""
+    return case.held.group_risk + _notional(case) * case.unit
+
+
+def margin_needed(case: Case) -> Decimal:
+    """Return the margin that this order locks."""
+    granted = _granted(case)
+    return _notional(case) / granted if granted else ZERO
+
+
+def order_notional_max(case: Case) -> Decimal:
+    """Return the largest order; without a limit, this order's own notional."""
+    return case.settings.risk.order_notional_max or _notional(case)
+
+
+RISK: tuple[Check, ...] = (
+    Check("LEVEL_WRONG_SIDE", "levels against the reference price",
+          lambda c: _levels(c).fault, None, "none", False, True),
+    Check("STOP_BEYOND_LIQUIDATION", "stop beyond the liquidation price",
+          stop_beyond_liquidation, None, "none"),
+    Check("LEVERAGE_NONE", "leverage granted", _granted, leverage_min, "min"),
+    Check("SIZE_BELOW_MINIMUM", "quantity granted", _quantity, quantity_min, "min", False, True),
+    Check("NOTIONAL_BELOW_MINIMUM", "notional granted", _notional,
+          lambda c: _instrument(c).notional_min, "min", False, True),
+    Check("POSITIONS_MAX", "places taken", places,
+          lambda c: c.settings.risk.positions_max, "max"),
+    Check("STRATEGY_POSITIONS_MAX", "places the strategy takes", strategy_places,
+          lambda c: c.strategy.positions_max, "max"),
+    Check("POSITION_EXPOSURE", "notional of the position", position_exposure,
+          lambda c: c.settings.risk.position_exposure_max * c.equity, "max"),
+    Check("GROUP_EXPOSURE", "notional of the group", group_exposure,
+          lambda c: c.settings.risk.group_exposure_max * c.equity, "max"),
+    Check("GROSS_EXPOSURE", "notional of everything", gross_exposure,
+          lambda c: c.settings.risk.gross_exposure_max * c.equity, "max"),
+    Check("STRATEGY_EXPOSURE", "notional of the strategy",
+          lambda c: c.record.gross + _notional(c),
+          lambda c: c.settings.risk.gross_exposure_max * c.strategy.budget * c.equity, "max"),
+    Check("GROUP_RISK", "loss if every stop of the group is hit", group_risk,
+          lambda c: c.settings.risk.group_risk_max * c.equity, "max"),
+    Check("ORDER_NOTIONAL", "notional of the order", _notional, order_notional_max, "max"),
+    Check("MARGIN_INSUFFICIENT", "margin needed", margin_needed,
+          lambda c: c.held.free_margin, "max"),
+)  # fmt: skip

@@ -1,0 +1,257 @@
+"""The engine: number an event, decide on it, fold the facts, hand out the commands.
+
+`decide` changes nothing. If it raises, the state stays as it was, the fact is `Faulted`, trading
+halts, and exits go on.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from cerberus_trader.domain import events as e
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.commands import Command
+from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.order import Status
+from cerberus_trader.engine import breaker, operator, orders, portfolio, risk, strategies
+from cerberus_trader.engine.apply import advance, apply
+from cerberus_trader.engine.intake import Case
+from cerberus_trader.engine.state import (
+    DAY_NS,
+    State,
+    equity,
+    key_of,
+    strategy_pnl,
+)
+
+FAILED = (Status.REJECTED, Status.NOT_SENT, Status.UNKNOWN)
+
+
+class Step(NamedTuple):
+    """Hold what came of one event."""
+
+    facts: tuple[f.Fact, ...]
+    commands: tuple[Command, ...]
+
+
+class Engine:
+    """Hold the state, and take events one at a time."""
+
+    def __init__(self, state: State | None = None) -> None:
+        self.state = state if state is not None else State()
+
+    def step(self, event: e.Event) -> Step:
+        """Decide on an event and fold what follows; return facts and commands."""
+        state = self.state
+        advance(state, event)
+        day = new_day(state, event)
+        for fact in day:
+            apply(state, fact)
+        try:
+            decided = decide(state, event)
+        except Exception as error:  # named boundary: a fault halts, it never escapes
+            decided = [f.Faulted(f"{type(error).__name__}: {error}", type(event).__name__)]
+        commands = []
+        for fact in decided:
+            command = orders.command_of(state, fact)
+            if command is not None:
+                commands.append(command)
+            apply(state, fact)
+        return Step((*day, *decided), tuple(commands))
+
+
+def decide(state: State, event: e.Event) -> list[f.Fact]:
+    """Return the facts that follow from an event; change nothing."""
+    return HANDLERS[type(event)](state, event)
+
+
+def new_day(state: State, event: e.Event) -> list[f.Fact]:
+    """Begin the UTC day at the first event at or after midnight; the clock never goes back."""
+    day = state.now_ns // DAY_NS
+    if not state.config or day <= state.day:
+        return []
+    marks = getattr(event, "marks", ())
+    now = equity(state, marks)
+    bases = tuple((name, strategy_pnl(state, name, marks)) for name in state.strategies)
+    facts: list[f.Fact] = [f.DayStarted(day, now, bases, marks)]
+    if now > state.peak:
+        facts.append(f.PeakRaised(now))
+    released = breaker.day_release(state)
+    if released:
+        facts.append(f.BreakerReset(state.now_ns, released, "day", "new UTC day", 0))
+    return facts
+
+
+def on_config(state: State, event: e.ConfigEvent) -> list[f.Fact]:
+    """Put a configuration in force; the first one names the engine."""
+    engine_id = state.engine_id or event.engine_id
+    return [
+        f.ConfigApplied(event.ts_ns, event.digest, engine_id, event.settings, event.instruments)
+    ]
+
+
+def on_signal(state: State, event: e.SignalEvent) -> list[f.Fact]:
+    """Judge a signal, once per id; an approval submits its order."""
+    if event.signal.id in state.seen:
+        return [f.SignalIgnored(event.signal.id, event.signal.source)]
+    case = Case(state, event)
+    verdict = risk.judge(case)
+    facts: list[f.Fact] = [f.SignalJudged(verdict.decision, case.marks)]
+    if case.equity > state.peak:
+        facts.append(f.PeakRaised(case.equity))
+    if verdict.reducing is not None:
+        facts.append(orders.submit_reduction(verdict.reducing, case.now))
+    if verdict.approved is not None:
+        facts.append(orders.submit_entry(verdict.approved))
+    return facts
+
+
+def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
+    """Book a fill; score a closed trade; trip what the loss reaches, at once."""
+    booked = orders.book_fill(state, event)
+    if booked is None:
+        return []
+    now = event.ts_ns
+    key = key_of(event.account, event.instrument)
+    before = state.positions.get(key)
+    gain = booked.realised - booked.fee
+    after = portfolio.equity_after(state, event.marks, before, booked.position, gain)
+    facts: list[f.Fact] = [booked]
+    if after > state.peak:
+        facts.append(f.PeakRaised(after))
+    trips: list[f.BreakerTripped] = []
+    if event.reason == "liquidation":
+        trips += breaker.liquidation_trip(state, now, event.instrument)
+    if booked.trade is not None and before is not None:
+        score = strategies.score(state, booked.trade, before)
+        facts.append(score)
+        trips += breaker.trade_trips(state, now, score.total_streak)
+    pnl = strategy_pnl(state, booked.strategy, event.marks) + after - equity(state, event.marks)
+    trips += breaker.booking_trips(state, now, after, booked.strategy, pnl)
+    if state.failures:
+        facts += breaker.failure_facts(state, now, failed=False)
+    if trips:
+        facts += breaker.consequences(state, trips, now, gone=key)
+        facts += flatten_new(state, booked, trips, now)
+    return facts
+
+
+def flatten_new(
+    state: State, booked: f.Filled, trips: list[f.BreakerTripped], now_ns: int
+) -> list[f.Fact]:
+    """Close the position that this fill opened or left, if a trip of this event flattens."""
+    position = booked.position
+    if position is None or key_of(position.account, position.instrument) in state.closings:
+        return []
+    for trip in trips:
+        if trip.action == "flatten" and trip.scope in ("", position.strategy):
+            order = risk.reduction_id(state, position, "breaker")
+            return [orders.submit_reduction(risk.reduce(position, order, "breaker"), now_ns)]
+    return []
+
+
+def on_order_report(state: State, event: e.OrderReport) -> list[f.Fact]:
+    """Take the venue's word on an order; count failures."""
+    facts: list[f.Fact] = list(orders.on_report(state, event))
+    if facts:
+        status = orders.REPORTED[event.state]
+        if status in FAILED:
+            facts += breaker.failure_facts(state, event.ts_ns, failed=True)
+        elif state.failures and status is Status.ACCEPTED:
+            facts += breaker.failure_facts(state, event.ts_ns, failed=False)
+    return facts
+
+
+def on_funding(state: State, event: e.FundingReport) -> list[f.Fact]:
+    """Book funding, and trip what it reaches."""
+    booked = portfolio.book_funding(state, event)
+    if booked is None:
+        return []
+    after = equity(state, event.marks) - event.amount
+    facts: list[f.Fact] = [booked]
+    if after > state.peak:
+        facts.append(f.PeakRaised(after))
+    strategy = booked.position.strategy
+    pnl = strategy_pnl(state, strategy, event.marks) - event.amount
+    trips = breaker.booking_trips(state, event.ts_ns, after, strategy, pnl)
+    return facts + breaker.consequences(state, trips, event.ts_ns) if trips else facts
+
+
+def on_level(state: State, event: e.LevelHit) -> list[f.Fact]:
+    """Act on an engine level that the market reached; a dead level is ignored."""
+    if event.kind == "equity":
+        if event.scope:
+            pnl = strategy_pnl(state, event.scope, event.marks)
+            trips = breaker.strategy_trips(state, event.ts_ns, event.scope, pnl)
+        else:
+            trips = breaker.equity_trips(state, event.ts_ns, equity(state, event.marks))
+        return breaker.consequences(state, trips, event.ts_ns)
+    position = state.positions.get(event.scope)
+    if position is None:
+        return []
+    if event.kind == "silence":
+        return [
+            f.HealthChanged(
+                position.account, position.instrument, position.health, True, "no price"
+            )
+        ]
+    return margin_facts(state, event, event.scope)
+
+
+def margin_facts(state: State, event: e.LevelHit | e.TimerEvent, key: str) -> list[f.Fact]:
+    """Hold a position's margin ratio against its thresholds: watch, reduce by half, close."""
+    position = state.positions[key]
+    mark = portfolio.mark_of(state, position.instrument, event.marks)
+    ratio = portfolio.margin_ratio(state, position, mark) if mark is not None else None
+    if ratio is None:
+        return []
+    health = portfolio.health_of(state, ratio)
+    if health == position.health and not position.stale:
+        return []
+    facts: list[f.Fact] = [
+        f.HealthChanged(
+            position.account, position.instrument, health, False, f"margin ratio {ratio:.4f}"
+        )
+    ]
+    worse = portfolio.ORDER.index(health) > portfolio.ORDER.index(position.health)
+    if worse and health in ("danger", "critical") and key not in state.closings:
+        part = None
+        if health == "danger":
+            instrument = state.instruments[position.instrument]
+            part = instrument.quantity_down(position.quantity / 2)
+        if part is None or part > ZERO:
+            order = risk.reduction_id(state, position, "margin")
+            ticket = risk.reduce(position, order, "margin", "", part)
+            facts.append(orders.submit_reduction(ticket, event.ts_ns))
+    return facts
+
+
+def on_timer(state: State, event: e.TimerEvent) -> list[f.Fact]:
+    """Check every position's health on the health timer; the day begins by itself."""
+    facts: list[f.Fact] = []
+    if event.kind == "health":
+        for key in state.positions:
+            facts += margin_facts(state, event, key)
+    return facts
+
+
+def on_end(state: State, event: e.EndOfData) -> list[f.Fact]:
+    """Close what is open at the end of a replay, where asked."""
+    if not event.close:
+        return []
+    return [
+        orders.submit_reduction(ticket, event.ts_ns)
+        for ticket in risk.flatten(state, "end_of_data")
+    ]
+
+
+HANDLERS: dict[type, Callable[[State, Any], list[f.Fact]]] = {
+    e.ConfigEvent: on_config,
+    e.SignalEvent: on_signal,
+    e.FillReport: on_fill,
+    e.OrderReport: on_order_report,
+    e.FundingReport: on_funding,
+    e.LevelHit: on_level,
+    e.TimerEvent: on_timer,
+    e.OperatorEvent: operator.on_operator,
+    e.EndOfData: on_end,
+}

@@ -1,0 +1,97 @@
+"""The operator: commands of people, each with the role it takes and what it does.
+
+Stopping is easy, re-arming is hard: halt, flatten and cancel need no token; resume, reset, thaw
+and everything that adds risk again need an authorised event.
+"""
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import OperatorEvent
+from cerberus_trader.domain.facts import TradingState
+from cerberus_trader.domain.money import ZERO
+from cerberus_trader.engine import breaker, orders
+from cerberus_trader.engine.risk import flatten
+from cerberus_trader.engine.state import State
+
+STATES: dict[str, TradingState] = {
+    "halt": "halted",
+    "resume": "active",
+    "freeze": "frozen",
+    "thaw": "active",
+}
+NEEDS_TOKEN = ("thaw", "deposit", "withdraw")
+
+
+def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
+    """Carry out a command, or say why not."""
+    refusal = refuse(state, event)
+    if refusal:
+        return [f.CommandRefused(event.command, event.actor, refusal)]
+    command, now = event.command, event.ts_ns
+    if command == "reset_breaker":
+        return breaker.reset_facts(state, now, event.actor, event.reason, event.authorised)
+    if command in STATES:
+        facts: list[f.Fact] = [f.TradingStateChanged(STATES[command], event.actor, event.reason)]
+        if command in ("halt", "freeze"):
+            facts += orders.cancel_entries(state, command)
+        return facts
+    if command == "cancel_all":
+        return orders.cancel_entries(state, "operator")
+    if command == "flatten":
+        return flatten_all(state, now)
+    if command == "shutdown":
+        return shut_down(state, event)
+    if command in ("deposit", "withdraw"):
+        assert event.amount is not None
+        signed = event.amount if command == "deposit" else -event.amount
+        return [f.CashMoved(signed, event.actor)]
+    return strategy_facts(state, event)
+
+
+def refuse(state: State, event: OperatorEvent) -> str:
+    """Say why a command may not be carried out, empty if it may."""
+    command = event.command
+    if command in NEEDS_TOKEN and not event.authorised:
+        return f"{command} needs a valid admin token"
+    if command == "resume" and state.trading == "frozen":
+        return "trading is frozen: thaw it with an admin token"
+    if command in ("deposit", "withdraw") and (event.amount is None or event.amount <= ZERO):
+        return "the amount must be above 0"
+    if command == "withdraw" and event.amount is not None and event.amount > state.balance:
+        return f"the balance is only {state.balance}"
+    if command.endswith("_strategy") and event.target not in state.settings.strategies:
+        return f"no strategy {event.target!r} is configured"
+    return ""
+
+
+def flatten_all(state: State, now_ns: int, strategy: str = "") -> list[f.Fact]:
+    """Cancel entries, then close every position at market; stops stay until it is flat."""
+    facts = orders.cancel_entries(state, "operator", strategy)
+    for ticket in flatten(state, "operator", strategy):
+        facts.append(orders.submit_reduction(ticket, now_ns))
+    return facts
+
+
+def shut_down(state: State, event: OperatorEvent) -> list[f.Fact]:
+    """Follow the configured policy of a stop (K-02); the choice is in the journal."""
+    policy = state.settings.shutdown
+    facts: list[f.Fact] = [
+        f.TradingStateChanged(state.trading, event.actor, f"shutdown, policy {policy}")
+    ]
+    if policy == "close":
+        facts += flatten_all(state, event.ts_ns)
+    elif policy == "cancel_orders_only":
+        facts += orders.cancel_entries(state, "shutdown")
+    return facts
+
+
+def strategy_facts(state: State, event: OperatorEvent) -> list[f.Fact]:
+    """Pause, resume or stop a strategy; stopping closes what it holds."""
+    name = event.target
+    if event.command == "pause_strategy":
+        return [f.StrategyChanged(name, "paused", event.actor)]
+    if event.command == "resume_strategy":
+        return [f.StrategyChanged(name, "active", event.actor)]
+    return [
+        f.StrategyChanged(name, "stopped", event.actor),
+        *flatten_all(state, event.ts_ns, name),
+    ]

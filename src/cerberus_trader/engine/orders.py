@@ -1,0 +1,185 @@
+"""Orders: from tickets to submissions, and from the venue's reports to booked fills."""
+
+from decimal import Decimal
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.commands import CancelOrder, Command, SubmitOrder
+from cerberus_trader.domain.events import FillReport, OrderReport
+from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.order import Kind, Order, Reason, Status, may_follow
+from cerberus_trader.domain.position import Position, Trade
+from cerberus_trader.engine.risk import Approved, Reducing
+from cerberus_trader.engine.state import State, key_of
+
+REPORTED = {
+    "accepted": Status.ACCEPTED,
+    "rejected": Status.REJECTED,
+    "canceled": Status.CANCELED,
+    "expired": Status.EXPIRED,
+    "not_sent": Status.NOT_SENT,
+    "unknown": Status.UNKNOWN,
+}
+# the letter of the child's id, the reason of its fill, its kind (and the level's name)
+CHILDREN: tuple[tuple[str, Reason, Kind], ...] = (
+    ("s", "stop_loss", "stop"),
+    ("t", "take_profit", "take_profit"),
+    ("r", "trailing_stop", "trailing"),
+)
+MS = 1_000_000
+
+
+def submit_entry(ticket: Approved) -> f.OrderSubmitted:
+    """Make the submission of an approved entry."""
+    case, signal = ticket.case, ticket.case.signal
+    sized, record = case.sizing, case.leverage
+    assert sized is not None and record is not None
+    limit = signal.order == "limit"
+    return f.OrderSubmitted(
+        Order(
+            ticket.order_id, case.strategy.account, case.name, signal.instrument, case.sign,
+            "limit" if limit else "market", "add" if case.action == "add" else "entry",
+            sized.quantity, signal.id, case.reference if limit else None, record.granted,
+            False, "", ticket.bracket, case.now,
+            signal.ts_ns + signal.expires_ms * MS if signal.expires_ms else 0,
+            sized.notional, sized.notional * case.unit, bool(case.state.probation_left),
+        )
+    )  # fmt: skip
+
+
+def submit_reduction(ticket: Reducing, now_ns: int) -> f.OrderSubmitted:
+    """Make the submission of a reduce-only market order."""
+    return f.OrderSubmitted(
+        Order(
+            ticket.order_id, ticket.account, ticket.strategy, ticket.instrument, ticket.side,
+            "market", ticket.reason, ticket.quantity, ticket.signal_id, None, Decimal(1), True,
+            ticket.closes, None, now_ns,
+        )
+    )  # fmt: skip
+
+
+def cancel_entries(state: State, reason: str, strategy: str = "") -> list[f.Fact]:
+    """Ask for the cancellation of every working entry, of one strategy or of all."""
+    found: list[f.Fact] = []
+    for order_id in state.entries.values():
+        order = state.orders[order_id]
+        if order.status is not Status.PENDING_CANCEL and strategy in ("", order.strategy):
+            found.append(f.CancelRequested(order_id, reason))
+    return found
+
+
+def command_of(state: State, fact: f.Fact) -> Command | None:
+    """Return the command that a fact asks of the outside, None for most facts."""
+    if type(fact) is f.OrderSubmitted:
+        return SubmitOrder(fact.order)
+    if type(fact) is f.CancelRequested:
+        order = state.orders.get(fact.order_id)
+        if order is not None:
+            return CancelOrder(order.id, order.account, order.instrument)
+    return None
+
+
+def on_report(state: State, event: OrderReport) -> list[f.Fact]:
+    """Take the venue's word on an order's state; what cannot follow changes nothing."""
+    order = state.orders.get(event.order_id)
+    status = REPORTED[event.state]
+    if order is None or order.status is status or not may_follow(order.status, status):
+        return []
+    return [f.OrderChanged(order.id, status, event.reason)]
+
+
+def book_fill(state: State, event: FillReport) -> f.Filled | None:
+    """Book a fill from any status, once per (account, trade id); None for a repeated one."""
+    if f"{event.account}/{event.trade_id}" in state.trade_ids:
+        return None
+    order = state.orders.get(event.order_id) or state.ended.get(event.order_id)
+    before = state.positions.get(key_of(event.account, event.instrument))
+    strategy = order.strategy if order else before.strategy if before else "unknown"
+    if before is None or before.sign == event.side:
+        after: Position | None = opened(event, order, before, strategy)
+        realised, trade = ZERO, None
+    else:
+        after, realised, trade = reduced(event, before)
+    held = after or before
+    assert held is not None
+    children = children_of(held, after) if after is not None else ()
+    ended: tuple[str, ...] = ()
+    if after is None:
+        ended = tuple(
+            held.id[:-1] + letter
+            for letter, _, _ in CHILDREN
+            if held.id[:-1] + letter in state.orders and held.id[:-1] + letter != event.order_id
+        )
+    done = event.leaves <= ZERO
+    return f.Filled(
+        event.order_id, event.trade_id, event.ts_ns, event.account, strategy, event.instrument,
+        held.id, event.side, event.quantity, event.price, event.fee, event.liquidity,
+        event.reason, realised, after, Status.FILLED if done else Status.PARTIALLY_FILLED,
+        children, ended, trade, event.marks,
+    )  # fmt: skip
+
+
+def opened(
+    event: FillReport, order: Order | None, before: Position | None, strategy: str
+) -> Position:
+    """Return the position after an entry's fill."""
+    cost = event.quantity * event.price
+    share = event.quantity / order.quantity if order is not None else ZERO
+    risk = order.risk * share if order is not None else ZERO
+    if before is None:
+        return Position(
+            event.order_id, event.account, strategy, event.instrument, event.side,
+            event.quantity, cost, order.leverage if order else Decimal(1), event.margin,
+            event.ts_ns, event.stop, event.take_profit, event.trailing, risk, ZERO, event.fee,
+            ZERO, order.signal_id if order else "", order.probation if order else False,
+        )  # fmt: skip
+    return Position(
+        before.id, before.account, before.strategy, before.instrument, before.sign,
+        before.quantity + event.quantity, before.cost + cost, before.leverage, event.margin,
+        before.opened_ns, event.stop, event.take_profit, event.trailing, before.risk + risk,
+        before.realised, before.fees + event.fee, before.funding, before.signal_id,
+        before.probation, before.health,
+    )  # fmt: skip
+
+
+def reduced(event: FillReport, before: Position) -> tuple[Position | None, Decimal, Trade | None]:
+    """Return the position after a closing fill, the gain realised, and the trade if it ended."""
+    whole = event.quantity >= before.quantity
+    cost = before.cost if whole else before.cost * event.quantity / before.quantity
+    gain = event.quantity * event.price - cost
+    realised = gain if before.sign > 0 else -gain
+    fees = before.fees + event.fee
+    if not whole:
+        left = before.quantity - event.quantity
+        after = Position(
+            before.id, before.account, before.strategy, before.instrument, before.sign,
+            left, before.cost - cost, before.leverage, event.margin, before.opened_ns,
+            event.stop, event.take_profit, event.trailing, before.risk * left / before.quantity,
+            before.realised + realised, fees, before.funding, before.signal_id,
+            before.probation, before.health,
+        )  # fmt: skip
+        return after, realised, None
+    pnl = before.realised + realised - fees - before.funding
+    trade = Trade(
+        before.id, before.account, before.strategy, before.instrument, before.sign,
+        event.quantity, before.cost / before.quantity, event.price, before.leverage,
+        before.opened_ns, event.ts_ns, event.reason, pnl, fees, before.funding,
+        float(pnl / before.risk) if before.risk else 0.0, before.signal_id,
+    )  # fmt: skip
+    return None, realised, trade
+
+
+def children_of(held: Position, after: Position) -> tuple[Order, ...]:
+    """Return the protective orders that rest for a position: one real reduce-only order each."""
+    group = held.id[:-1]
+    children = []
+    for letter, reason, kind in CHILDREN:
+        price = getattr(after, kind)
+        if price is not None:
+            children.append(
+                Order(
+                    group + letter, after.account, after.strategy, after.instrument, -after.sign,
+                    kind, reason, after.quantity, after.signal_id, price, after.leverage, True,
+                    held.id, None, after.opened_ns, 0, ZERO, ZERO, False, Status.ACCEPTED,
+                )
+            )  # fmt: skip
+    return tuple(children)

@@ -1,0 +1,145 @@
+"""The portfolio: what a fill or payment does to equity, margin health, and the read models."""
+
+from decimal import Decimal
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import FundingReport
+from cerberus_trader.domain.instrument import MarginLevel, margin_level
+from cerberus_trader.domain.market import Marks
+from cerberus_trader.domain.money import ONE, ZERO
+from cerberus_trader.domain.position import (
+    HealthState,
+    Portfolio,
+    Position,
+    PositionRow,
+    SystemMetrics,
+)
+from cerberus_trader.engine.state import State, equity, key_of
+from cerberus_trader.engine.strategies import success_rate
+
+ORDER: tuple[HealthState, ...] = ("ok", "watch", "danger", "critical")
+
+
+def book_funding(state: State, event: FundingReport) -> f.FundingBooked | None:
+    """Book a funding payment against the position it was paid on."""
+    position = state.positions.get(key_of(event.account, event.instrument))
+    if position is None:
+        return None
+    after = Position(
+        position.id, position.account, position.strategy, position.instrument, position.sign,
+        position.quantity, position.cost, position.leverage, event.margin, position.opened_ns,
+        position.stop, position.take_profit, position.trailing, position.risk,
+        position.realised, position.fees, position.funding + event.amount, position.signal_id,
+        position.probation, position.health, position.stale,
+    )  # fmt: skip
+    return f.FundingBooked(event.ts_ns, after, event.amount, event.marks)
+
+
+def equity_after(
+    state: State, marks: Marks, before: Position | None, after: Position | None, gain: Decimal
+) -> Decimal:
+    """Return equity after a booking that changes one position and brings `gain` in cash."""
+    total = equity(state, marks) + gain
+    held = before or after
+    if held is None:
+        return total
+    mark = mark_of(state, held.instrument, marks)
+    if mark is None:
+        return total
+    if before is not None:
+        total -= before.unrealised(mark)
+    if after is not None:
+        total += after.unrealised(mark)
+    return total
+
+
+def mark_of(state: State, instrument: str, marks: Marks) -> Decimal | None:
+    """Return an instrument's mark: the event's, else the last known one."""
+    for name, price in marks:
+        if name == instrument:
+            return price
+    return state.marks.get(instrument)
+
+
+def margin_ratio(state: State, position: Position, mark: Decimal) -> Decimal | None:
+    """Return maintenance over the position's own equity; None without tiers.
+
+    An equity of zero or less counts as ratio 1 (beyond liquidation).
+    """
+    instrument = state.instruments[position.instrument]
+    notional = position.quantity * mark
+    tier = instrument.tier_of(notional)
+    if tier is None:
+        return None
+    own = position.margin + position.unrealised(mark)
+    maintenance = notional * tier.rate - tier.cum
+    return maintenance / own if own > ZERO and maintenance < own else ONE
+
+
+def health_of(state: State, ratio: Decimal) -> HealthState:
+    """Name the state of health of a margin ratio; a threshold of 1 is switched off."""
+    limits = state.settings.health
+    if limits.critical < ONE and ratio >= limits.critical:
+        return "critical"
+    if limits.danger < ONE and ratio >= limits.danger:
+        return "danger"
+    return "watch" if limits.watch < ONE and ratio >= limits.watch else "ok"
+
+
+def next_warning(state: State, position: Position) -> MarginLevel | None:
+    """Return the margin level at which the position's health is next to worsen."""
+    limits = state.settings.health
+    worse = {"ok": limits.watch, "watch": limits.danger, "danger": limits.critical}
+    rank = ORDER.index(position.health)
+    for name in ORDER[rank:3]:
+        ratio = worse[name]
+        if ratio < ONE:
+            return margin_level(
+                state.instruments[position.instrument].tiers, position.sign, position.quantity,
+                position.cost, position.margin, ratio,
+            )  # fmt: skip
+    return None
+
+
+def position_row(state: State, position: Position) -> PositionRow:
+    """Show a position with the fields of D-05.2, at the last known mark."""
+    mark = state.marks.get(position.instrument, position.entry_price)
+    level = position.liquidation(state.instruments[position.instrument].tiers)
+    return PositionRow(
+        position.id, position.instrument, "long" if position.sign > 0 else "short",
+        position.quantity, position.leverage, position.entry_price, mark,
+        position.unrealised(mark), level.price if level is not None else None, "open",
+        position.opened_ns,
+    )  # fmt: skip
+
+
+def portfolio(state: State) -> Portfolio:
+    """Show the account with the fields of D-05.1, at the last known marks."""
+    now = equity(state)
+    return Portfolio(
+        state.balance,
+        now,
+        state.margin,
+        now - state.margin,
+        now - state.day_equity,
+        tuple(position_row(state, item) for item in state.positions.values()),
+    )
+
+
+def exposure_by(state: State, attribute: str) -> dict[str, Decimal]:
+    """Sum open notional at the last marks by an instrument's group or asset_class (E-5.3.2)."""
+    sums: dict[str, Decimal] = {}
+    for name, open_ in state.exposures.items():
+        label = str(getattr(state.instruments[name], attribute))
+        notional = (open_.long + open_.short) * state.marks.get(name, ZERO)
+        sums[label] = sums.get(label, ZERO) + notional
+    return sums
+
+
+def system_metrics(state: State, decision_times: tuple[float, ...] = ()) -> SystemMetrics:
+    """Show the counters of D-05.3; decision times come from the shell, which has a clock."""
+    counters = state.counters
+    return SystemMetrics(
+        counters.signals, counters.wins, counters.losses, state.balance,
+        equity(state) - state.day_equity, decision_times, success_rate(state),
+    )  # fmt: skip

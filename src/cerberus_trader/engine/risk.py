@@ -1,0 +1,390 @@
+"""Risk: judge a case, and make the only tickets from which an order can be submitted.
+
+`Approved` needs every check to pass; `Reducing` needs an open position (or working entry) on the
+other side, and never more than is open. Both are made here and nowhere else.
+"""
+
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from cerberus_trader.domain.decision import Decision, LeverageRecord, SizingRecord
+from cerberus_trader.domain.instrument import Instrument, margin_level
+from cerberus_trader.domain.money import HUNDRED, ONE, ZERO, from_belief
+from cerberus_trader.domain.order import Bracket, Reason, order_id
+from cerberus_trader.domain.position import Position
+from cerberus_trader.engine import decision_cache, leverage, sizing
+from cerberus_trader.engine.checks import INTAKE, RISK, Check
+from cerberus_trader.engine.intake import Case, Levels, held_of
+from cerberus_trader.engine.state import State, day_fraction, drawdown
+
+HOURS_OF_DAY = 24.0
+
+
+class Approved(NamedTuple):
+    """Permit one entry: every check passed on this case."""
+
+    case: Case
+    order_id: str
+    bracket: Bracket
+
+
+class Reducing(NamedTuple):
+    """Permit one reduce-only order: opposite side, at most what is open and not yet closing."""
+
+    order_id: str
+    account: str
+    strategy: str
+    instrument: str
+    side: int
+    quantity: Decimal
+    closes: str
+    reason: Reason
+    signal_id: str
+
+
+class Verdict(NamedTuple):
+    """Hold a decision with the tickets it permits."""
+
+    decision: Decision
+    reducing: Reducing | None = None
+    approved: Approved | None = None
+
+
+def run_checks(case: Case, table: tuple[Check, ...], lifted: bool) -> tuple[list[Any], list[int]]:
+    """Run every check of a table; return the values and the indexes of those that failed."""
+    values: list[Any] = []
+    failed: list[int] = []
+    exit_only = case.action == "close"
+    for index, check in enumerate(table):
+        if exit_only and not check.exits:
+            values.append(None)
+            continue
+        try:
+            value = check.measure(case)
+            passed = compare(check, value, case)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            value, passed = type(error).__name__, False
+        values.append(value)
+        if not passed and (check.rule or not lifted):
+            failed.append(index)
+    return values, failed
+
+
+def compare(check: Check, value: Any, case: Case) -> bool:
+    """Hold a value against the limit of its check."""
+    if check.kind == "none":
+        return not value
+    assert check.limit is not None
+    limit = check.limit(case)
+    return bool(value <= limit if check.kind == "max" else value >= limit)
+
+
+def judge(case: Case) -> Verdict:
+    """Judge a case: intake, analysis, leverage, size, levels, risk; one document either way."""
+    lifted = case.settings.risk.lift_all
+    values, failed = run_checks(case, INTAKE, lifted)
+    if failed:
+        return Verdict(document(case, values, failed, INTAKE))
+    if case.action == "close":
+        return close_verdict(case, values)
+    plan(case)
+    more, wrong = run_checks(case, RISK, lifted)
+    if wrong:
+        first = len(INTAKE)
+        return Verdict(document(case, values + more, [first + i for i in wrong], INTAKE + RISK))
+    state, strategy = case.state, case.strategy
+    group = order_id(state.engine_id, strategy.account, case.name, case.signal.id)
+    decision = document(case, values + more, [], INTAKE + RISK, order=group + "e")
+    closing = None
+    if case.action == "reverse":
+        closing = close_ticket(case, group + "x")
+    return Verdict(decision, closing, Approved(case, group + "e", bracket_of(case)))
+
+
+def close_verdict(case: Case, values: list[Any]) -> Verdict:
+    """Approve a close of what the signal's strategy holds."""
+    group = order_id(case.state.engine_id, case.strategy.account, case.name, case.signal.id)
+    decision = document(case, values, [], INTAKE, order=group + "x")
+    return Verdict(decision, close_ticket(case, group + "x"))
+
+
+def close_ticket(case: Case, order: str) -> Reducing:
+    """Permit closing the position or cancelling the working entry that the signal is bound to."""
+    position, entry = case.position, case.entry
+    asked = case.signal.quantity if case.sign == 0 else None
+    if position is not None:
+        return reduce(position, order, "signal", case.signal.id, asked)
+    assert entry is not None
+    quantity = entry.quantity if asked is None else min(asked, entry.quantity)
+    return Reducing(
+        order, entry.account, entry.strategy, entry.instrument, -entry.side, quantity, entry.id,
+        "signal", case.signal.id,
+    )  # fmt: skip
+
+
+def reduce(
+    position: Position, order: str, reason: Reason, signal_id: str = "",
+    quantity: Decimal | None = None,
+) -> Reducing:  # fmt: skip
+    """Permit closing a position, or at most the given quantity of it."""
+    open_ = position.quantity
+    return Reducing(
+        order, position.account, position.strategy, position.instrument, -position.sign,
+        open_ if quantity is None else min(quantity, open_), position.id, reason, signal_id,
+    )  # fmt: skip
+
+
+def flatten(state: State, reason: Reason, strategy: str = "") -> list[Reducing]:
+    """Permit closing every position without a close on its way, of one strategy or of all."""
+    tickets = []
+    for key, position in state.positions.items():
+        if key in state.closings or (strategy and position.strategy != strategy):
+            continue
+        tickets.append(reduce(position, reduction_id(state, position, reason), reason))
+    return tickets
+
+
+def reduction_id(state: State, position: Position, reason: str) -> str:
+    """Derive the id of a reduction from the position, its reason and the event's number."""
+    cause = f"{position.id}:{reason}:{state.seq}"
+    return order_id(state.engine_id, position.account, position.strategy, cause) + "x"
+
+
+def plan(case: Case) -> None:
+    """Plan levels, leverage and size of an entry; what fails shows in the risk checks."""
+    instrument, market = case.instrument, case.market
+    assert instrument is not None and market is not None
+    if case.signal.order == "limit" and case.signal.limit is not None:
+        limit = case.signal.limit
+        buy = case.sign > 0
+        case.reference = instrument.price_down(limit) if buy else instrument.price_up(limit)
+    else:
+        case.reference = market.bid if market.bid == market.ask else (market.bid + market.ask) / 2
+    case.levels = plan_levels(case, instrument)
+    case.held = held_of(case, instrument)
+    if case.action == "reverse" and case.position is not None:
+        case.held = without(case, case.position)
+    case.leverage, case.sizing = leverage_and_size(case, instrument)
+    set_liquidation(case, instrument)
+
+
+def without(case: Case, position: Position) -> Any:
+    """Take the position that a reversal closes first out of what is held."""
+    held = case.held
+    return held._replace(
+        gross=max(held.gross - position.cost, ZERO),
+        group=max(held.group - position.cost, ZERO),
+        group_risk=max(held.group_risk - position.risk, ZERO),
+        free_margin=held.free_margin + position.margin,
+    )
+
+
+def plan_levels(case: Case, instrument: Instrument) -> Levels:
+    """Round the levels (a stop towards the entry, a take-profit away) and check their sides."""
+    signal, sign, reference = case.signal, case.sign, case.reference
+    levels = Levels()
+    stop = signal.stop_loss
+    if stop is None:
+        percent = signal.stop_loss_pct
+        if percent is None and case.settings.levels.stop_required:
+            percent = default_stop_pct(case)
+        if percent is not None:
+            stop = reference * (HUNDRED - sign * percent) / HUNDRED
+    if stop is not None:
+        stop = instrument.price_up(stop) if sign > 0 else instrument.price_down(stop)
+        levels.stop = stop
+        if (reference - stop) * sign <= ZERO:
+            levels.fault = f"stop {stop} is not beyond the reference {reference}"
+        case.stop_fraction = abs(reference - stop) / reference
+    profit = signal.take_profit
+    if profit is None:
+        percent = signal.take_profit_pct
+        multiple = case.settings.levels.reward_multiple
+        if percent is None and multiple and case.stop_fraction:
+            percent = case.stop_fraction * HUNDRED * multiple
+        if percent is not None:
+            profit = reference * (HUNDRED + sign * percent) / HUNDRED
+    if profit is not None:
+        profit = instrument.price_up(profit) if sign > 0 else instrument.price_down(profit)
+        levels.take_profit = profit
+        if (profit - reference) * sign <= ZERO:
+            levels.fault = f"take-profit {profit} is not beyond the reference {reference}"
+    levels.trailing = signal.trailing
+    if levels.trailing is None and signal.trailing_pct is not None:
+        levels.trailing = reference * signal.trailing_pct / HUNDRED
+    if levels.stop is None and levels.trailing is not None:
+        case.stop_fraction = levels.trailing / reference
+    return levels
+
+
+def default_stop_pct(case: Case) -> Decimal:
+    """Return the stop of a signal without one: k sigma of the holding time, within bounds."""
+    limits = case.settings.levels
+    sigma = case.market.sigma if case.market else -1.0
+    if not sigma > 0.0:
+        return limits.stop_pct_max
+    share: float = limits.holding_hours / HOURS_OF_DAY
+    percent = from_belief(limits.stop_sigma * sigma * share**0.5 * 100.0, 4)
+    return min(max(percent, limits.stop_pct_min), limits.stop_pct_max)
+
+
+def leverage_and_size(case: Case, instrument: Instrument) -> tuple[LeverageRecord, SizingRecord]:
+    """Grant leverage and size: bounds without leverage give the tier, the tier its caps."""
+    settings, market, signal = case.settings, case.market, case.signal
+    assert market is not None
+    case.unit = sizing.loss_per_unit(settings.sizing, instrument, case.stop_fraction)
+    room = room_of(case)
+    ask = sizing.Ask(
+        case.reference, signal.quantity, signal.volume, signal.confidence, market.sigma,
+        case.stop_fraction, case.record.success_low, scale_of(case),
+    )  # fmt: skip
+    if settings.sizing.obey_quantity and signal.quantity is not None:
+        return obeyed(case, instrument, signal.quantity)
+    bounds = sizing.free_bounds(settings.sizing, case.strategy, ask, room, case.equity, case.unit)
+    planned, _ = sizing.least(bounds)
+    record = leverage.grant(
+        settings.leverage, base_of(case), analysis_of(case), caps_of(case, instrument, planned)
+    )
+    sized = sizing.size(
+        settings.sizing, case.strategy, instrument, ask, room, bounds, case.equity, case.unit,
+        record.granted,
+    )  # fmt: skip
+    return record, sized
+
+
+def obeyed(
+    case: Case, instrument: Instrument, quantity: Decimal
+) -> tuple[LeverageRecord, SizingRecord]:
+    """Grant exactly what the signal asks for (research): quantity to the lot, its leverage."""
+    asked = case.signal.leverage or ONE
+    quantity = instrument.quantity_down(quantity)
+    notional = quantity * case.reference
+    bounds: list[Decimal | None] = [None] * len(sizing.BOUNDS)
+    bounds[0] = notional
+    record = LeverageRecord(asked, (), (), float(asked), (), -1, asked)
+    size = SizingRecord(case.reference, case.unit, tuple(bounds), 0, notional, quantity)
+    return record, size
+
+
+def base_of(case: Case) -> Decimal:
+    """Return the base leverage: by confidence, the low one on probation."""
+    limits = case.settings.leverage
+    base = leverage.base_of(limits, case.level)
+    return min(base, limits.low) if case.state.probation_left else base
+
+
+def scale_of(case: Case) -> Decimal:
+    """Return what multiplies the size: probation's share, half from the soft drawdown on."""
+    state, limits = case.state, case.settings.breaker
+    scale = limits.half_open_size if state.probation_left else ONE
+    if limits.drawdown_soft and drawdown(state, case.equity) >= limits.drawdown_soft:
+        scale /= 2
+    return scale
+
+
+def analysis_of(case: Case) -> leverage.Analysis:
+    """Return the analysis from the cache, or make it; the case remembers which."""
+    state, settings, market = case.state, case.settings, case.market
+    assert market is not None
+    if settings.cache.ttl_ms:
+        parts = (case.signal.instrument, case.sign, case.level.value, case.name)
+        case.cache_key = decision_cache.cache_key(state, parts, float(case.reference), market.sigma)
+        kept = decision_cache.look_up(state, case.cache_key, case.now)
+        if kept is not None:
+            case.cache_hit = True
+            return kept
+    inputs = (
+        market.sigma,
+        case.record.success_low,
+        float(day_fraction(state, case.equity)),
+        float(drawdown(state, case.equity)),
+    )
+    return leverage.analyse(
+        settings.leverage, base_of(case), inputs, float(settings.breaker.day_loss)
+    )
+
+
+def caps_of(case: Case, instrument: Instrument, planned: Decimal | None) -> tuple[float, ...]:
+    """Return the caps on leverage in the order of `leverage.CAPS`."""
+    settings, strategy = case.settings, case.strategy
+    limits = settings.leverage
+    tier = instrument.tier_of(planned if planned is not None else case.equity)
+    maintenance = float(tier.rate) if tier is not None else 0.0
+    venue = float(tier.leverage_max) if tier is not None else 1.0
+    stop = float(case.stop_fraction)
+    slots = max(1, settings.risk.positions_max)
+    margin = case.equity * strategy.budget / slots
+    left = settings.risk.gross_exposure_max * case.equity - case.held.gross
+    asked = case.signal.leverage
+    return (
+        venue,
+        leverage.liquidation_cap(limits, maintenance, stop, case.sign)
+        if stop
+        else leverage.UNLIMITED,
+        float(left / margin) if margin > ZERO and not settings.risk.lift_all
+        else leverage.UNLIMITED,
+        leverage.UNLIMITED,
+        float(limits.cap),
+        float(strategy.leverage_max),
+        float(asked) if asked is not None else leverage.UNLIMITED,
+    )  # fmt: skip
+
+
+def room_of(case: Case) -> sizing.Room:
+    """Return what the limits leave; everything where they are lifted."""
+    risk, held, equity = case.settings.risk, case.held, case.equity
+    if risk.lift_all:
+        return sizing.Room(None, None, None, None, None, None, held.free_margin)
+    position = case.position.cost if case.position and case.action == "add" else ZERO
+    gross = risk.gross_exposure_max * equity
+    return sizing.Room(
+        risk.position_exposure_max * equity - position,
+        risk.group_exposure_max * equity - held.group,
+        gross - held.gross,
+        risk.group_risk_max * equity - held.group_risk,
+        gross * case.strategy.budget - case.record.gross,
+        risk.order_notional_max or None,
+        held.free_margin,
+    )
+
+
+def set_liquidation(case: Case, instrument: Instrument) -> None:
+    """Note the planned liquidation price at the reference, for the check against the stop."""
+    record, sized, levels = case.leverage, case.sizing, case.levels
+    assert record is not None and sized is not None and levels is not None
+    if not record.granted or not sized.quantity or not instrument.tiers:
+        return
+    margin = sized.notional / record.granted
+    level = margin_level(instrument.tiers, case.sign, sized.quantity, sized.notional, margin)
+    levels.liquidation = level.price if level is not None else None
+
+
+def bracket_of(case: Case) -> Bracket:
+    """Return the protective orders of an approved entry; what the signal named stays as named."""
+    signal, levels = case.signal, case.levels
+    assert levels is not None
+    limit = case.settings.paper.take_profit_order == "limit"
+    pct = signal.stop_loss_pct
+    if signal.stop_loss is None and pct is None and levels.stop is not None:
+        pct = default_stop_pct(case)
+    stop = levels.stop if signal.stop_loss is not None else None
+    profit, profit_pct = None, signal.take_profit_pct
+    if signal.take_profit is not None:
+        profit = levels.take_profit
+    elif profit_pct is None and levels.take_profit is not None:
+        profit_pct = case.stop_fraction * HUNDRED * case.settings.levels.reward_multiple
+    return Bracket(stop, pct, profit, profit_pct, signal.trailing, signal.trailing_pct, limit)
+
+
+def document(
+    case: Case, values: list[Any], failed: list[int], table: tuple[Check, ...], order: str = ""
+) -> Decision:
+    """Write the decision's document."""
+    state, signal = case.state, case.signal
+    return Decision(
+        f"d{state.seq}", case.now, signal.id, case.name, signal.instrument, signal.side,
+        state.config, "denied" if failed else "approved",
+        table[failed[0]].code if failed else "", case.action,
+        0 if len(values) == len(INTAKE) else 1, tuple(values), tuple(failed), case.equity,
+        state.risk_version, case.cache_key, case.cache_hit, case.leverage, case.sizing, order,
+    )  # fmt: skip

@@ -1,0 +1,206 @@
+"""The engine's state: everything that was decided and booked, and nothing that ticks.
+
+Only `engine/apply.py` changes it, by folding facts. It holds no price but those that events
+brought, so that it is the same however the prices were searched.
+"""
+
+import hashlib
+from decimal import Decimal
+
+import msgspec
+
+from cerberus_trader.domain.facts import TradingState
+from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.market import Marks
+from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.position import Position
+from cerberus_trader.domain.settings import Settings, Strategy
+
+DAY_NS = 86_400_000_000_000
+ENDED_MAX = 1_000
+TRADES_MAX = 20_000
+
+
+class Exposure(msgspec.Struct, array_like=True):
+    """Sum the open positions of one instrument: `cost` is signed (long minus short)."""
+
+    long: Decimal = ZERO
+    short: Decimal = ZERO
+    cost: Decimal = ZERO
+    risk: Decimal = ZERO
+
+
+class StrategyState(msgspec.Struct, array_like=True):
+    """Hold a strategy's record: `booked` is its P&L so far, fees and funding included.
+
+    `day_base` is its P&L when the day began; `books` its net quantity and net cost by
+    instrument; `streak` its consecutive losing trades.
+    """
+
+    status: str = ""
+    booked: Decimal = ZERO
+    day_base: Decimal = ZERO
+    books: dict[str, tuple[Decimal, Decimal]] = {}
+    gross: Decimal = ZERO
+    positions: int = 0
+    wins: int = 0
+    losses: int = 0
+    streak: int = 0
+    success_low: float = 0.0
+
+
+class Trip(msgspec.Struct, array_like=True, frozen=True):
+    """Hold a latched breaker condition."""
+
+    ts_ns: int
+    scope: str
+    value: str
+    limit: str
+    action: str
+
+
+class CacheEntry(msgspec.Struct, array_like=True, frozen=True):
+    """Hold an analysis: leverage factors and raw leverage, until `expires_ns`."""
+
+    expires_ns: int
+    inputs: tuple[float, ...]
+    factors: tuple[float, ...]
+    raw: float
+
+
+class Counters(msgspec.Struct):
+    """Count what happened, from the journal's beginning."""
+
+    signals: int = 0
+    approved: int = 0
+    denied: dict[str, int] = {}
+    repeated: int = 0
+    orders: int = 0
+    fills: int = 0
+    trades: int = 0
+    wins: int = 0
+    losses: int = 0
+    liquidations: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    faults: int = 0
+    fees: Decimal = ZERO
+    funding: Decimal = ZERO
+    realised: Decimal = ZERO
+
+
+class State(msgspec.Struct):
+    """Hold the whole state; `risk_version` moves with all that risk depends on."""
+
+    engine_id: str = ""
+    settings: Settings = Settings()
+    config: str = ""
+    instruments: dict[str, Instrument] = {}
+    now_ns: int = 0
+    seq: int = 0
+    balance: Decimal = ZERO
+    flows: Decimal = ZERO
+    peak: Decimal = ZERO
+    day: int = -1
+    day_equity: Decimal = ZERO
+    margin: Decimal = ZERO
+    trading: TradingState = "active"
+    trips: dict[str, Trip] = {}
+    probation_left: int = 0
+    streak: int = 0
+    failures: int = 0
+    failures_since_ns: int = 0
+    risk_version: int = 0
+    positions: dict[str, Position] = {}
+    exposures: dict[str, Exposure] = {}
+    orders: dict[str, Order] = {}
+    entries: dict[str, str] = {}
+    closings: dict[str, str] = {}
+    reserved: dict[str, tuple[Decimal, Decimal, Decimal]] = {}
+    ended: dict[str, Order] = {}
+    trade_ids: dict[str, int] = {}
+    marks: dict[str, Decimal] = {}
+    seen: dict[str, int] = {}
+    cache: dict[str, CacheEntry] = {}
+    strategies: dict[str, StrategyState] = {}
+    counters: Counters = msgspec.field(default_factory=Counters)
+
+
+def key_of(account: str, instrument: str) -> str:
+    """Name a position's place: one per account and instrument (one-way)."""
+    return f"{account}/{instrument}"
+
+
+def equity(state: State, marks: Marks = ()) -> Decimal:
+    """Return balance plus unrealised P&L at the given marks, else at the last known ones."""
+    total = state.balance
+    exposures = state.exposures
+    if not exposures:
+        return total
+    priced = 0
+    for name, price in marks:
+        open_ = exposures.get(name)
+        if open_ is not None:
+            total += (open_.long - open_.short) * price - open_.cost
+            priced += 1
+    if priced < len(exposures):
+        given = {name for name, _ in marks}
+        for name, open_ in exposures.items():
+            if name not in given and name in state.marks:
+                total += (open_.long - open_.short) * state.marks[name] - open_.cost
+    return total
+
+
+def strategy_pnl(state: State, name: str, marks: Marks = ()) -> Decimal:
+    """Return a strategy's P&L so far: booked plus unrealised at the marks."""
+    record = state.strategies.get(name)
+    if record is None:
+        return ZERO
+    total = record.booked
+    if record.books:
+        prices = dict(marks)
+        for instrument, (net, cost) in record.books.items():
+            price = prices.get(instrument) or state.marks.get(instrument)
+            if price is not None:
+                total += net * price - cost
+    return total
+
+
+def strategy_of(state: State, name: str) -> Strategy:
+    """Return a strategy's configuration; one that left the configuration keeps defaults."""
+    return state.settings.strategies.get(name) or Strategy()
+
+
+def strategy_state(state: State, name: str) -> StrategyState:
+    """Return a strategy's record, empty where it has none yet (the state is not changed)."""
+    return state.strategies.get(name) or StrategyState()
+
+
+def drawdown(state: State, now: Decimal) -> Decimal:
+    """Return the fall from the equity peak as a fraction of the peak, at least 0."""
+    if state.peak <= ZERO or now >= state.peak:
+        return ZERO
+    return (state.peak - now) / state.peak
+
+
+def day_fraction(state: State, now: Decimal) -> Decimal:
+    """Return the day's P&L, open positions included, as a fraction of day-start equity."""
+    if state.day_equity <= ZERO:
+        return ZERO
+    return (now - state.day_equity) / state.day_equity
+
+
+def state_bytes(state: State) -> bytes:
+    """Encode the state canonically (names sorted): for snapshots and for the hash."""
+    return msgspec.json.encode(state, order="deterministic")
+
+
+def state_from(data: bytes) -> State:
+    """Decode a snapshot's state."""
+    return msgspec.json.decode(data, type=State)
+
+
+def state_hash(state: State) -> str:
+    """Return the SHA-256 of the canonical state."""
+    return hashlib.sha256(state_bytes(state)).hexdigest()
