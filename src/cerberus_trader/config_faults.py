@@ -12,6 +12,7 @@ from cerberus_trader.config_schema import (
     allowed,
     fields,
     is_section,
+    rows_of,
     shape_of,
     shapes,
     table_of,
@@ -68,7 +69,7 @@ def locate(cls: type[msgspec.Struct], path: tuple[str, ...]) -> tuple[Shape | No
             if shape is None:
                 return None, len(path)
             section = shape.type
-        elif entry := table_of(section):
+        elif entry := table_of(section) or rows_of(section):
             section, shape = entry, Shape(entry, {}, "", False)
         else:
             return shape, depth
@@ -87,7 +88,7 @@ def nearest(cls: type[msgspec.Struct], path: tuple[str, ...]) -> str:
     """Name the known key most like an unknown one: a sibling first, else one elsewhere."""
     parent: Any = cls
     for part in path[:-1]:
-        entry = table_of(parent)
+        entry = table_of(parent) or rows_of(parent)
         parent = entry or (shapes(parent)[part].type if is_section(parent) else None)
     siblings = list(shapes(parent)) if is_section(parent) else []
     close = difflib.get_close_matches(path[-1], siblings, n=1)

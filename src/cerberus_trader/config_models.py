@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from cerberus_trader.config_schema import Shape, default_of, is_section, shape_of, shapes, table_of
+from cerberus_trader.config_schema import (
+    Shape,
+    default_of,
+    is_section,
+    rows_of,
+    shape_of,
+    shapes,
+    table_of,
+)
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.money import parse_amount
 
@@ -163,8 +171,11 @@ def to_model(kind: Any, value: Any) -> Any:
         return model(kind).model_construct(
             **{n: to_model(s.type, getattr(value, n)) for n, s in shapes(kind).items()}
         )
-    entry = table_of(kind)
-    return {k: to_model(entry, v) for k, v in value.items()} if entry else value
+    if entry := table_of(kind):
+        return {k: to_model(entry, v) for k, v in value.items()}
+    if entry := rows_of(kind):
+        return tuple(to_model(entry, item) for item in value)
+    return value
 
 
 def to_struct(kind: Any, value: Any) -> Any:
@@ -172,5 +183,8 @@ def to_struct(kind: Any, value: Any) -> Any:
     if is_section(kind):
         shaped = shapes(kind).items()
         return kind(**{name: to_struct(s.type, getattr(value, name)) for name, s in shaped})
-    entry = table_of(kind)
-    return {key: to_struct(entry, item) for key, item in value.items()} if entry else value
+    if entry := table_of(kind):
+        return {key: to_struct(entry, item) for key, item in value.items()}
+    if entry := rows_of(kind):
+        return tuple(to_struct(entry, item) for item in value)
+    return value

@@ -63,6 +63,14 @@ def table_of(kind: Any) -> Any:
     return value if is_section(value) else None
 
 
+def rows_of(kind: Any) -> Any:
+    """Return the Struct of `tuple[Struct, ...]`, else None."""
+    if get_origin(kind) is not tuple:
+        return None
+    value = get_args(kind)[0]
+    return value if is_section(value) else None
+
+
 def shape_of(annotation: Any) -> Shape:
     """Take an annotation apart into its bare type, bounds, meaning and cold mark."""
     if get_origin(annotation) is not Annotated:
