@@ -1,6 +1,5 @@
 """Reading a journal without writing it: rows, snapshots, identity."""
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from cerberus_trader.journal.chain import Chain, checked, genesis
 from cerberus_trader.journal.rows import Restored, Row
 from cerberus_trader.journal.store import (
     COLUMNS,
+    DAMAGE,
     JOURNAL_NAME,
     connect_reader,
     failure,
@@ -29,7 +29,7 @@ class JournalReader:
         connection = connect_reader(self.path)
         try:
             self.meta = read_meta(connection, self.path)
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             raise failure(error, self.path, DOING) from error
         finally:
             connection.close()
@@ -45,7 +45,7 @@ class JournalReader:
             )
             for values in cursor:
                 yield Row(*values)
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             raise failure(error, self.path, DOING) from error
         finally:
             connection.close()
@@ -63,7 +63,7 @@ class JournalReader:
         connection = connect_reader(self.path)
         try:
             snapshot, skipped = snapshots.load(connection, self.meta.stream)
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             raise failure(error, self.path, DOING) from error
         finally:
             connection.close()

@@ -241,8 +241,10 @@ class SqliteJournal:
 
     @property
     def durable_seq(self) -> int:
-        """Durable watermark; with durability "none" simply the last row."""
-        return self._seq if self._writer is None else self._writer.durable_seq
+        """Durable watermark; with durability "none" the last row, until a write fails."""
+        if self._writer is not None:
+            return self._writer.durable_seq
+        return self._seq if self._failure is None else self._store.last_seq
 
     @property
     def failure(self) -> JournalError | None:
@@ -273,7 +275,9 @@ def _open_anchored(
     path = folder / JOURNAL_NAME
     if anchor is not None and (not path.exists() or not path.stat().st_size):
         raise shorter(path, 0, anchor)
-    store = open_store(folder, stream, engine_id, engine_version, options)
+    store = open_store(
+        folder, stream, engine_id, engine_version, options, anchored=anchor is not None
+    )
     try:
         check_anchor(store, anchor)
         # The log exists from here on, in its folder's entry too, whatever the durability.

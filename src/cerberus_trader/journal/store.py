@@ -26,6 +26,9 @@ WAL_RESET_FIXED = (3, 51, 3)
 STEP_ROWS = 16
 COLUMNS = "stream, seq, ts_ns, kind, body, hash"
 
+# What reading a damaged file raises: SQLite's errors, and texts or numbers that are none.
+DAMAGE = (sqlite3.Error, ValueError)
+
 Durability = Literal["power", "process", "none"]
 Entry = tuple[int, int, str, bytes]
 
@@ -77,7 +80,12 @@ def failure(error: BaseException, place: Path, doing: str) -> JournalError:
         code, fix = "JOURNAL_FULL", "free disk space or raise journal.pages_max, then restart."
     elif "CONSTRAINT" in name or "BUSY" in name or "LOCKED" in name:
         code, fix = "JOURNAL_COLLISION", "find and stop the other process that writes this journal."
-    elif "NOTADB" in name or "CORRUPT" in name or "decode" in str(error):
+    elif (
+        "NOTADB" in name
+        or "CORRUPT" in name
+        or "decode" in str(error)
+        or isinstance(error, ValueError)
+    ):
         code, fix = "JOURNAL_DAMAGED", "restore the journal from a backup."
     return JournalError(text, code=code, place=str(place), fix=fix)
 
@@ -190,14 +198,21 @@ def last_row(connection: sqlite3.Connection, meta: Meta, path: Path) -> tuple[in
 
 
 def open_store(
-    folder: Path, stream: str, engine_id: str | None, engine_version: str, options: JournalOptions
+    folder: Path,
+    stream: str,
+    engine_id: str | None,
+    engine_version: str,
+    options: JournalOptions,
+    *,
+    anchored: bool = False,
 ) -> Store:
     """Open or create the journal file of a folder; raises `JournalError`.
 
-    `engine_id` is drawn when a new journal gets none; an existing journal keeps its own.
+    `engine_id` is drawn when a new journal gets none; an existing journal keeps its own. A
+    journal that is `anchored` existed before and is never begun anew.
     """
     path = folder / JOURNAL_NAME
-    _refuse_wrong(path)
+    _refuse_wrong(path, anchored)
     connection = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -214,7 +229,7 @@ def open_store(
             )
         _configure(connection, options)
         return Store(connection, path, meta)
-    except sqlite3.Error as error:
+    except DAMAGE as error:
         connection.close()
         raise failure(error, path, "opening the journal") from error
     except JournalError:
@@ -222,15 +237,15 @@ def open_store(
         raise
 
 
-def _refuse_wrong(path: Path) -> None:
+def _refuse_wrong(path: Path, anchored: bool) -> None:
     """Look at an existing file through a reader first: a wrong one must not be changed."""
     if not path.exists() or not path.stat().st_size:
         return
     connection = connect_reader(path)
     try:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if anchored or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             read_meta(connection, path)
-    except sqlite3.Error as error:
+    except DAMAGE as error:
         raise failure(error, path, "opening the journal") from error
     finally:
         connection.close()
@@ -260,6 +275,8 @@ def _create(
     connection.executescript(
         f"BEGIN IMMEDIATE;\n{script}\nINSERT INTO meta (name, value) VALUES {values};\nCOMMIT;"
     )
+    # Into the file itself, so that a lost log costs rows, not the journal's identity.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def read_meta(connection: sqlite3.Connection, path: Path) -> Meta:

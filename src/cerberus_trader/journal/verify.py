@@ -17,7 +17,7 @@ from cerberus_trader.journal.chain import Chain, fault_of, genesis
 from cerberus_trader.journal.lock import FolderLock
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.rows import Row
-from cerberus_trader.journal.store import COLUMNS, Meta, connect_reader
+from cerberus_trader.journal.store import COLUMNS, DAMAGE, Meta, connect_reader
 
 REASONS_MAX = 20
 
@@ -51,6 +51,12 @@ class Report:
         if len(self.reasons) < REASONS_MAX:
             self.reasons.append(reason)
 
+    def blame_row(self, seq: int, fault: str) -> None:
+        """Add a fault of a row."""
+        if self.first_bad_seq is None:
+            self.first_bad_seq = seq
+        self.blame(f"row {seq} {fault}")
+
 
 def verify(folder: Path) -> Report:
     """Check the whole journal of a folder; raises nothing for damage, it reports it.
@@ -71,7 +77,7 @@ def verify(folder: Path) -> Report:
         for (line,) in connection.execute("PRAGMA integrity_check(5)"):
             if line != "ok":
                 report.blame(f"the database is inconsistent: {line}")
-    except (sqlite3.Error, JournalError) as error:
+    except (*DAMAGE, JournalError) as error:
         report.blame(str(error))
         if report.first_bad_seq is None and report.meta is not None and report.rows:
             report.notes.append(f"rows up to {report.last_seq} were read")
@@ -117,13 +123,15 @@ def _check_rows(connection: sqlite3.Connection, meta: Meta, report: Report) -> d
     for values in cursor:
         row = Row(*values)
         report.rows += 1
-        fault = "belongs to another stream" if row.stream != meta.stream else ""
-        fault = fault or fault_of(row, chain, report.last_seq + 1)
-        if fault and report.first_bad_seq is None:
-            report.first_bad_seq = report.last_seq + 1
-            report.blame(f"row {report.first_bad_seq} {fault}")
-        if fault:
+        if row.stream != meta.stream:
+            report.blame_row(report.last_seq + 1, "belongs to another stream")
             continue
+        fault = fault_of(row, chain, report.last_seq + 1)
+        if fault:
+            report.blame_row(report.last_seq + 1, fault)
+            if not isinstance(values[1], int) or not isinstance(values[5], bytes):
+                continue
+            chain.head = row.hash  # each later row is judged by what is stored before it
         report.last_seq, report.last_hash = row.seq, row.hash
         if anchor is not None and row.seq == anchor.seq:
             hashes[row.seq] = row.hash

@@ -1,0 +1,76 @@
+"""The journal file: creation, identity, names of failures."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from cerberus_trader.journal.store import (
+    FORMAT_VERSION,
+    JOURNAL_NAME,
+    JournalOptions,
+    failure,
+    library_version,
+    open_store,
+)
+
+
+def test_a_fresh_file_has_its_identity_and_format(tmp_path: Path) -> None:
+    store = open_store(tmp_path, "main", None, "it's 1.0", JournalOptions())
+    assert len(store.meta.engine_id) == 32
+    assert store.meta.format_version == FORMAT_VERSION
+    assert store.meta.engine_version == "it's 1.0"
+    assert store.connection.execute("PRAGMA user_version").fetchone() == (FORMAT_VERSION,)
+    store.finish()
+
+
+def test_a_creation_that_crashed_is_done_again(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / JOURNAL_NAME)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    assert (tmp_path / JOURNAL_NAME).stat().st_size
+    store = open_store(tmp_path, "main", "e", "1", JournalOptions())
+    assert store.last_seq == 0
+    store.finish()
+
+
+@pytest.mark.req("D-09.6", "E-13.2.3")
+def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    store = open_store(tmp_path, "main", "e", "1", JournalOptions())
+    store.write([(1, 1, "tick", b"")])
+    head = [(seq, seq, "tick", b"") for seq in range(2, 40)]
+    with pytest.raises(sqlite3.IntegrityError):
+        store.write([*head, (1, 1, "tick", b"a number that is taken")])
+    store.abandon()
+    store = open_store(tmp_path, "main", "e", "1", JournalOptions())
+    assert store.last_seq == 1
+    assert store.connection.execute("SELECT count(*) FROM journal").fetchone() == (1,)
+    store.finish()
+
+
+def test_a_checkpoint_empties_the_account_of_the_log(tmp_path: Path) -> None:
+    store = open_store(tmp_path, "main", "e", "1", JournalOptions())
+    store.write([(1, 1, "tick", bytes(5000))])
+    assert store.bytes_since_checkpoint > 5000
+    store.checkpoint()
+    assert store.bytes_since_checkpoint == 0
+    store.finish()
+    assert not (tmp_path / (JOURNAL_NAME + "-wal")).exists()
+
+
+def test_the_library_is_named() -> None:
+    found = library_version()
+    assert found["sqlite"] == sqlite3.sqlite_version
+    assert found["wal_reset_fixed"] is (sqlite3.sqlite_version_info >= (3, 51, 3))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(28, "No space left on device"), "JOURNAL_FULL"),
+        (OSError(5, "Input/output error"), "JOURNAL_IO"),
+        (sqlite3.DatabaseError("Could not decode to UTF-8 column"), "JOURNAL_DAMAGED"),
+    ],
+)
+def test_failures_have_codes(error: Exception, code: str) -> None:
+    assert failure(error, Path("journal.db"), "writing").code == code
