@@ -201,16 +201,13 @@ def margin_facts(state: State, event: e.LevelHit | e.TimerEvent, key: str) -> li
     """Hold a position's margin ratio against its thresholds: watch, reduce by half, close."""
     position = state.positions[key]
     mark = portfolio.mark_of(state, position.instrument, event.marks)
-    ratio = portfolio.margin_ratio(state, position, mark) if mark is not None else None
-    if ratio is None:
+    if mark is None:
         return []
-    health = portfolio.health_of(state, ratio)
+    health = portfolio.health_at(state, position, mark)
     if health == position.health and not position.stale:
         return []
     facts: list[f.Fact] = [
-        f.HealthChanged(
-            position.account, position.instrument, health, False, f"margin ratio {ratio:.4f}"
-        )
+        f.HealthChanged(position.account, position.instrument, health, False, f"mark {mark:f}")
     ]
     worse = portfolio.ORDER.index(health) > portfolio.ORDER.index(position.health)
     if worse and health in ("danger", "critical") and key not in state.closings:

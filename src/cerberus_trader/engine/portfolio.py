@@ -61,29 +61,24 @@ def mark_of(state: State, instrument: str, marks: Marks) -> Decimal | None:
     return state.marks.get(instrument)
 
 
-def margin_ratio(state: State, position: Position, mark: Decimal) -> Decimal | None:
-    """Return maintenance over the position's own equity; None without tiers.
+def health_at(state: State, position: Position, mark: Decimal) -> HealthState:
+    """Name a position's health at a mark: maintenance against shares of its own equity.
 
-    An equity of zero or less counts as ratio 1 (beyond liquidation).
+    Compared without a division, so that it agrees with `next_warning` to the last digit. A
+    threshold of 1 is switched off; without tiers a position is always ok.
     """
-    instrument = state.instruments[position.instrument]
     notional = position.quantity * mark
-    tier = instrument.tier_of(notional)
+    tier = state.instruments[position.instrument].tier_of(notional)
     if tier is None:
-        return None
+        return "ok"
     own = position.margin + position.unrealised(mark)
     maintenance = notional * tier.rate - tier.cum
-    return maintenance / own if own > ZERO and maintenance < own else ONE
-
-
-def health_of(state: State, ratio: Decimal) -> HealthState:
-    """Name the state of health of a margin ratio; a threshold of 1 is switched off."""
     limits = state.settings.health
-    if limits.critical < ONE and ratio >= limits.critical:
+    if limits.critical < ONE and maintenance >= limits.critical * own:
         return "critical"
-    if limits.danger < ONE and ratio >= limits.danger:
+    if limits.danger < ONE and maintenance >= limits.danger * own:
         return "danger"
-    return "watch" if limits.watch < ONE and ratio >= limits.watch else "ok"
+    return "watch" if limits.watch < ONE and maintenance >= limits.watch * own else "ok"
 
 
 def next_warning(state: State, position: Position) -> MarginLevel | None:
