@@ -47,7 +47,7 @@ def test_a_valid_token_is_accepted_and_its_use_noted(store: TokenStore) -> None:
     assert store.tokens()[0].last_used_ns == NOW + MINUTE
 
 
-@pytest.mark.parametrize("text", ["", "x", "cbt_00000000_abc", "cbt__", "_" * 50])
+@pytest.mark.parametrize("text", ["", "zzzz", "cbt_00000000_abc", "cbt__", "_" * 50, "\ud800"])
 def test_an_unknown_token_is_refused(store: TokenStore, text: str) -> None:
     store.create("admin", now_ns=NOW)
     assert refused(store, text) == "TOKEN_UNKNOWN"
