@@ -23,6 +23,8 @@ MATH_ALLOWED = {
     "isnan",
     "isinf",
     "fabs",
+    "frexp",
+    "ldexp",
     "inf",
     "nan",
 }
@@ -74,22 +76,31 @@ def broad_excepts(tree: ast.AST) -> list[str]:
 def undocumented(tree: ast.Module) -> list[str]:
     """Find public modules, classes, functions and methods without a docstring.
 
-    A method of one statement needs none: it is read as fast as its docstring would be.
+    A method needs none if it has one statement, which is read as fast as its docstring would be,
+    or overrides a method that has one in the same file.
     """
     bare = bool(tree.body) and not ast.get_docstring(tree)
     found = ["line 1: the module has no docstring"] if bare else []
+    told = {
+        method.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        for method in node.body
+        if isinstance(method, FUNCTIONS) and ast.get_docstring(method)
+    }
 
-    def visit(body: list[ast.stmt], *, methods: bool) -> None:
+    def visit(body: list[ast.stmt], *, owner: ast.ClassDef | None) -> None:
         for node in body:
             if not isinstance(node, (*FUNCTIONS, ast.ClassDef)) or node.name.startswith("_"):
                 continue
-            brief = methods and isinstance(node, FUNCTIONS) and len(node.body) == 1
-            if not ast.get_docstring(node) and not brief:
+            brief = owner is not None and isinstance(node, FUNCTIONS) and len(node.body) == 1
+            inherits = owner is not None and bool(owner.bases) and node.name in told
+            if not (ast.get_docstring(node) or brief or inherits):
                 found.append(f"line {node.lineno}: {node.name} has no docstring")
             if isinstance(node, ast.ClassDef):
-                visit(node.body, methods=True)
+                visit(node.body, owner=node)
 
-    visit(tree.body, methods=False)
+    visit(tree.body, owner=None)
     return found
 
 

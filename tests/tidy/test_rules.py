@@ -41,10 +41,19 @@ class A:
         x = 1
         return x
 def three(): return 3
+class B(A):
+    def two(self):
+        x = 2
+        return x
+class C:
+    "C."
+    def two(self):
+        "Two."
 """
     assert rules.undocumented(ast.parse(code)) == [
         "line 5: two has no docstring",
         "line 11: three has no docstring",
+        "line 12: B has no docstring",
     ]
     assert rules.undocumented(ast.parse("x = 1")) == ["line 1: the module has no docstring"]
     assert rules.undocumented(ast.parse("")) == []

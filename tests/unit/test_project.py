@@ -50,7 +50,7 @@ def test_every_room_exists_and_the_guide_says_what_belongs_where(project_root: P
     assert all((package / room / "__init__.py").is_file() for room in ROOMS)
     assert (package / "venues" / "abi").is_dir() and (project_root / "web").is_dir()
     guide = (project_root / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for place in re.findall(r"`((?:src|web|docs)/[^`]*/)`", guide):
+    for place in re.findall(r"`((?:src|web)/[^`]*/)`", guide):
         assert (project_root / place).is_dir(), place
 
 

@@ -23,7 +23,8 @@ def test_the_template_of_the_environment_names_every_setting_and_loads(project_r
     assert text == config_docs.env_example(), "run make docs"
     pairs = [line[2:].split("=", 1) for line in text.splitlines() if line.startswith("# CERBERUS")]
     assert len(pairs) == len(list(fields(Settings)))
-    settings = load_settings(environ=dict(pairs), folder=Path("/nonexistent")).settings  # type: ignore[arg-type]
+    environ = {pair[0]: pair[1] for pair in pairs}
+    settings = load_settings(environ=environ, folder=Path("/nonexistent")).settings
     assert settings.risk == Settings().risk and settings.sizing == Settings().sizing
 
 
