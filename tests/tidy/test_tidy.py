@@ -1,6 +1,7 @@
 """The source keeps the rules of STYLE.md."""
 
 import ast
+import re
 import subprocess
 from collections.abc import Callable
 from functools import cache
@@ -81,6 +82,18 @@ def test_everything_public_has_a_docstring() -> None:
 
 def test_the_core_makes_no_banned_call() -> None:
     assert faults(core_files(), rules.banned_calls) == []
+
+
+@pytest.mark.req("D-01.4")
+def test_only_the_configuration_reads_the_environment_and_toml() -> None:
+    readers = {
+        str(path.relative_to(SRC))
+        for path in python_files(SRC)
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Attribute | ast.Import)
+        and re.search(r"\bos\.(environ|getenv)\b|\btomllib\b", ast.unparse(node))
+    }
+    assert readers == {"config.py"}
 
 
 def test_the_deciding_core_uses_portable_arithmetic_only() -> None:

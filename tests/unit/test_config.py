@@ -110,7 +110,7 @@ def test_naming_strategies_replaces_the_default_one_unless_it_is_named(tmp_path:
     )
 
 
-@pytest.mark.req("P-02.1", "T-14.1", "D-02.3")
+@pytest.mark.req("P-02.1", "T-14.1")
 def test_one_file_sets_keys_endpoints_thresholds_and_strategy_parameters(tmp_path: Path) -> None:
     text = """
 stage = "prod"

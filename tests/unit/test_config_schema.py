@@ -19,7 +19,7 @@ def test_the_leaves_cover_every_setting_once() -> None:
     assert sections == set(Settings.__struct_fields__)
 
 
-@pytest.mark.req("T-14.4", "D-01.4")
+@pytest.mark.req("T-14.4")
 def test_every_default_satisfies_its_own_bounds() -> None:
     assert load_settings(environ={}, folder=Path("/nonexistent")).settings.risk == Risk()
 
