@@ -193,10 +193,7 @@ CREATE TABLE trades (
     excursion_worst REAL,
     excursion_best REAL,
     CONSTRAINT pk_trades PRIMARY KEY (position_id)
-)
- WITHOUT ROWID
-
-;
+);
 CREATE TABLE tweets (
     id TEXT NOT NULL,
     ts_ns INTEGER NOT NULL,

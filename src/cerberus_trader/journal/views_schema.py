@@ -4,7 +4,7 @@
 document (D-06.1 to D-06.4; `timestamp`, `created_at`, `expires_at`, `opened_at` and `closed_at`
 are nanoseconds UTC). Where that document says REAL, the column is for display and search; the
 exact decimals stand in the decision, execution and ledger rows. Columns ending in `_ns` are
-nanoseconds UTC.
+nanoseconds UTC. Tables whose keys grow in order are stored by key; hashed keys would scatter.
 """
 
 import sqlalchemy as sa
@@ -179,7 +179,6 @@ trades = sa.Table(
     _col("excursion_best", Real, null=True),
     _index("trades", "strategy", "strategy", "closed_ns"),
     _index("trades", "closed", "closed_ns"),
-    sqlite_with_rowid=False,
 )
 
 # What a social head has read; empty unless one runs.

@@ -289,7 +289,6 @@ def _trades() -> None:
         sa.Column("excursion_worst", REAL, nullable=True),
         sa.Column("excursion_best", REAL, nullable=True),
         sa.PrimaryKeyConstraint("position_id", name=op.f("pk_trades")),
-        sqlite_with_rowid=False,
     )
     op.create_index("idx_trades_closed", "trades", ["closed_ns"])
     op.create_index("idx_trades_strategy", "trades", ["strategy", "closed_ns"])

@@ -1,0 +1,206 @@
+"""Writing views.db: the tables that people and screens read, rebuilt from the journal at will."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.journal import view_rows as rows
+from cerberus_trader.journal.store import DAMAGE, failure
+from cerberus_trader.journal.view_rows import ViewRow
+
+VIEWS_NAME = "views.db"
+VIEWS_VERSION = 1
+DEFAULT_GROUP = "views"
+
+# The key columns of each table: an upsert replaces every other column.
+TABLES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
+    rows.SignalRow: ("signals", ("id",)),
+    rows.PositionRow: ("positions", ("id",)),
+    rows.MetricRow: ("metrics", ("id",)),
+    rows.DecisionRow: ("decisions", ("signal_hash",)),
+    rows.DecisionLogRow: ("decision_log", ("id",)),
+    rows.OrderRow: ("orders", ("id",)),
+    rows.ExecutionRow: ("executions", ("venue", "trade_id")),
+    rows.TradeRow: ("trades", ("position_id",)),
+    rows.TweetRow: ("tweets", ("id",)),
+    rows.DeploymentRow: ("strategy_deployments", ("id",)),
+    rows.LedgerRow: ("ledger", ("seq", "leg")),
+    rows.TokenRow: ("tokens", ("id",)),
+    rows.BreakerRow: ("breaker_log", ("seq", "leg")),
+    rows.EquityRow: ("equity", ("account", "seq")),
+}
+
+
+class Remove(NamedTuple):
+    """Delete the row of a table that has this key (the columns of `TABLES`, in order)."""
+
+    table: type[Any]
+    key: tuple[str | int, ...]
+
+
+Change = tuple[int, ViewRow | Remove]
+
+
+def _upsert(row_type: type[Any]) -> str:
+    table, key = TABLES[row_type]
+    fields: tuple[str, ...] = row_type._fields
+    sets = ", ".join(f"{name} = excluded.{name}" for name in fields if name not in key)
+    marks = ", ".join("?" * len(fields))
+    return (
+        f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({marks})"
+        f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
+    )
+
+
+def _delete(row_type: type[Any]) -> str:
+    table, key = TABLES[row_type]
+    return f"DELETE FROM {table} WHERE " + " AND ".join(f"{name} = ?" for name in key)
+
+
+STATEMENTS: dict[type[Any], str] = {row_type: _upsert(row_type) for row_type in TABLES} | {
+    rows.OrderStatusRow: "UPDATE orders SET status = ?, filled = ?, updated_ns = ? WHERE id = ?"
+}
+DELETES: dict[type[Any], str] = {row_type: _delete(row_type) for row_type in TABLES}
+# Rows that change one table through different statements must keep their order among themselves.
+SAME_TABLE: dict[type[Any], type[Any]] = {rows.OrderStatusRow: rows.OrderRow}
+
+
+class ViewsWriter:
+    """Apply changes to a folder's views.db, each batch in one transaction.
+
+    A batch belongs to a group (a projector's name) and carries the group's progress with it: a
+    change of a journal row at or below the group's applied number is skipped, so that applying a
+    batch again changes nothing. The file may lose its newest batches at a power loss and is then
+    brought up to date from the journal. One thread writes; raises `JournalError`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / VIEWS_NAME
+        try:
+            self._connection = sqlite3.connect(
+                self.path, timeout=1.0, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare()
+            except (*DAMAGE, JournalError):
+                self._connection.close()
+                raise
+        except DAMAGE as error:
+            raise self._failure(error, "opening the views") from error
+
+    def _failure(self, error: Exception, doing: str) -> JournalError:
+        found = failure(error, self.path, doing)
+        found.fix = f"delete {VIEWS_NAME} and run `cerberus journal rebuild-views`."
+        return found
+
+    def _prepare(self) -> None:
+        execute = self._connection.execute
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = NORMAL")
+        execute(f"PRAGMA mmap_size = {64 * 2**20}")
+        execute("PRAGMA cache_size = -8192")
+        execute("PRAGMA wal_autocheckpoint = 4000")
+        execute(f"PRAGMA journal_size_limit = {32 * 2**20}")
+        if not execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            self._create()
+        version = execute("PRAGMA user_version").fetchone()[0]
+        if version != VIEWS_VERSION:
+            raise JournalError(
+                f"the views have version {version}; this release writes {VIEWS_VERSION}.",
+                code="JOURNAL_NEWER",
+                place=str(self.path),
+                fix=f"delete {VIEWS_NAME} and run `cerberus journal rebuild-views`.",
+            )
+
+    def _create(self) -> None:
+        script = resources.files(__package__).joinpath("views.sql").read_text(encoding="utf-8")
+        self._connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nCOMMIT;")
+
+    def applied_seq(self, group: str = DEFAULT_GROUP) -> int:
+        """Give the number of the last journal row that the group has applied; 0 for none."""
+        row = self._connection.execute(
+            "SELECT applied_seq FROM view_progress WHERE name = ?", (group,)
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def apply(
+        self, changes: Sequence[Change], *, through_seq: int, group: str = DEFAULT_GROUP
+    ) -> int:
+        """Apply changes in order and move the group's progress; return how many were applied.
+
+        `changes` are (journal row number, row) up to `through_seq`, which may lie beyond the
+        last change where rows concern no view.
+        """
+        execute = self._connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            applied = self.applied_seq(group)
+            count = 0
+            if through_seq > applied:
+                count = self._run(change for change in changes if change[0] > applied)
+                execute(
+                    "INSERT INTO view_progress (name, applied_seq) VALUES (?, ?)"
+                    " ON CONFLICT (name) DO UPDATE SET applied_seq = excluded.applied_seq",
+                    (group, through_seq),
+                )
+            execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise self._failure(error, "writing the views") from error
+        return count
+
+    def _run(self, changes: Iterable[Change]) -> int:
+        """Run the statements: per table in order, tables among themselves in any order."""
+        tables: dict[type[Any], list[tuple[type[Any], Any]]] = {}
+        count = 0
+        for _, change in changes:
+            kind = type(change)
+            table = change.table if isinstance(change, Remove) else SAME_TABLE.get(kind, kind)
+            tables.setdefault(table, []).append((kind, change))
+            count += 1
+        for table, items in tables.items():
+            self._run_table(table, items)
+        return count
+
+    def _run_table(self, table: type[Any], items: list[tuple[type[Any], Any]]) -> None:
+        many = self._connection.executemany
+        start = 0
+        while start < len(items):
+            kind = items[start][0]
+            end = start
+            while end < len(items) and items[end][0] is kind:
+                end += 1
+            run = [item for _, item in items[start:end]]
+            if kind is Remove:
+                many(DELETES[table], [item.key for item in run])
+            else:
+                # exact tuples bind faster than named ones
+                many(STATEMENTS[kind], map(tuple, run))
+            start = end
+
+    def reset(self) -> None:
+        """Empty every table, progress too, for a rebuild from the journal."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for table in (*(table for table, _ in TABLES.values()), "view_progress"):
+                self._connection.execute(f"DELETE FROM {table}")
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise self._failure(error, "emptying the views") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> "ViewsWriter":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
