@@ -10,9 +10,11 @@ from typing import Literal
 import msgspec
 
 from cerberus_trader.domain.decision import Decision
+from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.order import Order, Reason, Status
 from cerberus_trader.domain.position import HealthState, Position, Trade
+from cerberus_trader.domain.settings import Settings
 
 VERSION = 1
 
@@ -20,11 +22,13 @@ TradingState = Literal["active", "reducing", "halted", "frozen"]
 
 
 class ConfigApplied(msgspec.Struct, frozen=True, array_like=True, tag="config_applied", gc=False):
-    """Say that the event's configuration is in force; loosening a tripped limit is `deferred`."""
+    """Hold the configuration that is in force from now on, with the instruments it knows."""
 
+    ts_ns: int
     digest: str
     engine_id: str
-    deferred: tuple[str, ...] = ()
+    settings: Settings
+    instruments: tuple[Instrument, ...]
 
 
 class SignalJudged(msgspec.Struct, frozen=True, array_like=True, tag="judged", gc=False):

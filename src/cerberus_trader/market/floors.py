@@ -10,6 +10,7 @@ by instant in floats, with a margin for their rounding, and what they suspect is
 exact decimals.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -71,6 +72,17 @@ class FloorWatch:
         self._bound = self._gross = 0.0
         self._changes = 0
         self._span = SEARCH_BUCKETS
+
+    def sibling(self) -> "FloorWatch":
+        """Return a watch of its own over the same histories, sharing what was computed."""
+        other = copy.copy(self)
+        count = len(self.keys)
+        other._weights, other._constants = [ZERO] * count, [ZERO] * (count + 1)
+        other._from = other._until = 0
+        other._window_low, other._window_high = [0.0] * count, [0.0] * count
+        other._terms, other._bound, other._gross = [0.0] * count, 0.0, 0.0
+        other._changes, other._span = 0, SEARCH_BUCKETS
+        return other
 
     def set_term(self, key: str, weight: Decimal, entry_constant: Decimal = ZERO) -> None:
         """Let an instrument count ``weight * price + entry_constant`` (signed; 0 removes it).

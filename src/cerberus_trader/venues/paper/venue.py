@@ -76,20 +76,14 @@ class PaperVenue:
         if order.reduce_only:
             return self._close(order, now_ns, bid, ask)
         limit = order.price if order.kind == "limit" else None
-        raw = ask if order.side > 0 else bid
-        if limit is None:
-            slippage = self.settings.slippage_bps
+        raw, best = (ask, bid) if order.side > 0 else (bid, ask)
+        if limit is None or rules.reaches_limit(order.side, limit, bid, ask):
+            slippage = self.settings.slippage_bps if limit is None else ZERO
             price = rules.fill_price(self.instruments[order.instrument], raw, order.side, slippage)
-            return self._enter(order, now_ns, price, maker=False, best=bid if (
-                order.side > 0) else ask)  # fmt: skip
+            return self._enter(order, now_ns, price, maker=False, best=best)
         refusal = self._refusal(order, limit * order.quantity)
         if refusal:
             return [self._report(now_ns, order.id, "rejected", refusal)]
-        if rules.reaches_limit(order.side, limit, bid, ask):
-            rule = self.instruments[order.instrument]
-            price = rules.fill_price(rule, raw, order.side, ZERO)
-            return self._enter(order, now_ns, price, maker=False, best=bid if (
-                order.side > 0) else ask)  # fmt: skip
         self.book.resting[order.id] = waiting
         return [self._report(now_ns, order.id, "accepted", "")]
 
@@ -150,8 +144,7 @@ class PaperVenue:
         return f"leverage {order.leverage} above {tier.leverage_max} of the tier"
 
     def _enter(
-        self, order: Order, now_ns: int, price: Decimal, *, raw: Decimal, maker: bool,
-        best: Decimal,
+        self, order: Order, now_ns: int, price: Decimal, *, maker: bool, best: Decimal,
     ) -> list[Report]:  # fmt: skip
         """Open or enlarge a position."""
         rule = self.instruments[order.instrument]

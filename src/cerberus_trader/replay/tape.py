@@ -1,0 +1,122 @@
+"""The tape: one instrument's recorded history, read at a point in time and never later."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.market.columns import (
+    Bars,
+    Funding,
+    MarkBars,
+    MarkPoints,
+    Quotes,
+    Trades,
+)
+from cerberus_trader.market.valuation import Valuation
+
+Prices = Quotes | Trades | Bars
+Marks = MarkPoints | MarkBars
+
+
+class Known(NamedTuple):
+    """Hold the price that a signal is judged on; `interval_ns` is 0 for points."""
+
+    ts_ns: int
+    bid: Decimal
+    ask: Decimal
+    interval_ns: int
+
+
+class Tape:
+    """Hold prices with their companions; `end_ns` is when the last price is known."""
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        prices: Prices,
+        marks: Marks | None = None,
+        funding: Funding | None = None,
+    ) -> None:
+        if isinstance(marks, MarkBars):
+            if not isinstance(prices, Bars):
+                raise DataError(
+                    "mark bars accompany price bars only.",
+                    code="DATA_PRICES",
+                    place=f"marks of {instrument.name}",
+                    fix="give mark prices as points.",
+                )
+            marks.check_grid(prices)
+        self.instrument = instrument
+        self.name = instrument.name
+        self.prices = prices
+        self.marks = marks
+        self.funding = funding
+        self.bars = prices if isinstance(prices, Bars) else None
+        self.points = prices if not isinstance(prices, Bars) else None
+        self.interval_ns = prices.interval_ns if isinstance(prices, Bars) else 0
+        self.digits = prices.digits
+        self.quantum = Decimal(1).scaleb(-prices.digits)
+        self.ts = prices.ts_open if isinstance(prices, Bars) else prices.ts
+        self.rows = len(prices)
+        self.start_ns = int(self.ts[0])
+        self.end_ns = int(self.ts[-1]) + self.interval_ns
+        self.valuation = Valuation(prices, marks)
+
+    def row_at(self, t: int) -> int:
+        """Return the last row (bar open) at or before t, -1 if there is none."""
+        return int(self.ts.searchsorted(t, "right")) - 1
+
+    def row_after(self, t: int) -> int:
+        """Return the first row (bar open) later than t; the number of rows if there is none."""
+        return int(self.ts.searchsorted(t, "right"))
+
+    def known(self, t: int) -> Known | None:
+        """Return the price a signal at t is judged on: last row, or last close known."""
+        if self.points is not None:
+            row = self.row_at(t)
+            if row < 0:
+                return None
+            bid, ask = self.quote(row)
+            return Known(int(self.ts[row]), bid, ask, 0)
+        row = self.row_at(t - self.interval_ns)
+        if row < 0 or self.bars is None:
+            return None
+        close = self.decimal(int(self.bars.close[row]))
+        return Known(int(self.ts[row]) + self.interval_ns, close, close, self.interval_ns)
+
+    def execution(self, due_ns: int) -> tuple[int, int] | None:
+        """Return (time, row) of the first instant (bar open) at or after `due_ns`: its last row."""
+        row = int(self.ts.searchsorted(due_ns, "left"))
+        if row >= self.rows:
+            return None
+        ts = int(self.ts[row])
+        while row + 1 < self.rows and self.ts[row + 1] == ts:
+            row += 1
+        return ts, row
+
+    def quote(self, row: int) -> tuple[Decimal, Decimal]:
+        """Return bid and ask of a row; for bars the open, twice."""
+        if self.bars is not None:
+            price = self.decimal(int(self.bars.open[row]))
+            return price, price
+        assert self.points is not None
+        bid = int(self.points.bid[row])
+        ask = int(self.points.ask[row])
+        low = self.decimal(bid)
+        return low, low if bid == ask else self.decimal(ask)
+
+    def decimal(self, value: int) -> Decimal:
+        """Return the exact price of a column's value."""
+        return Decimal(value).scaleb(-self.digits)
+
+    def mark(self, t: int) -> Decimal | None:
+        """Return the mark at t: mark price, else mid, price, latest open or close."""
+        return self.valuation.exact_at(t)
+
+    def last_marks(self) -> tuple[Decimal, Decimal]:
+        """Return what a long and a short are worth at the end: bid and ask, or the close."""
+        if self.bars is not None:
+            close = self.decimal(int(self.bars.close[-1]))
+            return close, close
+        return self.quote(self.rows - 1)
