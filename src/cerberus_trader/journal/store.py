@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -266,7 +265,7 @@ def _create(
     connection: sqlite3.Connection, stream: str, engine_id: str, engine_version: str
 ) -> None:
     """Make tables and identity in one transaction, so that a crash leaves all or nothing."""
-    script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+    script = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
     meta = Meta(stream, engine_id, FORMAT_VERSION, engine_version, time.time_ns())
     values = ", ".join(
         f"('{name}', '{str(value).replace(chr(39), chr(39) * 2)}')"

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,7 +116,7 @@ class ViewsWriter:
             )
 
     def _create(self) -> None:
-        script = resources.files(__package__).joinpath("views.sql").read_text(encoding="utf-8")
+        script = Path(__file__).with_name("views.sql").read_text(encoding="utf-8")
         self._connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nCOMMIT;")
 
     def applied_seq(self, group: str = DEFAULT_GROUP) -> int:

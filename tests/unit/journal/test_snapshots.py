@@ -42,7 +42,6 @@ def restored(folder: Path) -> tuple[int, bytes, list[int], tuple[str, ...]]:
         )
 
 
-@pytest.mark.req("C-04.5")
 @pytest.mark.parametrize("durability", ["power", "process", "none"])
 def test_the_newest_is_restored_with_the_rows_after_it(
     tmp_path: Path, durability: Durability

@@ -11,7 +11,7 @@ from cerberus_trader.journal.views_schema import views_metadata
 def test_fields_are_the_columns(row_type: type) -> None:
     table, key = TABLES[row_type]
     columns = views_metadata.tables[table].columns
-    assert list(row_type._fields) == [column.name for column in columns]  # type: ignore[attr-defined]
+    assert list(row_type._fields) == [column.name for column in columns]
     optional = [name for name, column in columns.items() if column.nullable]
     hints = row_type.__annotations__
     assert [name for name, hint in hints.items() if "None" in str(hint)] == optional
