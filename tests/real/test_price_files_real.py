@@ -16,6 +16,7 @@ FILES = sorted(DATA.glob("*.csv.gz"))
 pytestmark = pytest.mark.real
 
 
+@pytest.mark.req("E-8.2.3")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_a_real_file_loads_to_its_exact_decimals(path: Path) -> None:
     with gzip.open(path, "rt") as stream:

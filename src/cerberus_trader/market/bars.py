@@ -1,12 +1,15 @@
 """Bars out of points or finer bars: one at a time for live prices, whole columns for a replay."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.market.columns import Bars, MarkPoints, Quotes, Trades
 from cerberus_trader.market.pyramid import Int64Array
+
+CACHED_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +77,39 @@ def groups(ts: Int64Array, interval_ns: int, phase_ns: int = 0) -> tuple[Int64Ar
 def bars_of_points(series: Quotes | Trades | MarkPoints, interval_ns: int) -> Bars:
     """Build bars from points: of prices, or of the mids of quotes (one decimal more, no volume)."""
     opens, starts = groups(series.ts, interval_ns)
-    values, digits = series.bid, series.digits
-    if isinstance(series, Quotes):
-        if max(int(series.bid.max()), int(series.ask.max())) > (2**63 - 1) // 10:
-            raise DataError(
-                "the mid of the quotes does not fit 64 bits.",
-                code="DATA_PRICES",
-                place="columns bid, ask",
-                fix="round the prices to fewer decimals.",
-            )
-        values, digits = (series.bid + series.ask) * 5, series.digits + 1
     size = series.size if isinstance(series, Trades) else None
-    ends = np.append(starts[1:], len(values)) - 1
-    return Bars(
-        opens,
-        values[starts],
-        np.maximum.reduceat(values, starts),
-        np.minimum.reduceat(values, starts),
-        values[ends],
-        np.zeros(len(opens), np.int64) if size is None else np.add.reduceat(size, starts),
-        digits,
-        series.size_digits if isinstance(series, Trades) else 0,
-        interval_ns,
-    )
+    volume = np.zeros(len(opens), np.int64) if size is None else np.add.reduceat(size, starts)
+    volume_digits = series.size_digits if isinstance(series, Trades) else 0
+    ends = np.append(starts[1:], len(series)) - 1
+    if not isinstance(series, Quotes):
+        price, digits = series.bid, series.digits
+        high, low = np.maximum.reduceat(price, starts), np.minimum.reduceat(price, starts)
+        first, last = price[starts], price[ends]
+    else:
+        digits = series.digits + 1
+        high, low = _mid_ranges(series, starts)
+        first, last = ((series.bid[at] + series.ask[at]) * 5 for at in (starts, ends))
+    return Bars(opens, first, high, low, last, volume, digits, volume_digits, interval_ns)
+
+
+def _mid_ranges(quotes: Quotes, starts: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Give the highest and lowest mid of each group, in tenths of the quotes' quantum."""
+    if max(int(quotes.bid.max()), int(quotes.ask.max())) > (2**63 - 1) // 10:
+        raise DataError(
+            "the mid of the quotes does not fit 64 bits.",
+            code="DATA_PRICES",
+            place="columns bid, ask",
+            fix="round the prices to fewer decimals.",
+        )
+    high, low = np.empty_like(starts), np.empty_like(starts)
+    # Some rows at a time: sums that stay in the processor's cache cost a third.
+    cuts = starts.searchsorted(np.arange(0, len(quotes), CACHED_ROWS))
+    for a, b in pairwise(np.unique(np.append(cuts, len(starts))).tolist()):
+        row, stop = starts[a], starts[b] if b < len(starts) else len(quotes)
+        both = quotes.bid[row:stop] + quotes.ask[row:stop]
+        high[a:b] = np.maximum.reduceat(both, starts[a:b] - row)
+        low[a:b] = np.minimum.reduceat(both, starts[a:b] - row)
+    return high * 5, low * 5
 
 
 def resample(bars: Bars, interval_ns: int) -> Bars:

@@ -47,15 +47,16 @@ def _first(flags: npt.NDArray[np.bool_]) -> int | None:
 
 
 def _check_times(ts: Int64Array, column: str) -> None:
-    if (row := _first(ts < 0)) is not None:
-        refuse(row, column, "the time lies before 1970.", "check the unit of the time column.")
     if len(ts) > 1 and (row := _first(ts[1:] < ts[:-1])) is not None:
         refuse(row + 1, column, "time runs backwards.", "sort the rows by time.")
+    if ts[0] < 0:
+        refuse(0, column, "the time lies before 1970.", "check the unit of the time column.")
 
 
 def _check_least(values: Int64Array, column: str, least: int) -> None:
-    if (row := _first(values < least)) is not None:
+    if values.min() < least:
         word = "not positive" if least else "negative"
+        row = int((values < least).argmax())
         refuse(row, column, f"the value is {word}.", "correct or remove the row.")
 
 

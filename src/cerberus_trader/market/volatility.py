@@ -63,6 +63,7 @@ class Ewma:
         self.variance = UNKNOWN
 
     def update(self, log_return: float) -> None:
+        """Take the next return; the variance per interval stands in `variance`."""
         square = log_return * log_return
         past = square if self.variance < 0.0 else self.variance
         self.variance = self._decay * past + (1.0 - self._decay) * square
@@ -78,6 +79,7 @@ class MeanSquare:
         self._sum = 0
 
     def add(self, value: float) -> None:
+        """Take the next value; the oldest leaves a full window."""
         if self.full:
             self._sum -= self._squares[0]
         self._squares.append(round(value * value / UNIT))
@@ -85,10 +87,12 @@ class MeanSquare:
 
     @property
     def full(self) -> bool:
+        """Tell whether as many values have come as the window holds."""
         return len(self._squares) == self._squares.maxlen
 
     @property
     def mean(self) -> float:
+        """Give the mean square; UNKNOWN before the first value."""
         return self._sum * UNIT / len(self._squares) if self._squares else UNKNOWN
 
 

@@ -48,6 +48,7 @@ class Block:
     first_row: int
 
     def text(self, row: int, column: int) -> str:
+        """Give one field's text, without blanks around it."""
         at = row * self.columns + column
         raw = self.raw[self.start[at] : self.stop[at]].tobytes()
         return raw.decode("utf-8", "backslashreplace").strip()

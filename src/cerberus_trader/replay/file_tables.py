@@ -16,6 +16,7 @@ import numpy.typing as npt
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.market.pyramid import Int64Array
 from cerberus_trader.replay.csv_scan import INT64_MAX, NumberColumn, iso_times, scan
+from cerberus_trader.replay.mapped import load_arrays
 
 TIME_UNITS = {"ts_ns": 0, "ts_us": 3, "ts_ms": 6, "ts_s": 9}  # decimal places to nanoseconds
 BLOCK_BYTES = 1 << 20
@@ -163,8 +164,7 @@ def raise_digits(values: Int64Array, power: int, name: str) -> Int64Array:
 
 def _read_npz(path: Path, kinds: tuple[Kind, ...]) -> Table:
     try:
-        with path.open("rb") as raw, np.lib.npyio.NpzFile(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = load_arrays(path)
     except (ValueError, KeyError):
         refuse_file("the file is no NPZ of plain arrays.", "write it with numpy.savez or save_npz.")
     scalars = {n: _scalar(arrays.pop(n), n) for n in SCALARS if n in arrays}

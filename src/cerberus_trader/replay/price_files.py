@@ -8,7 +8,6 @@ NPZ columns are float64, or int64 with the scalars `digits` (prices, rates) and 
 """
 
 import gzip
-import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from cerberus_trader.market.columns import (
 )
 from cerberus_trader.market.pyramid import Int64Array
 from cerberus_trader.replay.file_tables import Kind, raise_digits, read_table, refuse_file
+from cerberus_trader.replay.mapped import save_arrays
 
 T = TypeVar("T")
 Marks: TypeAlias = MarkPoints | MarkBars
@@ -143,7 +143,7 @@ def _spacing(ts: Int64Array) -> int:
 def save_npz(path: str | Path, series: Series) -> None:
     """Write a series as int64 NPZ that the loaders read back unchanged.
 
-    The file appears whole or not at all: it is written beside its place and then renamed.
+    The file appears whole or not at all; the loaders map its columns into memory.
     """
     rename = {"ts": "ts_ns", "ts_open": "ts_ns", "rate": "funding_rate"}
     rename["volume_digits"] = "size_digits"
@@ -152,10 +152,4 @@ def save_npz(path: str | Path, series: Series) -> None:
         for n in series.__dataclass_fields__
         if getattr(series, n) is not None
     }
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.npz")
-    try:
-        np.savez(beside, allow_pickle=False, **values)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    save_arrays(Path(path), values)

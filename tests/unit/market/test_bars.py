@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cerberus_trader.domain.errors import DataError
+from cerberus_trader.market import bars as bars_module
 from cerberus_trader.market.bars import Bar, BarBuilder, bars_of_points, resample
 from cerberus_trader.market.columns import Bars, Quotes, Trades
 
@@ -88,3 +89,15 @@ def test_finer_bars_join_on_their_own_phase() -> None:
         resample(fine, 25)
     with pytest.raises(ValueError, match="multiple"):
         resample(fine, 5)
+
+
+@pytest.mark.parametrize("cached", [1, 3, 40, 10**6])
+def test_long_quotes_are_joined_piece_by_piece(
+    cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bars_module, "CACHED_ROWS", cached)
+    rng = np.random.default_rng(4)
+    ts = np.cumsum(rng.integers(0, 9, 100)).astype(np.int64)
+    bid, ask = (rng.integers(50, 99, 100) for _ in range(2))
+    mids = bars_of_points(Trades(ts, (bid + ask) * 5, 2), 20)
+    assert rows(bars_of_points(Quotes(ts, bid, ask, 1), 20)) == rows(mids)

@@ -39,6 +39,7 @@ def bars(**changes: Any) -> Bars:
     return Bars(**(columns | changes))
 
 
+@pytest.mark.req("P-09.4")
 def test_values_are_exact_decimals() -> None:
     assert to_decimal(12345, 4) == Decimal("1.2345")
     assert (quanta_at_most(Decimal("1.239"), 2), quanta_at_least(Decimal("1.231"), 2)) == (123, 124)

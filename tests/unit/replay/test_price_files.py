@@ -21,6 +21,7 @@ from cerberus_trader.market.columns import (
 )
 from cerberus_trader.replay import price_files
 from cerberus_trader.replay.file_tables import BLOCK_BYTES
+from cerberus_trader.replay.mapped import load_arrays
 from cerberus_trader.replay.price_files import load_funding, load_marks, load_prices, save_npz
 
 BARS = (
@@ -38,6 +39,7 @@ def write(folder: Path, text: str | bytes, name: str = "p.csv") -> Path:
     return path
 
 
+@pytest.mark.req("E-8.2.3")
 def test_bars_keep_the_files_precision(tmp_path: Path) -> None:
     bars = load_prices(write(tmp_path, BARS))
     assert isinstance(bars, Bars)
@@ -243,6 +245,28 @@ def test_npz_round_trip(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir() if p.suffix == ".npz"] == ["p.npz"]
 
 
+@pytest.mark.req("D-10.2")
+def test_own_files_are_mapped_and_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "p.npz"
+    saved = load_prices(write(tmp_path, BARS))
+    assert isinstance(saved, Bars)
+    save_npz(path, saved)
+    arrays = load_arrays(path)
+    assert all(a.base is not None and a.flags.aligned for a in arrays.values() if a.ndim)
+    for write_npz in (np.savez, np.savez_compressed):
+        other = tmp_path / f"{write_npz.__name__}.npz"
+        write_npz(other, **arrays)  # type: ignore[operator]
+        read = load_arrays(other)
+        other.write_bytes(b"")  # nobody may be hurt by this
+        assert list(read) == list(arrays)
+        assert all(np.array_equal(read[n], arrays[n]) for n in arrays)
+    old = load_prices(path)
+    save_npz(path, saved)  # replacing a file leaves those who mapped it alone
+    save_npz(path, load_prices(write(tmp_path, BARS.replace("1.15", "1.12"))))
+    assert isinstance(old, Bars)
+    assert old.open.tolist() == saved.open.tolist()
+
+
 def npz(folder: Path, **columns: object) -> Path:
     path = folder / "x.npz"
     np.savez(path, **columns)  # type: ignore[arg-type]
@@ -305,6 +329,11 @@ def test_damaged_or_empty_npz_is_refused(tmp_path: Path) -> None:
     path.write_bytes(whole[:-100])
     with pytest.raises(DataError, match="damaged or cut short"):
         load_prices(path)
+    path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+    with pytest.raises(DataError, match="damaged or cut short"):
+        load_prices(path)
+    save_npz(path, Trades(np.arange(999), np.full(999, 7), 1))
+    whole = path.read_bytes()
     path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
     with pytest.raises(DataError, match="damaged or cut short"):
         load_prices(path)
