@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from cerberus_trader.domain import events as e
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import Command
+from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import Status
+from cerberus_trader.domain.position import Position
 from cerberus_trader.engine import breaker, operator, orders, portfolio, risk, strategies
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.intake import Case
@@ -132,6 +134,8 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
     if trips:
         facts += breaker.consequences(state, trips, now, gone=key)
         facts += flatten_new(state, booked, trips, now)
+    elif booked.position is not None:
+        facts += margin_facts(state, booked.position, event.marks, now)
     return facts
 
 
@@ -173,7 +177,9 @@ def on_funding(state: State, event: e.FundingReport) -> list[f.Fact]:
     strategy = booked.position.strategy
     pnl = strategy_pnl(state, strategy, event.marks) - event.amount
     trips = breaker.booking_trips(state, event.ts_ns, after, strategy, pnl)
-    return facts + breaker.consequences(state, trips, event.ts_ns) if trips else facts
+    if trips:
+        return facts + breaker.consequences(state, trips, event.ts_ns)
+    return facts + margin_facts(state, booked.position, event.marks, event.ts_ns)
 
 
 def on_level(state: State, event: e.LevelHit) -> list[f.Fact]:
@@ -194,13 +200,12 @@ def on_level(state: State, event: e.LevelHit) -> list[f.Fact]:
                 position.account, position.instrument, position.health, True, "no price"
             )
         ]
-    return margin_facts(state, event, event.scope)
+    return margin_facts(state, position, event.marks, event.ts_ns)
 
 
-def margin_facts(state: State, event: e.LevelHit | e.TimerEvent, key: str) -> list[f.Fact]:
-    """Hold a position's margin ratio against its thresholds: watch, reduce by half, close."""
-    position = state.positions[key]
-    mark = portfolio.mark_of(state, position.instrument, event.marks)
+def margin_facts(state: State, position: Position, marks: Marks, now_ns: int) -> list[f.Fact]:
+    """Hold a position's margin against its thresholds: watch, reduce by half, close."""
+    mark = portfolio.mark_of(state, position.instrument, marks)
     if mark is None:
         return []
     health = portfolio.health_at(state, position, mark)
@@ -210,7 +215,8 @@ def margin_facts(state: State, event: e.LevelHit | e.TimerEvent, key: str) -> li
         f.HealthChanged(position.account, position.instrument, health, False, f"mark {mark:f}")
     ]
     worse = portfolio.ORDER.index(health) > portfolio.ORDER.index(position.health)
-    if worse and health in ("danger", "critical") and key not in state.closings:
+    closing = key_of(position.account, position.instrument) in state.closings
+    if worse and health in ("danger", "critical") and not closing:
         part = None
         if health == "danger":
             instrument = state.instruments[position.instrument]
@@ -218,7 +224,7 @@ def margin_facts(state: State, event: e.LevelHit | e.TimerEvent, key: str) -> li
         if part is None or part > ZERO:
             order = risk.reduction_id(state, position, "margin")
             ticket = risk.reduce(position, order, "margin", "", part)
-            facts.append(orders.submit_reduction(ticket, event.ts_ns))
+            facts.append(orders.submit_reduction(ticket, now_ns))
     return facts
 
 
@@ -226,8 +232,8 @@ def on_timer(state: State, event: e.TimerEvent) -> list[f.Fact]:
     """Check every position's health on the health timer; the day begins by itself."""
     facts: list[f.Fact] = []
     if event.kind == "health":
-        for key in state.positions:
-            facts += margin_facts(state, event, key)
+        for position in state.positions.values():
+            facts += margin_facts(state, position, event.marks, event.ts_ns)
     return facts
 
 

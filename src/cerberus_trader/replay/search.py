@@ -257,7 +257,7 @@ class RowFinder:
 
     def _price(self, after: Candidate) -> Candidate | None:
         tape = self.tape
-        row = max(tape.row_at(after.ts_ns) - 1, 0)
+        row = max(int(tape.ts.searchsorted(after.ts_ns)) - 1, 0)
         if after.kind == POINT and tape.bars is None:
             row = after.row
         while row < tape.rows:
