@@ -57,6 +57,22 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     expires_ms: int = 0
     metadata: str = ""
 
+    @property
+    def amounts(self) -> tuple[Decimal | None, ...]:
+        """Return the amounts that must be above 0, in the order of `POSITIVE`."""
+        return (
+            self.price,
+            self.quantity,
+            self.leverage,
+            self.stop_loss,
+            self.stop_loss_pct,
+            self.take_profit,
+            self.take_profit_pct,
+            self.trailing,
+            self.trailing_pct,
+            self.limit,
+        )
+
     def faults(self) -> list[str]:
         """List what is wrong with the signal by itself, each naming the field and the fix."""
         found = []
@@ -74,13 +90,10 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, gc=False):
             found.append("give trailing or trailing_pct, not both")
         if self.order == "limit" and self.limit is None and self.side != "close":
             found.append("a limit order needs limit")
-        for name in POSITIVE:
-            value = getattr(self, name)
+        for name, value in zip(POSITIVE, self.amounts, strict=True):
             if value is not None and not (value.is_finite() and value > 0):
                 found.append(f"{name} must be a finite number above 0")
-        for name in ("stop_loss_pct", "trailing_pct"):
-            value = getattr(self, name)
-            if value is not None and value.is_finite() and value >= 100:
+            elif value is not None and value >= 100 and name in BELOW_HUNDRED:
                 found.append(f"{name} must be below 100 (percent)")
         if self.expires_ms < 0:
             found.append("expires_ms must not be negative")
@@ -99,3 +112,4 @@ POSITIVE = (
     "trailing_pct",
     "limit",
 )
+BELOW_HUNDRED = ("stop_loss_pct", "trailing_pct")

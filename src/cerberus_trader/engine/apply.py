@@ -16,6 +16,7 @@ from cerberus_trader.engine.state import (
     ENDED_MAX,
     TRADES_MAX,
     CacheEntry,
+    Ended,
     Exposure,
     State,
     StrategyState,
@@ -52,10 +53,9 @@ def note_marks(state: State, marks: Marks) -> None:
         state.marks[name] = price
 
 
-def bound(mapping: dict[str, Any], limit: int) -> None:
-    """Drop the oldest entries above the limit."""
-    while len(mapping) > limit:
-        del mapping[next(iter(mapping))]
+def forget(mapping: dict[str, Any]) -> None:
+    """Drop the oldest entry of a bounded record."""
+    del mapping[next(iter(mapping))]
 
 
 def config_applied(state: State, fact: f.ConfigApplied) -> None:
@@ -151,7 +151,7 @@ def reserve(state: State, order: Order, sign: int) -> None:
         state.reserved[order.instrument] = (notional, risk, margin)
 
 
-def end_order(state: State, order_id: str, status: Status, filled: Any = None) -> None:
+def end_order(state: State, order_id: str, status: Status) -> None:
     """Move an order to its end, and release what it reserved."""
     order = state.orders.pop(order_id, None)
     if order is None:
@@ -162,10 +162,9 @@ def end_order(state: State, order_id: str, status: Status, filled: Any = None) -
         reserve(state, order, -1)
     if state.closings.get(key) == order_id:
         del state.closings[key]
-    state.ended[order_id] = replace(
-        order, status=status, filled=order.filled if filled is None else filled
-    )
-    bound(state.ended, ENDED_MAX)
+    state.ended[order_id] = Ended(order, status)
+    if len(state.ended) > ENDED_MAX:
+        forget(state.ended)
 
 
 def cancel_requested(state: State, fact: f.CancelRequested) -> None:
@@ -188,7 +187,8 @@ def order_changed(state: State, fact: f.OrderChanged) -> None:
 def filled(state: State, fact: f.Filled) -> None:
     """Book a fill: cash, position, exposure, order, children, the strategy's record."""
     state.trade_ids[f"{fact.account}/{fact.trade_id}"] = fact.ts_ns
-    bound(state.trade_ids, TRADES_MAX)
+    if len(state.trade_ids) > TRADES_MAX:
+        forget(state.trade_ids)
     note_marks(state, fact.marks)
     counters = state.counters
     counters.fills += 1
@@ -201,7 +201,7 @@ def filled(state: State, fact: f.Filled) -> None:
     hold(state, record, key_of(fact.account, fact.instrument), fact.position)
     order = state.orders.get(fact.order_id)
     if fact.status is Status.FILLED:
-        end_order(state, fact.order_id, Status.FILLED, fact.quantity)
+        end_order(state, fact.order_id, Status.FILLED)
     elif order is not None:
         keep_partial(state, order, fact)
     for child in fact.children:

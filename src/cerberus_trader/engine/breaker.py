@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ONE, ZERO, plain
 from cerberus_trader.engine import orders
 from cerberus_trader.engine.risk import flatten
-from cerberus_trader.engine.state import State, strategy_of
+from cerberus_trader.engine.state import State, strategy_of, strategy_pnl
 
 MS = 1_000_000
 
@@ -123,10 +124,17 @@ def once(found: list[f.Fact]) -> list[f.Fact]:
 
 
 def booking_trips(
-    state: State, now_ns: int, equity: Decimal, strategy: str, pnl: Decimal
+    state: State, now_ns: int, equity: Decimal, strategy: str, marks: Marks, change: Decimal
 ) -> list[f.BreakerTripped]:
-    """Trip what a booking reaches, for the account and for the strategy it belongs to."""
-    return equity_trips(state, now_ns, equity) + strategy_trips(state, now_ns, strategy, pnl)
+    """Trip what a booking reaches, for the account and for the strategy it belongs to.
+
+    `equity` is the account's after the booking, `change` what the booking did to it.
+    """
+    trips = equity_trips(state, now_ns, equity)
+    if strategy_limit(state, strategy) is not None:
+        pnl = strategy_pnl(state, strategy, marks) + change
+        trips += strategy_trips(state, now_ns, strategy, pnl)
+    return trips
 
 
 def trade_trips(state: State, now_ns: int, streak: int) -> list[f.BreakerTripped]:

@@ -112,30 +112,29 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
     booked = orders.book_fill(state, event)
     if booked is None:
         return []
-    now = event.ts_ns
+    now, marks = event.ts_ns, event.marks
     key = key_of(event.account, event.instrument)
     before = state.positions.get(key)
-    gain = booked.realised - booked.fee
-    after = portfolio.equity_after(state, event.marks, before, booked.position, gain)
+    current = equity(state, marks)
+    change = portfolio.change_of(state, marks, before, booked)
+    after = current + change
     facts: list[f.Fact] = [booked]
     if after > state.peak:
         facts.append(f.PeakRaised(after))
-    trips: list[f.BreakerTripped] = []
+    trips = breaker.booking_trips(state, now, after, booked.strategy, marks, change)
     if event.reason == "liquidation":
         trips += breaker.liquidation_trip(state, now, event.instrument)
     if booked.trade is not None and before is not None:
         score = strategies.score(state, booked.trade, before)
         facts.append(score)
         trips += breaker.trade_trips(state, now, score.total_streak)
-    pnl = strategy_pnl(state, booked.strategy, event.marks) + after - equity(state, event.marks)
-    trips += breaker.booking_trips(state, now, after, booked.strategy, pnl)
     if state.failures:
         facts += breaker.failure_facts(state, now, failed=False)
     if trips:
         facts += breaker.consequences(state, trips, now, gone=key)
         facts += flatten_new(state, booked, trips, now)
     elif booked.position is not None:
-        facts += margin_facts(state, booked.position, event.marks, now)
+        facts += margin_facts(state, booked.position, marks, now)
     return facts
 
 
@@ -174,9 +173,9 @@ def on_funding(state: State, event: e.FundingReport) -> list[f.Fact]:
     facts: list[f.Fact] = [booked]
     if after > state.peak:
         facts.append(f.PeakRaised(after))
-    strategy = booked.position.strategy
-    pnl = strategy_pnl(state, strategy, event.marks) - event.amount
-    trips = breaker.booking_trips(state, event.ts_ns, after, strategy, pnl)
+    trips = breaker.booking_trips(
+        state, event.ts_ns, after, booked.position.strategy, event.marks, -event.amount
+    )
     if trips:
         return facts + breaker.consequences(state, trips, event.ts_ns)
     return facts + margin_facts(state, booked.position, event.marks, event.ts_ns)

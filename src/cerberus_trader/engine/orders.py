@@ -91,7 +91,9 @@ def book_fill(state: State, event: FillReport) -> f.Filled | None:
     """Book a fill from any status, once per (account, trade id); None for a repeated one."""
     if f"{event.account}/{event.trade_id}" in state.trade_ids:
         return None
-    order = state.orders.get(event.order_id) or state.ended.get(event.order_id)
+    order = state.orders.get(event.order_id)
+    if order is None and event.order_id in state.ended:
+        order = state.ended[event.order_id].order
     before = state.positions.get(key_of(event.account, event.instrument))
     strategy = order.strategy if order else before.strategy if before else "unknown"
     if before is None or before.sign == event.side:

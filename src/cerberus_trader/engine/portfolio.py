@@ -35,22 +35,17 @@ def book_funding(state: State, event: FundingReport) -> f.FundingBooked | None:
     return f.FundingBooked(event.ts_ns, after, event.amount, event.marks)
 
 
-def equity_after(
-    state: State, marks: Marks, before: Position | None, after: Position | None, gain: Decimal
-) -> Decimal:
-    """Return equity after a booking that changes one position and brings `gain` in cash."""
-    total = equity(state, marks) + gain
-    held = before or after
-    if held is None:
-        return total
-    mark = mark_of(state, held.instrument, marks)
+def change_of(state: State, marks: Marks, before: Position | None, booked: f.Filled) -> Decimal:
+    """Return what a fill changes of equity: cash, and the position's unrealised P&L."""
+    change = booked.realised - booked.fee
+    mark = mark_of(state, booked.instrument, marks)
     if mark is None:
-        return total
+        return change
     if before is not None:
-        total -= before.unrealised(mark)
-    if after is not None:
-        total += after.unrealised(mark)
-    return total
+        change -= before.unrealised(mark)
+    if booked.position is not None:
+        change += booked.position.unrealised(mark)
+    return change
 
 
 def mark_of(state: State, instrument: str, marks: Marks) -> Decimal | None:
@@ -84,10 +79,7 @@ def health_at(state: State, position: Position, mark: Decimal) -> HealthState:
 def next_warning(state: State, position: Position) -> MarginLevel | None:
     """Return the margin level at which the position's health is next to worsen."""
     limits = state.settings.health
-    worse = {"ok": limits.watch, "watch": limits.danger, "danger": limits.critical}
-    rank = ORDER.index(position.health)
-    for name in ORDER[rank:3]:
-        ratio = worse[name]
+    for ratio in (limits.watch, limits.danger, limits.critical)[ORDER.index(position.health) :]:
         if ratio < ONE:
             return margin_level(
                 state.instruments[position.instrument].tiers, position.sign, position.quantity,

@@ -13,7 +13,7 @@ from cerberus_trader.domain.facts import TradingState
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ZERO
-from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.position import Position
 from cerberus_trader.domain.settings import Settings, Strategy
 
@@ -58,6 +58,13 @@ class Trip(msgspec.Struct, array_like=True, frozen=True):
     value: str
     limit: str
     action: str
+
+
+class Ended(msgspec.Struct, array_like=True, frozen=True):
+    """Remember an order that ended, and how: a venue may still report fills of it."""
+
+    order: Order
+    status: Status
 
 
 class CacheEntry(msgspec.Struct, array_like=True, frozen=True):
@@ -118,7 +125,7 @@ class State(msgspec.Struct):
     entries: dict[str, str] = {}
     closings: dict[str, str] = {}
     reserved: dict[str, tuple[Decimal, Decimal, Decimal]] = {}
-    ended: dict[str, Order] = {}
+    ended: dict[str, Ended] = {}
     trade_ids: dict[str, int] = {}
     marks: dict[str, Decimal] = {}
     seen: dict[str, int] = {}

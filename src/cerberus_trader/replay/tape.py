@@ -108,7 +108,7 @@ class Tape:
 
     def decimal(self, value: int) -> Decimal:
         """Return the exact price of a column's value."""
-        return Decimal(value).scaleb(-self.digits)
+        return Decimal(value) * self.quantum
 
     def mark(self, t: int) -> Decimal | None:
         """Return the mark at t: mark price, else mid, price, latest open or close."""
