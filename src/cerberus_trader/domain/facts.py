@@ -69,8 +69,8 @@ class OrderChanged(msgspec.Struct, frozen=True, array_like=True, tag="order", gc
 class Filled(msgspec.Struct, frozen=True, array_like=True, tag="filled", gc=False):
     """Hold a booked fill, with the position after it (None: closed) and what changed hands.
 
-    `realised` is the gain on what was closed, before fees; `children` are the protective orders
-    that rest for the position now; `ended` the orders that ended with it; `trade` a closed one.
+    `realised` is the gain on what was closed, before fees; `trade` a closed trade. The protective
+    orders that rest for the position follow from it (`position.protective_orders`).
     """
 
     order_id: str
@@ -89,8 +89,6 @@ class Filled(msgspec.Struct, frozen=True, array_like=True, tag="filled", gc=Fals
     realised: Decimal
     position: Position | None
     status: Status
-    children: tuple[Order, ...] = ()
-    ended: tuple[str, ...] = ()
     trade: Trade | None = None
     marks: Marks = ()
 

@@ -7,6 +7,7 @@ import msgspec
 
 from cerberus_trader.domain.instrument import MarginLevel, Tier, margin_level
 from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.order import Kind, Order, Reason, Status
 
 HealthState = Literal["ok", "watch", "danger", "critical"]
 
@@ -54,6 +55,35 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def liquidation(self, tiers: tuple[Tier, ...]) -> MarginLevel | None:
         """Return the liquidation level, None where the position cannot be liquidated."""
         return margin_level(tiers, self.sign, self.quantity, self.cost, self.margin)
+
+
+def protective_ids(position_id: str) -> tuple[str, str, str]:
+    """Return the ids of the stop, the take-profit and the trailing stop of a position."""
+    group = position_id[:-1]
+    return group + "s", group + "t", group + "r"
+
+
+def protective_orders(position: Position) -> list[Order]:
+    """Return the orders that rest for a position: one real reduce-only order per level."""
+    ids = protective_ids(position.id)
+    found = []
+    if position.stop is not None:
+        found.append(_resting(position, ids[0], "stop", "stop_loss", position.stop))
+    if position.take_profit is not None:
+        found.append(_resting(position, ids[1], "take_profit", "take_profit", position.take_profit))
+    if position.trailing is not None:
+        found.append(_resting(position, ids[2], "trailing", "trailing_stop", position.trailing))
+    return found
+
+
+def _resting(
+    position: Position, order_id: str, kind: Kind, reason: Reason, price: Decimal
+) -> Order:
+    return Order(
+        order_id, position.account, position.strategy, position.instrument, -position.sign, kind,
+        reason, position.quantity, position.signal_id, price, position.leverage, True,
+        position.id, None, position.opened_ns, 0, ZERO, ZERO, False, Status.ACCEPTED,
+    )  # fmt: skip
 
 
 class Trade(msgspec.Struct, frozen=True, array_like=True, gc=False):

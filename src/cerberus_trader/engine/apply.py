@@ -10,7 +10,7 @@ from cerberus_trader.domain.events import Event
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import TERMINAL, Order, Status
-from cerberus_trader.domain.position import Position
+from cerberus_trader.domain.position import Position, protective_ids, protective_orders
 from cerberus_trader.engine.state import (
     DAY_NS,
     ENDED_MAX,
@@ -185,7 +185,7 @@ def order_changed(state: State, fact: f.OrderChanged) -> None:
 
 
 def filled(state: State, fact: f.Filled) -> None:
-    """Book a fill: cash, position, exposure, order, children, the strategy's record."""
+    """Book a fill: cash, position, exposure, order, protection, the strategy's record."""
     state.trade_ids[f"{fact.account}/{fact.trade_id}"] = fact.ts_ns
     if len(state.trade_ids) > TRADES_MAX:
         forget(state.trade_ids)
@@ -204,10 +204,13 @@ def filled(state: State, fact: f.Filled) -> None:
         end_order(state, fact.order_id, Status.FILLED)
     elif order is not None:
         keep_partial(state, order, fact)
-    for child in fact.children:
-        state.orders[child.id] = child
-    for order_id in fact.ended:
-        end_order(state, order_id, Status.CANCELED)
+    if fact.position is not None:
+        for child in protective_orders(fact.position):
+            state.orders[child.id] = child
+    else:
+        for child_id in protective_ids(fact.position_id):
+            if child_id in state.orders:
+                end_order(state, child_id, Status.CANCELED)
     if fact.reason == "liquidation":
         counters.liquidations += 1
     if fact.trade is not None:

@@ -6,7 +6,7 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, Command, SubmitOrder
 from cerberus_trader.domain.events import FillReport, OrderReport
 from cerberus_trader.domain.money import ZERO
-from cerberus_trader.domain.order import Kind, Order, Reason, Status, may_follow
+from cerberus_trader.domain.order import Order, Status, may_follow
 from cerberus_trader.domain.position import Position, Trade
 from cerberus_trader.engine.risk import Approved, Reducing
 from cerberus_trader.engine.state import State, key_of
@@ -19,12 +19,6 @@ REPORTED = {
     "not_sent": Status.NOT_SENT,
     "unknown": Status.UNKNOWN,
 }
-# the letter of the child's id, the reason of its fill, its kind (and the level's name)
-CHILDREN: tuple[tuple[str, Reason, Kind], ...] = (
-    ("s", "stop_loss", "stop"),
-    ("t", "take_profit", "take_profit"),
-    ("r", "trailing_stop", "trailing"),
-)
 MS = 1_000_000
 
 
@@ -103,20 +97,12 @@ def book_fill(state: State, event: FillReport) -> f.Filled | None:
         after, realised, trade = reduced(event, before)
     held = after or before
     assert held is not None
-    children = children_of(held, after) if after is not None else ()
-    ended: tuple[str, ...] = ()
-    if after is None:
-        ended = tuple(
-            held.id[:-1] + letter
-            for letter, _, _ in CHILDREN
-            if held.id[:-1] + letter in state.orders and held.id[:-1] + letter != event.order_id
-        )
     done = event.leaves <= ZERO
     return f.Filled(
         event.order_id, event.trade_id, event.ts_ns, event.account, strategy, event.instrument,
         held.id, event.side, event.quantity, event.price, event.fee, event.liquidity,
         event.reason, realised, after, Status.FILLED if done else Status.PARTIALLY_FILLED,
-        children, ended, trade, event.marks,
+        trade, event.marks,
     )  # fmt: skip
 
 
@@ -168,20 +154,3 @@ def reduced(event: FillReport, before: Position) -> tuple[Position | None, Decim
         float(pnl / before.risk) if before.risk else 0.0, before.signal_id,
     )  # fmt: skip
     return None, realised, trade
-
-
-def children_of(held: Position, after: Position) -> tuple[Order, ...]:
-    """Return the protective orders that rest for a position: one real reduce-only order each."""
-    group = held.id[:-1]
-    children = []
-    for letter, reason, kind in CHILDREN:
-        price = getattr(after, kind)
-        if price is not None:
-            children.append(
-                Order(
-                    group + letter, after.account, after.strategy, after.instrument, -after.sign,
-                    kind, reason, after.quantity, after.signal_id, price, after.leverage, True,
-                    held.id, None, after.opened_ns, 0, ZERO, ZERO, False, Status.ACCEPTED,
-                )
-            )  # fmt: skip
-    return tuple(children)
