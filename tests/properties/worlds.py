@@ -224,9 +224,7 @@ def world(seed: int, *, reference: bool, rows: int = 80, count: int = 25) -> tup
         tapes.append(Tape(item, series, marks(r, series), funding(r, series)))
     chosen = settings(r)
     signals = [signal(r, i, tapes, ["x", "two"]) for i in range(count)]
-    config = ConfigEvent(
-        START - 1, chosen, "c", tuple(tape.instrument for tape in tapes), "engine"
-    )
+    config = ConfigEvent(START - 1, chosen, "c", tuple(tape.instrument for tape in tapes), "engine")
     rows_: list[tuple[Event, tuple[Fact, ...]]] = []
     driver = Driver(
         config, tapes, Listed(signals), lambda event, facts: rows_.append((event, facts)),

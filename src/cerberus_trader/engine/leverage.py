@@ -128,8 +128,8 @@ def grant(
     inputs, factors, raw = analysis
     least, binding = raw, -1
     for index, cap in enumerate(caps):
-        if not cap >= least:  # also true for a NaN cap, which then grants nothing
-            least, binding = cap, index
+        if not cap >= least:  # also true for a NaN cap, which grants nothing
+            least, binding = (cap if cap == cap else 0.0), index
     if not isfinite(least) or least < 1.0:
         granted = ZERO
         if limits.fractional and isfinite(least) and least > 0.0:
