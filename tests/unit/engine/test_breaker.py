@@ -1,0 +1,284 @@
+"""The circuit breaker: what trips it, what a trip does, how it is released, that it survives."""
+
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import (
+    FundingReport,
+    LevelHit,
+    OperatorEvent,
+    OrderReport,
+    TimerEvent,
+)
+from cerberus_trader.domain.settings import Settings, Strategy
+from cerberus_trader.engine import breaker
+from cerberus_trader.engine.state import equity, state_bytes, state_from
+from tests.kit import DAY, HOUR, Bench, changed, decision, of, settings, submitted
+
+
+def lossy(**sections: Any) -> Settings:
+    """Let one trade take half the equity, and only the account's own limits watch it."""
+    chosen = settings(
+        risk={"group_risk_max": D(1), "positions_max": 10},
+        sizing={"risk_fraction": D("0.5"), "methods": ("risk",)},
+        **sections,
+    )
+    free = Strategy(sources=("*",), day_loss_action="off")
+    return changed(chosen, strategies={"default": free})
+
+
+def tripped(bench: Bench) -> list[str]:
+    return list(bench.state.trips)
+
+
+def big(bench: Bench, **fields: object) -> D:
+    """Open a position of one equity; return its quantity."""
+    bench.open(confidence=0.9, **fields)
+    return next(iter(bench.state.positions.values())).quantity
+
+
+@pytest.mark.req("C-06.1", "T-07.1", "E-3.2.1", "C-19.3")
+def test_an_open_loss_trips_the_day_loss_exactly_at_its_floor() -> None:
+    bench = Bench(lossy())
+    quantity = big(bench)
+    (floor,) = [one for one in breaker.floors(bench.state) if one.scope == ""]
+    price = (floor.limit - floor.constant) / floor.weights[0][1]
+    assert equity(bench.state, (("COIN", price),)) == D(9_600)
+    above = bench.take(LevelHit(bench.now, "equity", "", (("COIN", price + D("0.01")),)))
+    assert above.facts == () and tripped(bench) == []
+    step = bench.take(LevelHit(bench.now, "equity", "", (("COIN", price),)))
+    (trip,) = of(step, f.BreakerTripped)
+    assert (trip.condition, trip.action, trip.limit) == ("day_loss", "flatten", "9600")
+    order = submitted(step)
+    assert order.reduce_only and order.quantity == quantity and order.reason == "breaker"
+    assert bench.take(LevelHit(bench.now, "equity", "", (("COIN", D(1)),))).facts != ()
+    assert tripped(bench) == ["day_loss", "drawdown"]  # each trips once
+
+
+@pytest.mark.req("C-06.1", "D-09.8", "D-03.4")
+def test_a_realised_loss_trips_at_once_and_blocks_entries_but_not_exits() -> None:
+    bench = Bench(lossy())
+    big(bench)
+    bench.open(instrument="OTHER", confidence=0.1)
+    step = bench.close("95")
+    assert [trip.condition for trip in of(step, f.BreakerTripped)] == ["day_loss"]
+    (left,) = [c.order for c in step.commands]
+    assert left.instrument == "OTHER" and left.reduce_only
+    assert decision(bench.signal(instrument="THIRD")).code == "BREAKER_OPEN"
+    assert bench.fill(left, "100").facts
+    assert bench.state.positions == {}
+
+
+@pytest.mark.req("C-06.2", "C-19.3")
+def test_consecutive_losing_trades_trip_and_a_win_starts_again() -> None:
+    bench = Bench(settings(breaker={"losses_max": 3, "scratch_r": 0.1}))
+
+    def trade(price: str) -> None:
+        bench.open()
+        bench.close(price)
+
+    for price in ("99", "99", "102", "99", "99"):
+        trade(price)
+    assert bench.state.streak == 2 and tripped(bench) == []
+    trade("99.99")  # a scratch: neither counts nor starts again
+    assert bench.state.streak == 2
+    trade("99")
+    assert tripped(bench) == ["losses"]
+
+
+@pytest.mark.req("C-06.2")
+def test_order_failures_within_the_window_trip() -> None:
+    def rejected(bench: Bench) -> None:
+        order = submitted(bench.signal())
+        bench.take(OrderReport(bench.now, order.id, "rejected", "no"))
+
+    bench = Bench(settings(breaker={"failures_max": 3, "failures_window_ms": 60_000}))
+    rejected(bench)
+    rejected(bench)
+    bench.now += 61_000_000_000
+    rejected(bench)
+    assert bench.state.failures == 1 and tripped(bench) == []
+    rejected(bench)
+    rejected(bench)
+    assert tripped(bench) == ["failures"]
+    bench = Bench(settings(breaker={"failures_max": 2}))
+    rejected(bench)
+    bench.open()  # a fill ends the row of failures
+    assert bench.state.failures == 0
+
+
+@pytest.mark.req("C-06.2", "E-3.1.3", "C-19.3")
+def test_drawdown_from_the_peak_trips_over_days() -> None:
+    loose = {"day_loss_action": "off", "losses_max": 0, "drawdown_soft": D(0)}
+    bench = Bench(lossy(breaker=loose))
+    for _ in range(2):
+        big(bench)
+        bench.close("90")
+        bench.now += DAY
+    assert tripped(bench) == []
+    big(bench)
+    step = bench.close("70")
+    assert [trip.condition for trip in of(step, f.BreakerTripped)] == ["drawdown"]
+
+
+def test_the_soft_drawdown_halves_new_sizes() -> None:
+    loose = {"day_loss_action": "off", "drawdown_action": "off", "losses_max": 0}
+    free = {"leverage": {"drawdown_start": 0.9, "drawdown_end": 0.95, "sigma_ref": 9.0}}
+    whole, halved = (
+        Bench(settings(**free, breaker=loose | {"drawdown_soft": soft}))
+        for soft in (D(0), D("0.001"))
+    )
+    sizes = []
+    for bench in (whole, halved):
+        bench.open()
+        bench.close("98")
+        bench.now += DAY
+        sizes.append(decision(bench.signal()).sizing)
+    assert sizes[0].bounds == sizes[1].bounds
+    assert abs(sizes[0].notional / 2 - sizes[1].notional) < 1
+
+
+@pytest.mark.req("C-19.3", "D-09.8")
+def test_a_liquidation_trips() -> None:
+    bench = Bench()
+    bench.open()
+    step = bench.close("98", reason="liquidation")
+    assert "liquidation" in [trip.condition for trip in of(step, f.BreakerTripped)]
+    assert bench.state.counters.liquidations == 1
+
+
+@pytest.mark.req("C-19.3", "C-06.1")
+def test_a_strategys_own_loss_trips_only_that_strategy() -> None:
+    chosen = changed(
+        settings(breaker={"losses_max": 0, "day_loss_action": "off"}),
+        strategies={
+            "a": Strategy(day_loss=D("0.005"), day_loss_action="flatten"),
+            "b": Strategy(account="b", day_loss=D("0.005")),
+        },
+    )
+    bench = Bench(chosen)
+    bench.open(source="a")
+    bench.open(source="a", instrument="OTHER")
+    step = bench.close("97")
+    (trip,) = of(step, f.BreakerTripped)
+    assert (trip.condition, trip.scope) == ("strategy_day_loss", "a")
+    assert submitted(step).instrument == "OTHER"
+    assert decision(bench.signal(source="a", instrument="THIRD")).code == "BREAKER_OPEN"
+    assert decision(bench.signal(source="b", instrument="THIRD")).verdict == "approved"
+
+
+@pytest.mark.req("C-06.3", "C-19.3")
+def test_a_reset_needs_a_token_a_reason_and_the_cool_down() -> None:
+    bench = Bench(lossy(breaker={"cooldown_ms": 60_000}))
+    big(bench)
+    bench.close("95")
+
+    def reset(**fields: object) -> list[f.Fact]:
+        values = {"actor": "ann", "reason": "checked", "authorised": True, **fields}
+        event = OperatorEvent(bench.now, "reset_breaker", **values)  # type: ignore[arg-type]
+        return list(bench.take(event).facts)
+
+    refusals = [
+        reset(authorised=False)[0], reset(reason=" ")[0], reset()[0],
+    ]  # fmt: skip
+    texts = [fact.reason for fact in refusals if isinstance(fact, f.CommandRefused)]
+    assert [text.split()[0] for text in texts] == ["a", "a", "cool-down:"]
+    bench.now += 60_000_000_000
+    (done,) = reset()
+    assert isinstance(done, f.BreakerReset) and done.conditions == ("day_loss",)
+    assert bench.state.probation_left == 5
+    (refused,) = reset()
+    assert isinstance(refused, f.CommandRefused) and refused.reason == "nothing is tripped"
+
+
+@pytest.mark.req("C-19.3")
+def test_after_a_reset_sizes_and_leverage_are_on_probation() -> None:
+    chosen = settings(breaker={"cooldown_ms": 0, "half_open_trades": 1, "losses_max": 1})
+    bench = Bench(chosen)
+    whole = decision(bench.signal()).sizing.notional
+    bench = Bench(chosen)
+    bench.open()
+    bench.close("99")
+    event = OperatorEvent(bench.now, "reset_breaker", "ann", "ok", authorised=True)
+    bench.take(event)
+    made = decision(bench.signal(confidence=0.9))
+    assert made.leverage.base == 5
+    assert made.sizing.notional < whole * D("0.26")
+    bench.fill(next(iter(bench.state.orders.values())))
+    bench.close("101")
+    assert bench.state.probation_left == 0
+
+
+@pytest.mark.req("C-06.1", "C-06.4")
+def test_the_day_begins_once_at_utc_midnight_with_open_positions_counted() -> None:
+    bench = Bench()
+    bench.open()
+    bench.now += 12 * HOUR
+    step = bench.take(TimerEvent(bench.now, "day", (("COIN", D(101)),)))
+    (day,) = of(step, f.DayStarted)
+    quantity = bench.state.positions["main/COIN"].quantity
+    assert day.equity == D(10_000) + quantity == bench.state.day_equity
+    assert of(bench.take(TimerEvent(bench.now + 1, "day", ())), f.DayStarted) == []
+    back = bench.take(TimerEvent(bench.now - 3 * HOUR, "day", ()))
+    assert of(back, f.DayStarted) == [] and bench.state.now_ns == bench.now + 1
+
+
+def test_a_day_loss_trip_ends_with_the_day_only_where_configured() -> None:
+    for release, left in ((True, []), (False, ["day_loss"])):
+        bench = Bench(lossy(breaker={"day_release": release}))
+        big(bench)
+        bench.close("95")
+        bench.now += DAY
+        bench.take(TimerEvent(bench.now, "day", ()))
+        assert tripped(bench) == left
+
+
+@pytest.mark.req("C-06.4", "C-19.3")
+def test_a_tripped_breaker_is_still_tripped_after_a_restart() -> None:
+    bench = Bench(lossy())
+    big(bench)
+    bench.close("95")
+    restored = Bench()
+    restored.engine.state = state_from(state_bytes(bench.state))
+    assert tripped(restored) == ["day_loss"]
+    assert decision(restored.signal(id="new")).code == "BREAKER_OPEN"
+
+
+def test_deposits_move_peak_and_day_start_and_are_no_profit() -> None:
+    bench = Bench()
+    event = OperatorEvent(bench.now, "deposit", "ann", amount=D(500), authorised=True)
+    bench.take(event)
+    state = bench.state
+    assert (state.balance, state.day_equity, state.peak, state.flows) == (D(10_500),) * 4
+    bench.take(OperatorEvent(bench.now, "withdraw", "ann", amount=D(600), authorised=True))
+    assert state.balance == D(9_900) and state.trips == {}
+
+
+def test_funding_that_reaches_the_floor_trips() -> None:
+    bench = Bench(lossy())
+    big(bench)
+    report = FundingReport(bench.now, "main", "COIN", D("0.1"), D(100), D(401), D(1), (
+        ("COIN", D(100)),))  # fmt: skip
+    step = bench.take(report)
+    assert [trip.condition for trip in of(step, f.BreakerTripped)] == ["day_loss"]
+    assert bench.state.counters.funding == D(401)
+
+
+@pytest.mark.req("D-09.14")
+@pytest.mark.parametrize(("price", "expected"), [("96.01", []), ("96", ["day_loss"])])
+def test_the_day_loss_at_its_boundary(price: str, expected: list[str]) -> None:
+    chosen = settings(
+        risk={"lift_all": True}, sizing={"obey_quantity": True},
+        breaker={"losses_max": 0}, leverage={"fractional": True},
+    )  # fmt: skip
+    chosen = changed(
+        Settings(), risk=chosen.risk, sizing=chosen.sizing, breaker=chosen.breaker,
+        strategies={"default": Strategy(sources=("*",), day_loss_action="off")},
+    )  # fmt: skip
+    bench = Bench(chosen)
+    bench.open(quantity=D(100), leverage=D(1))
+    bench.close(price)
+    assert tripped(bench) == expected
