@@ -74,7 +74,7 @@ class HeadRun:
             self._check(signal, now_ns)
         return found
 
-    def _check(self, signal: Signal, now_ns: int) -> None:
+    def _check(self, signal: Any, now_ns: int) -> None:
         wrong = ""
         if not isinstance(signal, Signal):
             wrong = f"it yielded a {type(signal).__name__}"
