@@ -129,7 +129,7 @@ def test_a_warning_lies_between_entry_and_liquidation(q, e, leverage) -> None:
 
 def test_discontinuous_tiers_are_refused_naming_the_tier() -> None:
     broken = (PEPE_TIERS[0], Tier(D(20_000), D(200_000), D("0.01"), D(50), D(71)))
-    with pytest.raises(DataError, match="tier 2.*does not continue") as caught:
+    with pytest.raises(DataError, match=r"tier 2.*does not continue") as caught:
         Instrument("X", tiers=broken)
     assert "cum must be" in str(caught.value)
     gap = (PEPE_TIERS[0], Tier(D(30_000), D(200_000), D("0.01"), D(50), D(105)))

@@ -43,7 +43,7 @@ def test_parse_amount_refuses_too_many_digits() -> None:
 
 def test_floats_never_mix_with_decimals() -> None:
     with pytest.raises(decimal.FloatOperation):
-        D(0.1)
+        D(0.1)  # noqa: RUF032
     with pytest.raises(decimal.FloatOperation):
         _ = D("0.1") < 0.1
 

@@ -24,7 +24,7 @@ def test_rows_of_a_whole_trade_round_trip_byte_for_byte() -> None:
 
 
 def test_a_newer_row_names_the_fix() -> None:
-    with pytest.raises(JournalError, match="row 7.*version 99") as caught:
+    with pytest.raises(JournalError, match=r"row 7.*version 99") as caught:
         decode_row(b"[99,[],[]]", place="row 7")
     assert caught.value.code == "JOURNAL_NEWER" and caught.value.exit_code == 3
 

@@ -93,8 +93,7 @@ def test_confidence_tolerance_and_strategy_type_scale_the_risk() -> None:
 def test_the_smallest_room_wins_and_is_named() -> None:
     for field, name in (("position", "position"), ("group", "group"), ("gross", "gross"),
                         ("strategy", "strategy"), ("order", "order")):  # fmt: skip
-        room = sizing.Room(**{**dict.fromkeys(("position", "group", "gross", "group_risk", "strategy", "order")),
-                              "free_margin": D(10_000), field: D(123)})  # fmt: skip
+        room = changed(ROOM, **{field: D(123)})
         record = sized(("risk",), room=room)
         assert sizing.BOUNDS[record.binding] == name and record.notional == D(123)
     room = sizing.Room(None, None, None, D("2.8"), None, None, D(10_000))
