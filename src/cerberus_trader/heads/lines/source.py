@@ -1,0 +1,65 @@
+"""A file of signal lines that may grow, dressed as the design document's signal source."""
+
+import asyncio
+from pathlib import Path
+
+from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.signal import Signal
+from cerberus_trader.heads.lines.files import REFUSALS_MAX
+from cerberus_trader.heads.lines.parse import LINE_BYTES_MAX, parse_signal, refuse
+
+READ_BYTES_MAX = 1 << 20
+
+
+class FileSource:
+    """Give the lines that were appended since the last call, in the file's order.
+
+    A line counts when its line break is there. Broken lines are kept in `refusals` (the first
+    1,000), and the rest is given.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.offset = 0
+        self.number = 0
+        self.refusals: list[DataError] = []
+
+    async def get_signals(self) -> list[Signal]:
+        """Return the new signals; raise `DataError` where the file cannot be read."""
+        return await asyncio.to_thread(self._read)
+
+    def source_name(self) -> str:
+        return self.path.stem
+
+    def is_connected(self) -> bool:
+        return self.path.is_file()
+
+    def _read(self) -> list[Signal]:
+        found: list[Signal] = []
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self.offset)
+                while block := stream.read(READ_BYTES_MAX):
+                    stop = block.rfind(b"\n") + 1
+                    if not stop and len(block) <= LINE_BYTES_MAX:
+                        break
+                    stop = stop or len(block)  # a line longer than any that would be taken
+                    found += self._parse(block[:stop])
+                    self.offset += stop
+                    stream.seek(self.offset)
+        except OSError as error:
+            refuse(str(self.path), f"the file cannot be read ({error.strerror}).", "check it.")
+        return found
+
+    def _parse(self, block: bytes) -> list[Signal]:
+        found = []
+        for line in block.splitlines():
+            self.number += 1
+            if not line.strip():
+                continue
+            try:
+                found.append(parse_signal(line, place=f"{self.path}:{self.number}"))
+            except DataError as error:
+                if len(self.refusals) < REFUSALS_MAX:
+                    self.refusals.append(error)
+        return found
