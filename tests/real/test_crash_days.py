@@ -85,7 +85,7 @@ def test_the_default_limits_survive_that_night_with_a_stop(data_dir: Path) -> No
     driver, rows = run(data_dir, DOGE_5M, [long(CRASH - 50 * MS, "30", quantity=None)], stage="dev")
     state = driver.engine.state
     assert state.counters.approved == 1 and state.counters.liquidations == 0
-    entry, exit_ = fills(rows)
+    _, exit_ = fills(rows)
     assert exit_.reason in ("stop_loss", "breaker", "margin")
     assert state.balance > 10_000 * D("0.95")
 

@@ -9,6 +9,7 @@ import numpy as np
 from cerberus_trader.domain.events import ConfigEvent, Event, FillReport, OrderReport
 from cerberus_trader.domain.facts import Fact
 from cerberus_trader.domain.instrument import Instrument, Tier
+from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.settings import (
     Breaker,
     Health,
@@ -21,7 +22,6 @@ from cerberus_trader.domain.settings import (
     Sizing,
     Strategy,
 )
-from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.market.columns import Bars, Funding, MarkBars, MarkPoints, Quotes
 from cerberus_trader.replay.driver import Driver
