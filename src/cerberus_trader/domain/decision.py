@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from cerberus_trader.domain.money import ZERO
+
 # Decimal, float, int, text or None; a decimal is text once it was stored.
 Value = Any
 
@@ -49,7 +51,8 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `verdict` is approved or denied; `code` the CATEGORY_CONDITION of a denial; `action` what was
     approved (entry, add, close, reverse); `values` one value per check of the table for `stage`
-    (0 intake, 1 all), `failed` the indexes of the checks that failed.
+    (0 intake, 1 all), `failed` the indexes of the checks that failed; `interval_ns` the interval
+    of the price's bar, and `free_margin` the margin that was free: limits are made of them.
     """
 
     id: str
@@ -72,6 +75,8 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
     leverage: LeverageRecord | None = None
     sizing: SizingRecord | None = None
     order_id: str = ""
+    interval_ns: int = 0
+    free_margin: Decimal = ZERO
 
 
 class RiskAssessment(msgspec.Struct, frozen=True):

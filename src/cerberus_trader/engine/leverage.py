@@ -143,6 +143,8 @@ def grant(
 
 def sentence(record: LeverageRecord) -> str:
     """Say in one sentence how the leverage came about."""
+    if not record.factors:
+        return f"{record.granted:f}x, as the signal asks"
     parts = [f"base {record.base:f}x"]
     for name, factor in zip(FACTORS, record.factors, strict=True):
         if factor != 1.0:

@@ -387,4 +387,5 @@ def document(
         table[failed[0]].code if failed else "", case.action,
         0 if len(values) == len(INTAKE) else 1, tuple(values), tuple(failed), case.equity,
         state.risk_version, case.cache_key, case.cache_hit, case.leverage, case.sizing, order,
+        case.market.interval_ns if case.market else 0, case.held.free_margin,
     )  # fmt: skip

@@ -174,9 +174,14 @@ def strategy_pnl(state: State, name: str, marks: Marks = ()) -> Decimal:
     return total
 
 
-def strategy_of(state: State, name: str) -> Strategy:
+def strategy_from(settings: Settings, name: str) -> Strategy:
     """Return a strategy's configuration; one that left the configuration keeps defaults."""
-    return state.settings.strategies.get(name) or Strategy()
+    return settings.strategies.get(name) or Strategy()
+
+
+def strategy_of(state: State, name: str) -> Strategy:
+    """Return the configuration in force of a strategy."""
+    return strategy_from(state.settings, name)
 
 
 def strategy_state(state: State, name: str) -> StrategyState:
