@@ -32,8 +32,10 @@ CASCADE = (
     (40, 0.04), (240, 0.07),
 )  # fmt: skip
 
+EUPHORIA_MINUTES, EUPHORIA = 40 * 60, 0.13  # the rally that the crash ends
+
 # Regimes: daily volatility of the factor, daily drift (its sign is drawn), chance to stay an hour.
-REGIMES = ((0.022, 0.0, 0.97), (0.032, 0.075, 0.96), (0.065, 0.02, 0.88))
+REGIMES = ((0.024, 0.0, 0.97), (0.034, 0.036, 0.95), (0.06, 0.01, 0.88))
 JUMPS_PER_DAY = 0.5
 JUMP_SIZE = 0.015
 
@@ -95,6 +97,7 @@ def common_factor(rng: np.random.Generator, days: int) -> tuple[FloatArray, Floa
     at = CRASH_DAY * DAY_MINUTES + CRASH_MINUTE
     if at + sum(span for span, _ in CASCADE) > minutes:
         return factor, wide
+    factor[at - EUPHORIA_MINUTES : at] += EUPHORIA / EUPHORIA_MINUTES
     for span, change in CASCADE:
         weights = rng.random(span) + 0.2
         factor[at : at + span] += change * weights / weights.sum()
@@ -182,10 +185,16 @@ def crowd_calls(market: dict[str, History], seed: int = 7) -> list[Signal]:
             for row in np.flatnonzero(rows):
                 at = int(bars.ts_open[row + 12]) + BAR_NS
                 calls.append((at, name, float(past[row]), mood))
-    outage = START_NS + (OUTAGE_DAY * DAY_MINUTES + OUTAGE_MINUTE + 45) * MINUTE_NS
-    if outage < int(next(iter(market.values())).bars.ts_open[-1]):
-        calls += [(outage + i * HOUR_NS // 2, coin.name, 0.0, "outage")
-                  for i, coin in enumerate(COINS)]  # fmt: skip
+    end = int(next(iter(market.values())).bars.ts_open[-1])
+    for mood, day, minute in (
+        ("outage", OUTAGE_DAY, OUTAGE_MINUTE + 45), ("euphoria", CRASH_DAY, CRASH_MINUTE - 180),
+    ):  # fmt: skip
+        first = START_NS + (day * DAY_MINUTES + minute) * MINUTE_NS
+        calls += [
+            (first + number * HOUR_NS // 2, coin.name, 0.0, mood)
+            for number, coin in enumerate(COINS)
+            if first < end
+        ]
     calls.sort()
     return [
         Signal(
