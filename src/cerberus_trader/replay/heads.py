@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.events import ConfigEvent, Event
 from cerberus_trader.domain.facts import Fact, SignalJudged
 from cerberus_trader.domain.money import from_belief
@@ -107,7 +108,8 @@ class HeadSignals:
         self.first_ns = tape.start_ns + tape.interval_ns
         self.times = instants(tape) if run.wake.kind == "quote" else None
         self.following = FOLLOWING[run.wake.kind]
-        self.next = self.following(self, self.first_ns - 1)
+        # a head that names its own times may name one before the first price
+        self.next = self.following(self, -1 if run.wake.kind == "times" else self.first_ns - 1)
 
     def next_ns(self) -> int:
         """Return the time of the next wake, `NEVER` after the last."""
@@ -170,8 +172,12 @@ def after_level(signals: HeadSignals, now_ns: int) -> int:
 
 def after_own(signals: HeadSignals, now_ns: int) -> int:
     """Return the time that the head names."""
-    first = now_ns if now_ns >= signals.first_ns else -1
-    found = signals.run.head.next_ns(first)
+    found = signals.run.head.next_ns(now_ns)
+    if found is not None and found <= now_ns:
+        raise DataError(
+            f"after {now_ns} it names the time {found}.", code="HEAD_TIMES",
+            place=f"head {signals.run.source}", fix="let next_ns give a later time, or None.",
+        )  # fmt: skip
     return NEVER if found is None else int(found)
 
 

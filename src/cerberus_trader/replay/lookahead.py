@@ -82,12 +82,14 @@ def cut(tape: Tape, t: int) -> Tape:
     """Return what was known of a tape at a time: closed bars, rows up to then."""
     marks = tape.marks
     span = marks.interval_ns if marks is not None and hasattr(marks, "interval_ns") else 0
-    return Tape(
+    made = Tape(
         tape.instrument,
         until(tape.prices, t - tape.interval_ns),
         until(marks, t - span),
         until(tape.funding, t),
     )
+    made.end_ns = min(tape.end_ns, t)  # time has passed up to here, even without a price
+    return made
 
 
 S = TypeVar("S")

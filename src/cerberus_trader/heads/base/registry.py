@@ -71,6 +71,11 @@ class HeadSpec(NamedTuple):
 
 
 HEADS: dict[str, HeadSpec] = {}
+# What a faulty head raises; it becomes one error that names the head.
+FAULTS = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError,
+    RuntimeError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
 D = TypeVar("D", bound=Callable[..., Any])
 
 
@@ -150,12 +155,15 @@ def _from_file(path: Path) -> HeadSpec:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as error:
+        found = [spec for key, spec in HEADS.items() if before.get(key) is not spec]
+    except FAULTS as error:
         raise DataError(
             f"the file does not load: {type(error).__name__}: {error}.", code="HEAD_FILE",
             place=str(path), fix="run it with python and correct it.",
         ) from error  # fmt: skip
-    found = [spec for key, spec in HEADS.items() if before.get(key) is not spec]
+    finally:
+        HEADS.clear()  # a file's head is not known by name: it must not shadow another
+        HEADS.update(before)
     if len(found) != 1:
         raise DataError(
             f"the file declares {len(found)} heads.", code="HEAD_FILE", place=str(path),

@@ -6,17 +6,12 @@ import msgspec
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.signal import Signal
-from cerberus_trader.heads.base.registry import HeadSpec
+from cerberus_trader.heads.base.registry import FAULTS, HeadSpec
 from cerberus_trader.heads.base.view import HISTORY_MIN, NOBODY, Account, Bar, Desk, View
 from cerberus_trader.heads.base.wake import Wake
 
 STATE_BYTES_MAX = 65_536
 STATE_VERSION = 1
-# What a faulty head raises; it becomes one error that names the head and the time.
-FAULTS = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError,
-    TypeError, ValueError,
-)  # fmt: skip
 
 
 class HeadState(msgspec.Struct, frozen=True, array_like=True):
