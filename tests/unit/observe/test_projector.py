@@ -11,12 +11,12 @@ from cerberus_trader.domain.row import encode_row
 from cerberus_trader.journal.memory import MemoryJournal
 from cerberus_trader.journal.views import TABLES, ViewsWriter
 from cerberus_trader.observe.projector import Projector, rebuild
-from tests.kit import DAY, Bench
+from tests.kit import DAY, Bench, settings
 
 
 def busy() -> Bench:
     """Return a bench whose journal holds every kind of fact that views show."""
-    bench = Bench()
+    bench = Bench(settings(breaker={"losses_max": 1, "cooldown_ms": 0}))
     bench.open(stop="98")
     bench.signal(instrument="NOPE")
     bench.signal(instrument="OTHER", order="limit", limit=D(99))
