@@ -277,7 +277,9 @@ def leverage_figure(result: "ReplayResult") -> Figure:
              "hovertemplate": f"{name} %{{y:.2f}}<extra></extra>"}
         )  # fmt: skip
     layout = {
-        "height": 460, "hovermode": "closest", "xaxis": {"type": "date", "anchor": "y2"},
+        "height": 460, "hovermode": "closest",
+        "xaxis": {"type": "date", "anchor": "y2",
+                  "range": stamps((result.summary["start_ns"], result.summary["end_ns"]))},
         "yaxis": {"domain": [0.42, 1], "title": {"text": "leverage"}, "ticksuffix": "x",
                   "rangemode": "tozero"},
         "yaxis2": {"domain": [0, 0.34], "title": {"text": "factors"}, "range": [0, 1.08],

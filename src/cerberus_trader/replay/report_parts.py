@@ -1,14 +1,13 @@
 """The report's parts in HTML: cards, tables, trips, the comparison. Everything is escaped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cerberus_trader.domain.position import Trade
 from cerberus_trader.replay.performance import max_drawdown
-from cerberus_trader.replay.report_figures import currency
 from cerberus_trader.replay.trades import TradeRecord
 
 if TYPE_CHECKING:
@@ -131,59 +130,80 @@ NAIVE_WORDS = (
 )
 
 
+class Cell(NamedTuple):
+    """Hold a cell: its classes, its HTML, and the value that sorting compares."""
+
+    kind: str
+    html: str
+    value: str = ""
+
+
+def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[Cell]], *, sort: bool) -> str:
+    """Make a table of (class, name) columns; on a phone each row becomes a card of names."""
+    attribute = " data-sort" if sort else ""
+    head = "".join(f'<th class="{kind}"{attribute}>{escape(name)}</th>' for kind, name in heads)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td class="{cell.kind}" data-name="{escape(name)}" data-value="{escape(cell.value)}">'
+            f"{cell.html}</td>"
+            for (_, name), cell in zip(heads, row, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll"><table class="stack"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
 def trades_table(result: "ReplayResult", explained: frozenset[str]) -> str:
     """Make the table of trades, each linked to its decision where that is on the page."""
     records = result.trades[:ROWS_MAX]
     heads = (
-        ("l", "trade"), ("l", "opened (UTC)"), ("", "held"), ("", "entry"), ("", "exit"),
-        ("", "leverage"), ("l", "exit by"), ("", "net P&L"), ("", "R"), ("", "worst"),
-        ("", "best"), ("l", "why"),
+        ("l", "trade"), ("l", "opened (UTC)"), ("", "entry"), ("", "exit"), ("", "leverage"),
+        ("l", "exit by"), ("", "net P&L"), ("", "worst"), ("", "best"), ("l", "why"),
     )  # fmt: skip
-    head = "".join(f'<th class="{kind}" data-sort>{escape(name)}</th>' for kind, name in heads)
-    rows = "".join(trade_row(n, r, explained) for n, r in enumerate(records, 1))
     more = len(result.trades) - len(records)
     note = f" The first {ROWS_MAX} of {len(result.trades)} are shown." if more else ""
+    rows = (trade_row(number, record, explained) for number, record in enumerate(records, 1))
     return (
         "<section><h2>Trades</h2>"
         '<p class="hint">Worst and best are the excursions while the trade was open, in percent of'
         f" its entry and in R, the risk planned at its stop.{note}</p>"
-        f'<div class="scroll"><table class="trades"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></section>"
+        f"{table(heads, rows, sort=True)}</section>"
     )
 
 
-def trade_row(number: int, record: TradeRecord, explained: frozenset[str]) -> str:
-    """Make one row; on a phone its cells become lines with names."""
+def trade_row(number: int, record: TradeRecord, explained: frozenset[str]) -> list[Cell]:
+    """Make the cells of one trade."""
     trade = record.trade
     side = "long" if trade.sign > 0 else "short"
     link = "–"
     if record.decision_id in explained:
         link = f'<a href="#{escape(record.decision_id)}">{escape(record.decision_id)}</a>'
-    cells: list[tuple[str, str, str, str]] = [
-        ("title l", "trade", f"{number}", f"{escape(trade.instrument)} {side}"
-         f' <span class="pill">{escape(trade.strategy)}</span>'),
-        ("l", "opened", str(trade.opened_ns), when(trade.opened_ns)),
-        ("", "held", str(trade.closed_ns - trade.opened_ns),
-         lasted(trade.closed_ns - trade.opened_ns)),
-        ("", "entry", str(trade.entry_price), figure_text(trade.entry_price)),
-        ("", "exit", str(trade.exit_price), figure_text(trade.exit_price)),
-        ("", "leverage", str(trade.leverage), f"{trade.leverage:f}x"),
-        ("l", "exit by", trade.reason, exit_pill(trade)),
-        (tone(trade.pnl), "net P&L", str(trade.pnl), money(trade.pnl, True)),
-        (tone(trade.r), "R", str(trade.r), f"{trade.r:+.2f}"),
-        ("", "worst", str(record.worst), excursion_text(record.worst, record.worst_r)),
-        ("", "best", str(record.best), excursion_text(record.best, record.best_r)),
-        ("l", "why", record.decision_id.lstrip("d"), link),
+    held = lasted(trade.closed_ns - trade.opened_ns)
+    return [
+        Cell("title l", f'{escape(trade.instrument)} {side} <span class="pill">'
+             f"{escape(trade.strategy)}</span>", str(number)),
+        Cell("l", two(when(trade.opened_ns), f"for {held}"), str(trade.opened_ns)),
+        Cell("", figure_text(trade.entry_price), str(trade.entry_price)),
+        Cell("", figure_text(trade.exit_price), str(trade.exit_price)),
+        Cell("", f"{trade.leverage:f}x", str(trade.leverage)),
+        Cell("l", exit_pill(trade), trade.reason),
+        Cell(tone(trade.pnl), two(money(trade.pnl, True), f"{trade.r:+.2f} R"), str(trade.pnl)),
+        Cell("", two(f"{100 * record.worst:+.1f} %", f"{record.worst_r:+.1f} R"),
+             str(record.worst)),
+        Cell("", two(f"{100 * record.best:+.1f} %", f"{record.best_r:+.1f} R"),
+             str(record.best)),
+        Cell("l", link, record.decision_id.lstrip("d")),
     ]  # fmt: skip
-    return "<tr>" + "".join(
-        f'<td class="{kind}" data-name="{escape(name)}" data-value="{escape(value)}">{text}</td>'
-        for kind, name, value, text in cells
-    ) + "</tr>"  # fmt: skip
 
 
-def excursion_text(fraction: float, in_r: float) -> str:
-    """Write an excursion in percent and R."""
-    return f"<span>{100 * fraction:+.1f} %<small>{in_r:+.1f} R</small></span>"
+def two(line: str, below: str) -> str:
+    """Set a small line below another."""
+    return f"<span>{escape(line)}<small>{escape(below)}</small></span>"
 
 
 def exit_pill(trade: Trade) -> str:
@@ -206,28 +226,39 @@ TRIP_WORDS = {
 
 def trips_table(result: "ReplayResult") -> str:
     """Make the table of breaker trips and releases, in order of time."""
-    rows: list[tuple[int, str]] = []
+    rows: list[tuple[int, list[Cell]]] = []
     for trip in result.collector.trips:
         words = TRIP_WORDS.get(trip.condition, trip.condition)
         scope = f" ({trip.scope})" if trip.scope else ""
         action = "closed everything, blocked" if trip.action == "flatten" else "blocked new orders"
-        rows.append((trip.ts_ns, row_of((
-            ("l", when(trip.ts_ns)), ("l wrap", f"{words}{scope}"), ("", number(trip.value)),
-            ("", number(trip.limit)), ("l wrap", action),
-        ))))  # fmt: skip
+        cells = (
+            when(trip.ts_ns),
+            f"{words}{scope}",
+            number(trip.value),
+            number(trip.limit),
+            action,
+        )
+        rows.append((trip.ts_ns, plain_cells(TRIP_HEADS, cells)))
     for reset in result.collector.resets:
-        what = ", ".join(reset.conditions).replace("_", " ")
-        rows.append((reset.ts_ns, row_of((
-            ("l", when(reset.ts_ns)), ("l wrap", f"released: {what}"), ("", ""), ("", ""),
-            ("l wrap", reset.reason),
-        ))))  # fmt: skip
-    rows.sort(key=lambda item: item[0])
+        what = f"released: {', '.join(reset.conditions).replace('_', ' ')}"
+        cells = (when(reset.ts_ns), what, "–", "–", reset.reason)
+        rows.append((reset.ts_ns, plain_cells(TRIP_HEADS, cells)))
     if not rows:
         return '<p class="hint">Nothing tripped.</p>'
-    heads = (("l", "time (UTC)"), ("l", "condition"), ("", "value"), ("", "limit"), ("l", "effect"))
-    head = "".join(f'<th class="{kind}">{name}</th>' for kind, name in heads)
-    body = "".join(text for _, text in rows[:200])
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+    rows.sort(key=lambda item: item[0])
+    return table(TRIP_HEADS, (cells for _, cells in rows[:TRIPS_MAX]), sort=False)
+
+
+TRIPS_MAX = 200
+TRIP_HEADS = (
+    ("title l", "time (UTC)"), ("l wrap", "condition"), ("", "value"), ("", "limit"),
+    ("l wrap", "effect"),
+)  # fmt: skip
+
+
+def plain_cells(heads: Sequence[tuple[str, str]], texts: Iterable[str]) -> list[Cell]:
+    """Make cells of texts, with the classes of their columns."""
+    return [Cell(kind, escape(text)) for (kind, _), text in zip(heads, texts, strict=True)]
 
 
 def number(text: str) -> str:
@@ -238,9 +269,10 @@ def number(text: str) -> str:
         return text
 
 
-def row_of(cells: Iterable[tuple[str, str]]) -> str:
-    """Make a table row of (class, text)."""
-    return "<tr>" + "".join(f'<td class="{k}">{escape(t)}</td>' for k, t in cells) + "</tr>"
+OPEN_HEADS = (
+    ("title l", "position"), ("l", "strategy"), ("l", "opened (UTC)"), ("", "quantity"),
+    ("", "entry"), ("", "last"), ("", "stop"), ("", "unrealised P&L"),
+)  # fmt: skip
 
 
 def open_table(result: "ReplayResult") -> str:
@@ -248,22 +280,15 @@ def open_table(result: "ReplayResult") -> str:
     if not result.state.positions:
         return ""
     by_name = {tape.name: tape for tape in result.tapes}
-    rows = ""
+    rows = []
     for item in result.state.positions.values():
         bid, ask = by_name[item.instrument].last_marks()
         last = bid if item.sign > 0 else ask
         gain = item.unrealised(last)
-        rows += row_of((
-            ("l", f"{item.instrument} {'long' if item.sign > 0 else 'short'}"),
-            ("l", item.strategy), ("l", when(item.opened_ns)), ("", f"{item.quantity:f}"),
-            ("", figure_text(item.entry_price)), ("", figure_text(last)),
-            ("", figure_text(item.stop)), (tone(gain), money(gain, True)),
+        cells = plain_cells(OPEN_HEADS, (
+            f"{item.instrument} {'long' if item.sign > 0 else 'short'}", item.strategy,
+            when(item.opened_ns), f"{item.quantity:f}", figure_text(item.entry_price),
+            figure_text(last), figure_text(item.stop), money(gain, True),
         ))  # fmt: skip
-    heads = (("l", "position"), ("l", "strategy"), ("l", "opened (UTC)"), ("", "quantity"),
-             ("", "entry"), ("", "last"), ("", "stop"),
-             ("", f"P&L, {currency(result)}"))  # fmt: skip
-    head = "".join(f'<th class="{kind}">{escape(name)}</th>' for kind, name in heads)
-    return (
-        "<section><h2>Still open at the end</h2>"
-        f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div></section>'
-    )
+        rows.append([*cells[:-1], cells[-1]._replace(kind=tone(gain))])
+    return f"<section><h2>Still open at the end</h2>{table(OPEN_HEADS, rows, sort=False)}</section>"

@@ -42,7 +42,7 @@
       if (title) title.font = { size: 12 };
       if (narrow.matches && title && key !== "xaxis") full[key].title = undefined;
     }
-    if (narrow.matches && layout.height) full.height = Math.min(layout.height, 400);
+    if (narrow.matches && layout.height) full.height = Math.min(layout.height, 450);
     return full;
   };
 
@@ -56,15 +56,18 @@
     drawn.set(element, true);
   };
 
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (entry.isIntersecting && !drawn.has(entry.target)) draw(entry.target);
-    }
-  }, { rootMargin: "600px" });
-  document.querySelectorAll("[data-figure]").forEach((element) => {
+  // One figure at a time, so that the page can be read while the others are drawn.
+  const waiting = [...document.querySelectorAll("[data-figure]")];
+  waiting.forEach((element) => {
     element.style.minHeight = (figures[element.dataset.figure].layout.height || 300) * 0.8 + "px";
-    seen.observe(element);
   });
+  const next = () => {
+    const element = waiting.shift();
+    if (!element) return;
+    if (!drawn.has(element)) draw(element);
+    setTimeout(next, 0);
+  };
+  next();
   const redraw = () => { for (const element of drawn.keys()) draw(element); };
   dark.addEventListener("change", redraw);
   narrow.addEventListener("change", redraw);
