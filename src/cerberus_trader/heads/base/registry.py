@@ -79,8 +79,8 @@ FAULTS = (
 D = TypeVar("D", bound=Callable[..., Any])
 
 
-class _Function:
-    """Run a head that is a generator function of view and configuration."""
+class FunctionHead:
+    """Run a head that is a generator function of view and configuration; it keeps no state."""
 
     def __init__(self, function: Callable[[View, Any], Iterator[Signal]], config: Any) -> None:
         self.function, self.config = function, config
@@ -103,7 +103,7 @@ def head(
 
     def register(target: D) -> D:
         is_class = inspect.isclass(target)
-        make: Callable[[Any], Head] = target if is_class else lambda c: _Function(target, c)
+        make: Callable[[Any], Head] = target if is_class else lambda c: FunctionHead(target, c)
         HEADS[name] = HeadSpec(
             name, make, config,
             wakes if callable(wakes) else lambda _: wakes,

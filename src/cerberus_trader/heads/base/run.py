@@ -6,7 +6,7 @@ import msgspec
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.signal import Signal
-from cerberus_trader.heads.base.registry import FAULTS, HeadSpec
+from cerberus_trader.heads.base.registry import FAULTS, FunctionHead, HeadSpec
 from cerberus_trader.heads.base.view import HISTORY_MIN, NOBODY, Account, Bar, Desk, View
 from cerberus_trader.heads.base.wake import Wake
 
@@ -49,8 +49,14 @@ class HeadRun:
     def signals(
         self, now_ns: int, bid: float, ask: float, account: Account = NOBODY
     ) -> list[Signal]:
-        """Wake the head; return its checked signals, none of them during the warm-up."""
-        desk = self.desk
+        """Wake the head; return its checked signals, none of them during the warm-up.
+
+        A class is woken during the warm-up too, so that it can fill its averages; a function,
+        which keeps nothing, is not.
+        """
+        desk, warm = self.desk, self.warm
+        if not warm and isinstance(self.head, FunctionHead):
+            return []
         desk.asked = 0
         view = View(now_ns, bid, ask, desk.history.count, account, desk)
         try:
@@ -63,7 +69,7 @@ class HeadRun:
                 place=f"head {self.source} on {desk.instrument} at {now_ns}",
                 fix="correct the head.",
             ) from error  # fmt: skip
-        if not found or not self.warm:
+        if not found or not warm:
             return []
         for signal in found:
             self._check(signal, now_ns)
