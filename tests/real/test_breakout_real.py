@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cerberus_trader.domain.events import ConfigEvent, Event
-from cerberus_trader.domain.facts import Fact, Faulted, Filled, SignalJudged
+from cerberus_trader.domain.events import ConfigEvent, Event, SignalEvent
+from cerberus_trader.domain.facts import Fact, Faulted, Filled
 from cerberus_trader.domain.settings import Settings
 from cerberus_trader.engine.state import equity
 from cerberus_trader.heads.base.registry import find_head
 from cerberus_trader.instruments import built_in
-from cerberus_trader.market.columns import Bars
 from cerberus_trader.market.volatility import MinuteSeries, SigmaSeries
 from cerberus_trader.replay.driver import Driver
 from cerberus_trader.replay.heads import MergedSignals, drain, drive, heads_on
@@ -23,11 +22,8 @@ from cerberus_trader.replay.price_files import load_funding, load_marks, load_pr
 from cerberus_trader.replay.tape import Tape
 
 DATA = Path(os.environ.get("CERBERUS_DATA", Path(__file__).parents[3] / "shared/data")) / "market"
-SERIES = sorted(
-    path for path in DATA.glob("*_[15][mh]_*.csv.gz")
-    if "mark" not in path.name and "BTC" not in path.name and "_spot_" not in path.name
-)  # fmt: skip
-QUICK = ("DOGEUSDT_5m", "1000SHIBUSDT_1h", "FARTCOIN_5m", "1000PEPEUSDT_1m")
+OTHERS = ("mark", "funding", "BTC", "_spot_")
+SERIES = [p for p in sorted(DATA.glob("*.csv.gz")) if not any(word in p.name for word in OTHERS)]
 pytestmark = pytest.mark.real
 
 
@@ -40,9 +36,11 @@ class Sigmas:
 
 
 class Result(NamedTuple):
+    """Hold the run's facts, and after each event the equity as a fraction of the day's first."""
+
     driver: Driver
-    rows: list[tuple[Event, tuple[Fact, ...]]]
-    tape: Tape
+    facts: list[Fact]
+    day_ratios: list[Decimal]
 
 
 def tape_of(path: Path) -> Tape:
@@ -65,71 +63,43 @@ def params_of(tape: Tape) -> dict[str, Any]:
 
 def replay(path: Path) -> Result:
     tape = tape_of(path)
-    rows: list[tuple[Event, tuple[Fact, ...]]] = []
+    result = Result(None, [], [])  # type: ignore[arg-type]
+
+    def record(event: Event, facts: tuple[Fact, ...]) -> None:
+        result.facts.extend(facts)
+        if not isinstance(event, ConfigEvent):
+            state = driver.engine.state
+            market = event.market if isinstance(event, SignalEvent) else event
+            marks = getattr(market, "marks", ())
+            result.day_ratios.append(equity(state, marks) / state.day_equity)
+
     config = ConfigEvent(tape.start_ns - 1, Settings(), "defaults", (tape.instrument,), "real")
     heads = heads_on(find_head("breakout"), params_of(tape), "breakout", [tape])
     driver = drive(
-        config, [tape], MergedSignals(heads), lambda e, f: rows.append((e, f)),
-        sigmas={tape.name: Sigmas(tape.prices)},
-    )  # fmt: skip
+        config, [tape], MergedSignals(heads), record, sigmas={tape.name: Sigmas(tape.prices)}
+    )
     driver.run()
-    return Result(driver, rows, tape)
+    return result._replace(driver=driver)
 
 
 @pytest.mark.req("P-25.1", "E-2.2.1")
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(p, marks=() if any(q in p.name for q in QUICK) else pytest.mark.slow)
-        for p in SERIES
-    ],
-    ids=lambda path: path.name.removesuffix(".csv.gz"),
-)
+@pytest.mark.parametrize("path", SERIES, ids=lambda path: path.name.removesuffix(".csv.gz"))
 def test_a_real_series_is_traded_within_the_limits(path: Path) -> None:
-    result = replay(path)
-    state, settings = result.driver.engine.state, Settings()
-    facts = [fact for _, found in result.rows for fact in found]
+    driver, facts, day_ratios = replay(path)
+    counters = driver.engine.state.counters
     assert not any(isinstance(fact, Faulted) for fact in facts)
-    assert state.counters.faults == 0
-    assert state.counters.liquidations == 0
-    assert any(isinstance(fact, SignalJudged) for fact in facts)
+    assert counters.faults == 0
+    assert counters.liquidations == 0
+    assert counters.approved > 0
     fills = [fact for fact in facts if isinstance(fact, Filled)]
+    assert len(fills) >= 2 * counters.trades > 0
     for fill in fills:
         if fill.position is not None:
             stop = fill.position.stop
             assert stop is not None
             assert (fill.position.entry_price - stop) * fill.position.sign > 0
-    assert_day_losses_are_bounded(result, fills, settings)
-
-
-def assert_day_losses_are_bounded(result: Result, fills: list[Filled], settings: Settings) -> None:
-    """Hold equity after each event against day-start equity, its limit, and what a gap explains.
-
-    A gap explains the distance by which exits filled beyond their level: the jump of one bar.
-    """
-    limit = settings.breaker.day_loss
-    state = result.driver.engine.state
-    worst = max(worst_bar(result.tape), Decimal("0.01"))
-    open_share = settings.risk.position_exposure_max
-    day_start = Decimal(10_000)
-    balance = Decimal(10_000)
-    for _, facts in result.rows:
-        for fact in facts:
-            if type(fact).__name__ == "DayStarted":
-                day_start = fact.equity  # type: ignore[union-attr]
-            if isinstance(fact, Filled):
-                balance += fact.realised - fact.fee
-        assert balance >= day_start * (1 - limit - worst * open_share)
-    assert equity(state) > 0
-    assert len(fills) >= 2 * state.counters.trades
-
-
-def worst_bar(tape: Tape) -> Decimal:
-    """Return the largest move within one bar and into the next, as a fraction."""
-    bars = tape.prices
-    assert isinstance(bars, Bars)
-    inside = float(((bars.high - bars.low) / bars.low).max())
-    return Decimal(str(round(inside, 6)))
+    # no gap in these series takes a day below its limit: stops and sizes end days far earlier
+    assert min(day_ratios) >= 1 - Settings().breaker.day_loss
 
 
 @pytest.mark.req("P-07.2")
