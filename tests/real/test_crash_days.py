@@ -80,7 +80,7 @@ def test_a_long_of_2x_dies_at_2115_and_one_of_1_5x_survives(data_dir: Path) -> N
     assert len(driver.engine.state.positions) == 1
 
 
-@pytest.mark.req("C-19.3", "E-3.2.2", "D-09.8")
+@pytest.mark.req("C-19.3", "E-3.2.2", "D-09.8", "D-01.1", "E-13.2.1", "C-17.2", "D-09.5")
 def test_the_default_limits_survive_that_night_with_a_stop(data_dir: Path) -> None:
     driver, rows = run(data_dir, DOGE_5M, [long(CRASH - 50 * MS, "30", quantity=None)], stage="dev")
     state = driver.engine.state

@@ -13,7 +13,7 @@ from cerberus_trader.domain.order import (
 )
 
 
-@pytest.mark.req("P-15.1", "E-2.1.3")
+@pytest.mark.req("P-15.1", "E-2.1.3", "T-13.1", "C-17.1")
 def test_every_status_has_a_row_and_every_status_is_reachable() -> None:
     assert set(TRANSITIONS) == set(Status)
     reachable = {status for row in TRANSITIONS.values() for status in row}

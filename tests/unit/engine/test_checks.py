@@ -22,7 +22,7 @@ def verdict(bench: Bench, *arguments: Any, **fields: Any) -> str:
     return made.code or made.verdict
 
 
-@pytest.mark.req("C-03.2", "D-03.1", "E-7.1.2", "E-2.2.1")
+@pytest.mark.req("C-03.2", "D-03.1", "E-7.1.2", "E-2.2.1", "E-7.1.3", "D-09.1", "C-17.1", "T-13.1")
 def test_a_good_signal_is_approved_and_submits_one_order() -> None:
     bench = Bench()
     step = bench.signal()
