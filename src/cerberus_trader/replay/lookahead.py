@@ -99,7 +99,8 @@ def until(series: S, t: int) -> S:
     """Return a series of columns up to and with a time; None where it has no row by then."""
     if series is None:
         return series
-    values = {field.name: getattr(series, field.name) for field in fields(series)}  # type: ignore[arg-type]
+    names = [field.name for field in fields(series)]  # type: ignore[arg-type]
+    values = {name: getattr(series, name) for name in names}
     times = values["ts_open"] if "ts_open" in values else values["ts"]
     rows = int(times.searchsorted(t, "right"))
     if not rows:
