@@ -24,6 +24,8 @@ from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.state import key_of
 from cerberus_trader.journal.rows import Journal
 
+Project = Callable[[int, Event, tuple[Fact, ...]], None]
+
 
 class Step:
     """Hold what one booking changed: cash, and net quantity and cost of an instrument."""
@@ -38,10 +40,11 @@ class Step:
 
 
 class Collector:
-    """Record each event with its facts, in the journal and in lists."""
+    """Record each event with its facts: in the journal, the views where given, and in lists."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, project: Project | None = None) -> None:
         self.journal = journal
+        self.project = project
         self.signals: dict[str, Signal] = {}
         self.decisions: list[Decision] = []
         self.fills: list[Filled] = []
@@ -56,7 +59,9 @@ class Collector:
     def record(self, event: Event, facts: tuple[Fact, ...]) -> None:
         """Append the journal's row and keep what the results need."""
         kind = type(event).__struct_config__.tag
-        self.journal.append(event.ts_ns, str(kind), encode_row(event, facts))
+        seq = self.journal.append(event.ts_ns, str(kind), encode_row(event, facts))
+        if self.project is not None:
+            self.project(seq, event, facts)
         if type(event) is SignalEvent:
             self.signals.setdefault(event.signal.id, event.signal)
         for fact in facts:

@@ -13,7 +13,7 @@ from cerberus_trader.journal.memory import MemoryJournal
 from cerberus_trader.replay.demo_market import crowd_calls, make_market
 from cerberus_trader.replay.heads import ListSignals
 from cerberus_trader.replay.inputs import head_signals
-from cerberus_trader.replay.outputs import open_journal, staged, write_outputs
+from cerberus_trader.replay.outputs import open_store, staged, write_outputs
 from cerberus_trader.replay.session import (
     ENGINE_ID,
     Clock,
@@ -56,10 +56,10 @@ def run_demo(out: Path, progress: Progress | None = None, seed: int = SEED) -> R
         ListSignals(crowd_calls(market, seed)),
     ]
     with staged(out) as folder:
-        with open_journal(folder) as journal:
+        with open_store(folder) as (journal, project):
             result = simulate(
                 "Demonstration on a synthetic memecoin market", tapes, loaded, sources, journal,
-                clock=clock, progress=progress,
+                clock=clock, progress=progress, project=project,
             )  # fmt: skip
         result.synthetic = True
         result.naive = unguarded(result, tapes)

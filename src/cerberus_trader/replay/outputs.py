@@ -18,6 +18,9 @@ from cerberus_trader.domain.money import plain
 from cerberus_trader.journal.lock import LOCK_NAME
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.store import JournalOptions
+from cerberus_trader.journal.views import ViewsWriter
+from cerberus_trader.observe.projector import Projector
+from cerberus_trader.replay.collector import Project
 from cerberus_trader.replay.summary import FORMAT
 
 if TYPE_CHECKING:
@@ -92,16 +95,18 @@ def swap(fresh: Path, out: Path) -> None:
 
 
 @contextmanager
-def open_journal(folder: Path) -> Iterator[SqliteJournal]:
-    """Open the run's own journal, written in big batches and synced once at the end."""
+def open_store(folder: Path) -> Iterator[tuple[SqliteJournal, Project]]:
+    """Open the run's own journal and views, written in big batches and synced at the end."""
     from cerberus_trader.replay.session import ENGINE_ID
 
     journal = SqliteJournal(
         folder, engine_id=ENGINE_ID, engine_version=__version__,
         options=JournalOptions(durability="none"),
     )  # fmt: skip
-    with journal:
-        yield journal
+    with journal, ViewsWriter(folder) as writer:
+        projector = Projector(writer, version=__version__)
+        yield journal, projector.take
+        projector.flush()
     (folder / LOCK_NAME).unlink(missing_ok=True)
 
 

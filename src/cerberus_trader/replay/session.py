@@ -19,7 +19,7 @@ from cerberus_trader.instruments import load_instruments
 from cerberus_trader.journal.memory import MemoryJournal
 from cerberus_trader.journal.rows import Journal
 from cerberus_trader.market.pyramid import Int64Array
-from cerberus_trader.replay.collector import Collector
+from cerberus_trader.replay.collector import Collector, Project
 from cerberus_trader.replay.curve import equity_curve, grid
 from cerberus_trader.replay.driver import Signals
 from cerberus_trader.replay.heads import MergedSignals, drain, drive
@@ -113,14 +113,14 @@ def run_replay(request: ReplayRequest, progress: Progress | None = None) -> Repl
         )  # fmt: skip
         result.summary |= looked
         return result
-    from cerberus_trader.replay.outputs import open_journal, staged, write_outputs
+    from cerberus_trader.replay.outputs import open_store, staged, write_outputs
 
     with staged(request.out) as folder:
-        with open_journal(folder) as journal:
+        with open_store(folder) as (journal, project):
             result = simulate(
                 title, tapes, loaded, sources, journal, clock=clock, refusals=refusals,
                 reference=request.reference, close_at_end=request.close_at_end,
-                progress=progress,
+                progress=progress, project=project,
             )  # fmt: skip
         result.summary |= looked
         write_outputs(folder, result)
@@ -163,13 +163,14 @@ def simulate(
     close_at_end: bool = False,
     progress: Progress | None = None,
     attach: Callable[[State], object] | None = None,
+    project: Project | None = None,
 ) -> ReplayResult:
     """Run the engine over tapes and signals, and measure what came of it.
 
-    `attach` is given the engine's state before the run, to be read only.
+    `attach` is given the engine's state before the run, to be read only; `project` every row.
     """
     clock = clock or Clock()
-    collector = Collector(journal)
+    collector = Collector(journal, project)
     start, end = min(tape.start_ns for tape in tapes), max(tape.end_ns for tape in tapes)
     config = ConfigEvent(
         start - 1, loaded.settings, loaded.hash, tuple(tape.instrument for tape in tapes),
