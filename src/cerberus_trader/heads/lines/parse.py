@@ -187,7 +187,7 @@ def _text(value: str | None, name: str, place: str) -> str:
     """Check a name: 1 to 128 printable characters, none of them a space at an end."""
     if value is None:
         refuse(f"{place}: {name}", "the field is missing.", f"give {name}.")
-    if not 0 < len(value) <= TEXT_MAX or not value.isprintable() or value != value.strip():
+    if not 0 < len(value) <= TEXT_MAX or not value.isprintable() or " " in (value[0], value[-1]):
         refuse(
             f"{place}: {name}",
             "it is empty, too long or not plain text.",
@@ -240,9 +240,10 @@ def _confidence(value: float | str | None, place: str) -> tuple[float, Level | N
 
 
 def _check_amounts(amounts: tuple[Decimal | None, ...], place: str) -> None:
-    for name, value in zip(AMOUNTS, amounts, strict=True):
+    for at, value in enumerate(amounts):
         if value is None:
             continue
+        name = AMOUNTS[at]
         try:
             check_amount(value)
         except DataError as error:
