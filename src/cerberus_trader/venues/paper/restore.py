@@ -32,7 +32,9 @@ def restore(
     """
     book = Book()
     for position in positions.values():
-        book.put(holding_of(position, instruments[position.instrument], settings, book, bests or {}))
+        book.put(
+            holding_of(position, instruments[position.instrument], settings, book, bests or {})
+        )
     for order in orders.values():
         if order.kind not in ("market", "limit") or not order.working:
             continue

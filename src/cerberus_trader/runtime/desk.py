@@ -1,0 +1,159 @@
+"""The paper venue's desk: holds every tick against the levels, limits and orders that wait.
+
+The rules are those of `venues/paper/rules.py`, applied row by row as `replay/driver.py` applies
+them to candidates. Each method yields the reports of one outcome; the caller books them before it
+asks for the next, because a booked fill may change what waits.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain.order import Order
+from cerberus_trader.replay.search import better
+from cerberus_trader.runtime.prices import CLOSE, INSIDE, Line, LiveMarket, Tick
+from cerberus_trader.venues.paper import rules
+from cerberus_trader.venues.paper.book import Book, Holding, Waiting
+from cerberus_trader.venues.paper.venue import PaperVenue, Report
+
+
+class Desk:
+    """Watch the paper venue's levels against the live market.
+
+    `bests` holds the best price of each trailing stop by position id: it moves with the ticks,
+    is kept beside the journal for a restart, and is never part of the state.
+    """
+
+    def __init__(self, venue: PaperVenue, market: LiveMarket) -> None:
+        self.venue = venue
+        self.market = market
+        self.bests: dict[str, Decimal] = {}
+
+    @property
+    def book(self) -> Book:
+        """Return what the venue holds."""
+        return self.venue.book
+
+    def submit(self, order: Order, now_ns: int) -> None:
+        """Hand an order to the venue."""
+        self.venue.submit(SubmitOrder(order), now_ns)
+
+    def cancel(self, order: Order, now_ns: int) -> list[Report]:
+        """Ask the venue to cancel an order."""
+        return self.venue.cancel(CancelOrder(order.id, order.account, order.instrument), now_ns)
+
+    # -- ticks -----------------------------------------------------------------------------
+
+    def on_tick(self, tick: Tick, line: Line, ts: int) -> Iterator[list[Report]]:
+        """Hold a tick against every position, then against every resting entry."""
+        book = self.book
+        if tick.kind == CLOSE or not (book.by_instrument.get(tick.name) or book.resting):
+            return
+        for held in book.of(tick.name):
+            leg = self._test(tick, line, held, ts)
+            if leg is not None:
+                self.bests.pop(held.position_id, None)
+                yield self.venue.leave(held, leg, ts)
+        for waiting in book.resting_of(tick.name):
+            yield from self._try_limit(tick, line, waiting, ts)
+        for held in book.of(tick.name):
+            self._note_best(tick, held, ts)
+
+    def best(self, held: Holding) -> Decimal:
+        """Return the best price for a trailing stop, of every row so far."""
+        return self.bests.get(held.position_id, held.best)
+
+    def _test(self, tick: Tick, line: Line, held: Holding, ts: int) -> rules.Exit | None:
+        """Let the rules decide about a position at a tick, if the tick is after its entry."""
+        if ts <= held.opened_ns:
+            return None
+        best, liquidate = self.best(held), not line.marked
+        if tick.kind == INSIDE:
+            start = ts - line.interval_ns + 1
+            assert tick.bar is not None
+            entered = tick.bar[0] if held.opened_ns == start else None
+            best = better(best, tick.bar[0], held.sign > 0)
+            return rules.inside_bar(held, tick.bar, None, best, liquidate, entered)
+        if tick.mark is not None and rules.liquidated(held, tick.mark):
+            return rules.Exit("liquidation", tick.mark)
+        return rules.at_row(held, tick.bid, tick.ask, best, liquidate)
+
+    def _note_best(self, tick: Tick, held: Holding, ts: int) -> None:
+        """Let a row after the entry count for the trailing stop, from the next row on.
+
+        A bar counts as a whole once it is over; the one inside which the entry was made does not.
+        """
+        if held.trailing is None or held.opened_ns == ts:
+            return
+        long = held.sign > 0
+        if tick.kind == INSIDE:
+            assert tick.bar is not None
+            price = tick.bar[1] if long else tick.bar[2]
+        else:
+            price = tick.bid if long else tick.ask
+        self.bests[held.position_id] = better(self.best(held), price, long)
+
+    def _try_limit(
+        self, tick: Tick, line: Line, waiting: Waiting, ts: int
+    ) -> Iterator[list[Report]]:
+        """Fill a resting entry that a tick reaches; inside a bar, test its stop at once."""
+        order = waiting.order
+        if order.expires_ns and ts > order.expires_ns:
+            return
+        assert order.price is not None
+        if tick.bar is not None:
+            bid, ask, best = tick.bar[1], tick.bar[2], order.price
+        else:
+            bid, ask = tick.bid, tick.ask
+            best = bid if order.side > 0 else ask
+        if not rules.reaches_limit(order.side, order.price, bid, ask):
+            return
+        yield self.venue.rest(waiting, ts, best)
+        held = self.book.holdings.get(f"{order.account}/{order.instrument}")
+        if held is None or held.opened_ns != ts or tick.bar is None:
+            return
+        leg = rules.inside_bar(
+            held, tick.bar, None, order.price, not line.marked, order.price, adverse_only=True
+        )
+        if leg is not None:
+            yield self.venue.leave(held, leg, ts)
+
+    # -- orders and payments ---------------------------------------------------------------
+
+    def arrivals(self, ts: int) -> Iterator[list[Report]]:
+        """Execute every order that is due and whose instrument has a point at this time."""
+        if not self.book.arriving:
+            return
+        for waiting in sorted(self.book.arriving.values(), key=lambda item: item.sequence):
+            line = self.market.lines.get(waiting.order.instrument)
+            if waiting.order.id not in self.book.arriving or line is None:
+                continue
+            if waiting.due_ns <= ts and line.point_ns == ts:
+                yield self.venue.execute(waiting, ts, line.bid, line.ask)
+
+    def expire(self, ts: int) -> Iterator[list[Report]]:
+        """End every resting order whose time is over."""
+        for waiting in list(self.book.resting.values()):
+            if waiting.order.expires_ns and waiting.order.expires_ns <= ts:
+                yield self.venue.expire(waiting.order.id, ts, "expired")
+
+    def next_expiry(self) -> int | None:
+        """Return when the next resting order expires."""
+        return min(
+            (w.order.expires_ns for w in self.book.resting.values() if w.order.expires_ns),
+            default=None,
+        )
+
+    def funding(self, tick: Tick, ts: int) -> Iterator[list[Report]]:
+        """Let every holder of the instrument pay or receive the funding that a tick carries."""
+        price = self.market.mark(tick.name)
+        if tick.funding is None or price is None:
+            return
+        for held in self.book.of(tick.name):
+            yield self.venue.fund(held, ts, tick.funding, price)
+
+    def forget(self) -> None:
+        """Drop the best prices of positions that are gone."""
+        held = {item.position_id for item in self.book.holdings.values()}
+        for position_id in [key for key in self.bests if key not in held]:
+            del self.bests[position_id]
