@@ -5,6 +5,7 @@ floor, an arriving order, funding, midnight, a signal. The order within an insta
 the venue's rules: prices, floors, arriving orders, funding, then timers and signals.
 """
 
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Protocol
@@ -94,7 +95,10 @@ class Driver:
         self.finders: dict[str, Finder] = {tape.name: finder(tape) for tape in self.tapes}
         self.floors = (RowFloors if reference else Floors)(self.tapes, self.engine.state)
         self.places: dict[str, Candidate] = {}
-        self.hits: dict[str, Candidate | None] = {}
+        self.numbers = {tape.name: number for number, tape in enumerate(self.tapes)}
+        self.hits: dict[str, Key] = {}
+        self.stale: dict[str, None] = {}
+        self.queue: deque[Signal] = deque()
         self.due: dict[str, tuple[int, int]] = {}
         self.fundings = {tape.name: 0 for tape in self.tapes if tape.funding is not None}
         self.now_ns, self.phase = 0, SIGNAL
@@ -119,15 +123,14 @@ class Driver:
 
     def next_key(self) -> Key:
         """Return the earliest thing that matters."""
-        best: Key = (self.signals.next_ns(), SIGNAL, 0, 0, 0)
+        best: Key = (self.now_ns if self.queue else self.signals.next_ns(), SIGNAL, 0, 0, 0)
         if self.ended:
             return best
-        end: Key = (self.end_ns, END, 0, 0, 0)
-        best = min(best, end)
-        for number, tape in enumerate(self.tapes):
-            hit = self.hit_of(tape)
-            if hit is not None:
-                best = min(best, (hit.ts_ns, PRICES, number, hit.kind, hit.row))
+        best = min(best, (self.end_ns, END, 0, 0, 0))
+        if self.stale:
+            self.search()
+        if self.hits:
+            best = min(best, min(self.hits.values()))
         for waiting in self.venue.book.arriving.values():
             due = self.due[waiting.order.id][0]
             best = min(best, (due, ARRIVAL, waiting.sequence, 0, 0))
@@ -136,26 +139,28 @@ class Driver:
             if expires:
                 best = min(best, (max(expires, self.now_ns), ARRIVAL, waiting.sequence, 1, 0))
         if self.venue.book.holdings:
-            best = min(best, self.funding_key(), self.midnight_key())
+            best = min(best, self.midnight_key())
+            if self.fundings:
+                best = min(best, self.funding_key())
             floor = self.floors.next(self.now_ns, best[0])
             if floor is not None:
                 best = min(best, (floor, FLOOR, 0, 0, 0))
         return best
 
-    def hit_of(self, tape: Tape) -> Candidate | None:
-        """Return an instrument's next candidate, searched again only after a change."""
-        name = tape.name
-        if name not in self.hits:
-            book = self.venue.book
+    def search(self) -> None:
+        """Find the next candidate of every instrument whose levels have changed."""
+        book, now = self.venue.book, self.now_ns
+        # rows before now are done with; those of this instant while prices pass, not yet
+        least = Candidate(now, -1, -1) if self.phase == PRICES else after_time(now)
+        for name in self.stale:
+            self.hits.pop(name, None)
             if book.by_instrument.get(name) or book.resting:
-                # rows before now are done with; those of this instant while prices pass, not yet
-                now = self.now_ns
-                least = Candidate(now, -1, -1) if self.phase == PRICES else after_time(now)
                 place = max(self.places.get(name, least), least)
-                self.hits[name] = self.finders[name].next(book, place)
-            else:
-                self.hits[name] = None
-        return self.hits[name]
+                hit = self.finders[name].next(book, place)
+                if hit is not None:
+                    number = self.numbers[name]
+                    self.hits[name] = (hit.ts_ns, PRICES, number, hit.kind, hit.row)
+        self.stale.clear()
 
     def process(self, key: Key) -> None:
         """Do the thing that a key names."""
@@ -172,8 +177,11 @@ class Driver:
         elif phase == TIMER:
             self.take(TimerEvent(ts, "day", self.marks(ts, "")))
         elif phase == SIGNAL:
-            for signal in self.signals.take():
-                self.on_signal(signal, ts)
+            # one at a time: an order that is due at once executes before the next signal
+            if not self.queue:
+                self.queue.extend(self.signals.take())
+            if self.queue:  # a head may wake without a signal
+                self.on_signal(self.queue.popleft(), ts)
         else:
             self.on_end()
 
@@ -183,7 +191,7 @@ class Driver:
         """Test the rules at a row, for each position, then for each resting entry."""
         name = tape.name
         self.places[name] = candidate
-        self.hits.pop(name, None)
+        self.stale[name] = None
         book = self.venue.book
         for held in book.of(name):
             leg = self.test(tape, held, candidate)
@@ -275,7 +283,7 @@ class Driver:
             return
         order = waiting.order
         if order.id in book.resting:
-            self.hits.pop(order.instrument, None)
+            self.stale[order.instrument] = None
             self.reports(self.venue.expire(order.id, self.now_ns, "expired"))
             return
         tape = self.by_name[order.instrument]
@@ -372,17 +380,18 @@ class Driver:
             self.due[order.id] = place if place is not None else (NEVER - 1, -1)
         elif type(command) is CancelOrder:
             self.due.pop(command.order_id, None)
-            self.hits.pop(command.instrument, None)
+            self.stale[command.instrument] = None
             self.reports(self.venue.cancel(command, self.now_ns))
 
     def reports(self, reports: list[Report]) -> None:
         """Put the venue's reports through the engine."""
         for report in reports:
             if type(report) is OrderReport:
-                self.hits.clear()
+                order = self.engine.state.orders.get(report.order_id)
+                if order is not None:
+                    self.stale[order.instrument] = None
             else:
-                name = report.instrument  # type: ignore[union-attr]
-                self.hits.pop(name, None)
+                self.stale[report.instrument] = None  # type: ignore[union-attr]
             self.take(report)
 
     def marks(self, ts: int, name: str) -> Marks:

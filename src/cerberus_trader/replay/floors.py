@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.money import ONE, ZERO
+from cerberus_trader.domain.position import Position
 from cerberus_trader.engine import breaker, portfolio
 from cerberus_trader.engine.state import State
 from cerberus_trader.market.floors import FloorWatch
@@ -39,23 +40,40 @@ class Level:
         self.limit = limit
 
 
-def armed(state: State) -> list[Level]:
-    """Return the engine's armed levels: a margin warning is a floor of one price."""
-    levels = [
-        Level("equity", floor.scope, floor.constant, floor.weights, floor.limit)
-        for floor in breaker.floors(state)
-    ]
-    for key, position in state.positions.items():
-        warning = portfolio.next_warning(state, position)
-        if warning is not None and key not in state.closings:
-            weight = warning.denominator * position.sign
-            levels.append(
-                Level(
-                    "margin", key, ZERO, ((position.instrument, weight),),
-                    warning.numerator * position.sign,
-                )
-            )  # fmt: skip
-    return levels
+class Armed:
+    """Keep the engine's armed levels: a margin warning is a floor of one price."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.warnings: dict[str, tuple[Position, Level | None]] = {}
+
+    def levels(self) -> list[Level]:
+        """Return what is armed now; a position that did not change keeps its level."""
+        state = self.state
+        levels = [
+            Level("equity", floor.scope, floor.constant, floor.weights, floor.limit)
+            for floor in breaker.floors(state)
+        ]
+        limits = state.settings.health
+        if limits.watch >= ONE and limits.danger >= ONE and limits.critical >= ONE:
+            return levels
+        for key in [key for key in self.warnings if key not in state.positions]:
+            del self.warnings[key]
+        for key, position in state.positions.items():
+            known = self.warnings.get(key)
+            if known is None or known[0] is not position:
+                known = self.warnings[key] = (position, self._warning(key, position))
+            if known[1] is not None and key not in state.closings:
+                levels.append(known[1])
+        return levels
+
+    def _warning(self, key: str, position: Position) -> Level | None:
+        warning = portfolio.next_warning(self.state, position)
+        if warning is None:
+            return None
+        weight = warning.denominator * position.sign
+        limit = warning.numerator * position.sign
+        return Level("margin", key, ZERO, ((position.instrument, weight),), limit)
 
 
 def silences(tape: Tape, limit_ms: int) -> tuple[list[int], list[int]]:
@@ -105,6 +123,7 @@ class Floors:
         self.state = state
         self.tapes = {tape.name: tape for tape in tapes}
         self.silence = Silence(tapes, state)
+        self.armed = Armed(state)
         self.level: Level | None = None
         self._levels: list[Level] = []
         self._dirty = True
@@ -134,7 +153,7 @@ class Floors:
 
     def _arm(self) -> None:
         self._dirty = False
-        self._levels = armed(self.state)
+        self._levels = self.armed.levels()
         live = {(level.kind, level.scope) for level in self._levels}
         for key in [key for key in self._watches if key not in live]:
             del self._watches[key], self._terms[key]
@@ -181,7 +200,7 @@ class RowFloors(Floors):
         """Return when the first armed level is hit, testing each instant in turn."""
         if self._dirty:
             self._dirty = False
-            self._levels = armed(self.state)
+            self._levels = self.armed.levels()
         silent = self.silence.next(now_ns)
         for ts in self._instants(now_ns, until_ns):
             for level in self._levels:

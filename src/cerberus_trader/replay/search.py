@@ -7,12 +7,15 @@ search may name a row at which nothing happens, never pass one by at which somet
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from cerberus_trader.domain.instrument import to_grid
+from cerberus_trader.domain.instrument import MarginLevel, to_grid
 from cerberus_trader.market.columns import MarkBars, MarkPoints, Quotes
 from cerberus_trader.replay.tape import Tape
 from cerberus_trader.venues.paper.book import Book, Holding, Waiting
 
 INSIDE, CLOSE, MARK, POINT = 0, 1, 2, 3
+
+
+Levels = tuple[Decimal | None, Decimal | None, Decimal | None, MarginLevel | None, int]
 
 
 class Candidate(NamedTuple):
@@ -41,18 +44,35 @@ class ColumnFinder:
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
+        self.known: dict[int, tuple[Levels, Candidate | None]] = {}
 
     def next(self, book: Book, after: Candidate) -> Candidate | None:
         """Return the first row after a place at which a level may be hit."""
         found: Candidate | None = None
-        for held in book.of(self.tape.name):
-            for candidate in (self._of_prices(held, after), self._of_marks(held, after)):
-                if candidate is not None and (found is None or candidate < found):
-                    found = candidate
+        holdings = book.of(self.tape.name)
+        if len(self.known) > len(holdings) + 64:
+            self.known.clear()
+        for held in holdings:
+            candidate = self._of(held, after)
+            if candidate is not None and (found is None or candidate < found):
+                found = candidate
         for waiting in book.resting_of(self.tape.name):
             candidate = self._of_limit(waiting, after)
             if candidate is not None and (found is None or candidate < found):
                 found = candidate
+        return found
+
+    def _of(self, held: Holding, after: Candidate) -> Candidate | None:
+        """Return a position's next candidate: the known one while its levels stay as they are."""
+        levels = (held.stop, held.take_profit, held.trailing, held.liquidation, held.since)
+        known = self.known.get(held.number)
+        if known is not None and known[0] == levels and (known[1] is None or known[1] > after):
+            return known[1]
+        found = self._of_prices(held, after)
+        marked = self._of_marks(held, after)
+        if marked is not None and (found is None or marked < found):
+            found = marked
+        self.known[held.number] = levels, found
         return found
 
     # -- prices ---------------------------------------------------------------------------

@@ -62,6 +62,9 @@ class Tape:
         self.start_ns = int(self.ts[0])
         self.end_ns = int(self.ts[-1]) + self.interval_ns
         self.valuation = Valuation(prices, marks)
+        self._half = Decimal(1).scaleb(-prices.digits - 1)
+        self._marked_ns = -1
+        self._mark: Decimal | None = None
 
     def row_at(self, t: int) -> int:
         """Return the last row (bar open) at or before t, -1 if there is none."""
@@ -112,7 +115,17 @@ class Tape:
 
     def mark(self, t: int) -> Decimal | None:
         """Return the mark at t: mark price, else mid, price, latest open or close."""
-        return self.valuation.exact_at(t)
+        if t == self._marked_ns:
+            return self._mark
+        points = self.points
+        if points is None or self.marks is not None:
+            found = self.valuation.exact_at(t)
+        else:
+            row = int(self.ts.searchsorted(t, "right")) - 1
+            both = int(points.bid[row]) + int(points.ask[row])
+            found = Decimal(both * 5) * self._half if row >= 0 else None
+        self._marked_ns, self._mark = t, found
+        return found
 
     def last_marks(self) -> tuple[Decimal, Decimal]:
         """Return what a long and a short are worth at the end: bid and ask, or the close."""

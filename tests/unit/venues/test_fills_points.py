@@ -240,3 +240,8 @@ def test_a_coarse_tick_binds_fills_and_never_reaches_zero() -> None:
     cheap = quotes((0, 10, 11), (100, 10, 11))
     run = Run(cheap, signal(0, "sell"), item=item)
     assert run.told == [("entry", 0, "25")]
+
+
+def test_an_order_due_at_once_executes_before_the_next_signal_of_its_time() -> None:
+    run = Run(UP, signal(100), signal(100, "close"))
+    assert run.told == [("entry", 100, "100.11"), ("signal", 100, "100.09")]
