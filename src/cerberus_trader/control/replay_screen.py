@@ -69,6 +69,8 @@ def show_result(result: "ReplayResult", out: Path | None) -> None:
     more = len(found["breaker_trips"]) - TRIPS_MAX
     if more > 0:
         screen.print(Text(f"… and {more} more trips", style="dim"))
+    for note in result.notes:
+        screen.print(Text.assemble(("note    ", "bold yellow"), note))
     if result.naive is not None:
         other = result.naive.summary
         screen.print(Text.assemble(

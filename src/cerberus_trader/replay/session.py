@@ -32,6 +32,7 @@ from cerberus_trader.replay.inputs import (
     signals_of,
 )
 from cerberus_trader.replay.performance import FloatArray, buy_and_hold
+from cerberus_trader.replay.report_parts import when
 from cerberus_trader.replay.summary import summarise
 from cerberus_trader.replay.tape import Tape
 from cerberus_trader.replay.trades import TradeRecord, trade_records
@@ -196,8 +197,19 @@ def simulate(
         title, {}, collector, state, driver.tapes, loaded, times, equity, hold, trades,
         refusals or [],
     )  # fmt: skip
+    result.notes = latched(state)
     result.summary = {**summarise(result), **clock.spent()}
     return result
+
+
+def latched(state: State) -> list[str]:
+    """Say what stayed tripped to the end: in a replay nobody resets the breaker."""
+    return [
+        f"The breaker ({name.replace('_', ' ')}) tripped on {when(trip.ts_ns)} UTC and stayed open"
+        " to the end, as nobody resets it in a replay: from then on nothing was opened"
+        f"{f' by {trip.scope}' if trip.scope else ''}."
+        for name, trip in state.trips.items()
+    ]
 
 
 @contextmanager

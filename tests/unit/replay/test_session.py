@@ -174,9 +174,22 @@ def test_an_occupied_folder_stops_the_run_before_it_starts(tmp_path: Path) -> No
 def test_progress_ends_and_never_leaves_its_bounds(tmp_path: Path) -> None:
     bars = BARS * 50
     prices = write_prices(tmp_path, bars)
-    calls = [signal(n, 5 * n, "buy" if n % 2 else "sell", quantity=10) for n in range(1, 290)]
+    calls = [signal(n, 5 * n, "buy" if n % 2 else "sell", quantity=100) for n in range(1, 290)]
     seen: list[float] = []
     run_replay(
         ReplayRequest((prices,), write_signals(tmp_path, calls), profile="research"), seen.append
     )
     assert seen and seen == sorted(seen) and seen[0] >= 0 and seen[-1] <= 1
+
+
+def test_a_breaker_that_stays_open_is_said(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[breaker]\nlosses_max = 1\n[sizing]\nmethods = ['balance']\n")
+    falls = [("0.10000", "0.10010", "0.09990", "0.10000")] * 3
+    falls += [("0.10000", "0.10000", "0.09000", "0.09100")] * 2
+    ask = signal(1, 10, "buy", stop_loss_pct=2)
+    given = ReplayRequest((write_prices(tmp_path, falls),), write_signals(tmp_path, [ask]),
+                          config=config)  # fmt: skip
+    result = run_replay(given)
+    assert [trip["condition"] for trip in result.summary["breaker_trips"]] == ["losses"]
+    assert len(result.notes) == 1 and "(losses) tripped on 2025-03-01 00:19" in result.notes[0]
