@@ -24,7 +24,7 @@ from cerberus_trader.replay.session import (
 )
 from cerberus_trader.replay.tape import Tape
 
-SEED = 20
+SEED = 20  # chosen so that the crash finds positions open; results of other seeds vary widely
 NAIVE_LEVERAGE = Decimal(30)
 NAIVE_MARGIN = Decimal("0.1")
 NAIVE_LABEL = "the same at 30x, unguarded"
