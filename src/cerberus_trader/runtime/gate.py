@@ -1,0 +1,62 @@
+"""The gate: the last word before an order leaves.
+
+Between decision and sending the journal was synced, and much may have happened. The gate drops an
+order that adds exposure when trading has stopped meanwhile, when it is late, or when it is above
+a hard cap. It never holds back a cancel or an order that reduces.
+"""
+
+from collections import deque
+
+from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.order import Order
+from cerberus_trader.engine.state import State
+
+MS = 1_000_000
+SECOND_NS = 1_000_000_000
+ENTRIES_PER_SECOND_MAX = 100
+
+
+class Gate:
+    """Judge submits at the moment of sending; `poisoned` closes it for good."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.poisoned = False
+        self._sent: deque[int] = deque()
+
+    def send_before(self, order: Order) -> int:
+        """Return until when an entry may be sent: it ages as its signal would have."""
+        latest = order.created_ns + self.state.settings.intake.signal_age_ms_max * MS
+        return min(latest, order.expires_ns) if order.expires_ns else latest
+
+    def refusal(self, order: Order, now_ns: int) -> str:
+        """Say why an order is not sent, empty if it goes out (and is counted)."""
+        if order.reduce_only:
+            return ""
+        reason = self._stopped(order) or self._capped(order, now_ns)
+        if not reason and now_ns > self.send_before(order):
+            reason = "late: the time to send it has passed"
+        if not reason:
+            self._sent.append(now_ns)
+        return reason
+
+    def _stopped(self, order: Order) -> str:
+        state = self.state
+        if self.poisoned:
+            return "the journal failed"
+        if state.trading != "active":
+            return f"trading is {state.trading}"
+        for name, trip in state.trips.items():
+            if trip.scope in ("", order.strategy):
+                return f"the breaker has tripped: {name}"
+        return ""
+
+    def _capped(self, order: Order, now_ns: int) -> str:
+        cap = self.state.settings.risk.order_notional_max
+        if cap > ZERO and order.notional > cap:
+            return f"its notional {order.notional} is above the hard cap {cap}"
+        while self._sent and self._sent[0] <= now_ns - SECOND_NS:
+            self._sent.popleft()
+        if len(self._sent) >= ENTRIES_PER_SECOND_MAX:
+            return f"{ENTRIES_PER_SECOND_MAX} entries were sent within a second"
+        return ""

@@ -1,0 +1,132 @@
+"""The inbox: what waits to be taken, in lanes of different rank, each bounded.
+
+Reports and operators come before signals, signals before prices. What a lane does when it is full
+is named: reports are never lost (there are never more than orders and positions), an operator is
+refused, a signal from outside is refused and counted, the price feed waits.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.events import ConfigEvent, OperatorEvent
+from cerberus_trader.domain.facts import Fact
+from cerberus_trader.domain.signal import Signal
+from cerberus_trader.runtime.prices import Tick
+from cerberus_trader.venues.paper.venue import Report
+
+LIMITS = {"operator": 256, "signals": 20_000, "prices": 1_024}
+
+
+class Outcome(NamedTuple):
+    """Hold what an operator's command came to, once its row is durable."""
+
+    seq: int
+    facts: tuple[Fact, ...]
+
+
+@dataclass(slots=True)
+class Command:
+    """Hold an operator's command or a new configuration, and who waits for the outcome."""
+
+    event: OperatorEvent | ConfigEvent
+    done: "asyncio.Future[Outcome] | None" = None
+
+
+class Instant(NamedTuple):
+    """Hold all ticks of one moment, in the order of the venue's rules."""
+
+    ts_ns: int
+    ticks: tuple[Tick, ...]
+
+
+class Timed(NamedTuple):
+    """Hold a signal with the moment it is judged at (0: now)."""
+
+    ts_ns: int
+    signal: Signal
+
+
+class Due(NamedTuple):
+    """Say that time has come to look at timers; `barrier` is set once it was looked at."""
+
+    ts_ns: int
+    barrier: asyncio.Event | None = None
+
+
+Item = Command | Instant | Timed | Due | Report
+Lane = Literal["reports", "operator", "signals", "prices"]
+
+
+class Inbox:
+    """Hold the lanes; one consumer takes, any task of the same loop puts."""
+
+    def __init__(self) -> None:
+        self.reports: deque[Report] = deque()
+        self.operator: deque[Command] = deque()
+        self.signals: deque[Timed] = deque()
+        self.prices: deque[Instant | Timed | Due] = deque()
+        self._ready = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def put_report(self, report: Report) -> None:
+        """Take a report of the venue or the gate."""
+        self.reports.append(report)
+        self._ready.set()
+
+    def put_command(self, command: Command) -> None:
+        """Take an operator's command; raise `DataError` when too many wait."""
+        if len(self.operator) >= LIMITS["operator"]:
+            raise full("operator")
+        self.operator.append(command)
+        self._ready.set()
+
+    def put_signal(self, signal: Signal) -> None:
+        """Take a signal to judge now; raise `DataError` when too many wait."""
+        if len(self.signals) >= LIMITS["signals"]:
+            raise full("signals")
+        self.signals.append(Timed(0, signal))
+        self._ready.set()
+
+    async def put_price(self, item: Instant | Timed | Due) -> None:
+        """Take something of the price feed's timeline, waiting for room."""
+        while len(self.prices) >= LIMITS["prices"]:
+            self._room.clear()
+            await self._room.wait()
+        self.prices.append(item)
+        self._ready.set()
+
+    async def take(self) -> Item:
+        """Take the next item: the oldest of the highest lane that holds any."""
+        while True:
+            for lane in (self.reports, self.operator, self.signals):
+                if lane:
+                    item: Item = lane.popleft()
+                    return item
+            if self.prices:
+                taken = self.prices.popleft()
+                if len(self.prices) < LIMITS["prices"]:
+                    self._room.set()
+                return taken
+            self._ready.clear()
+            await self._ready.wait()
+
+    def depth(self) -> dict[str, int]:
+        """Return how many items wait in each lane."""
+        return {
+            "reports": len(self.reports),
+            "operator": len(self.operator),
+            "signals": len(self.signals),
+            "prices": len(self.prices),
+        }
+
+
+def full(lane: str) -> DataError:
+    """Make the error of a lane that is full."""
+    return DataError(
+        f"{LIMITS[lane]} items wait already.", code="INBOX_FULL", place=f"inbox {lane}",
+        fix="send fewer, or send them again later.",
+    )  # fmt: skip
