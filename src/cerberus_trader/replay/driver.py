@@ -91,7 +91,9 @@ class Driver:
         instruments = {item.name: item for item in config.instruments}
         marked = frozenset(tape.name for tape in self.tapes if tape.marks is not None)
         self.venue = PaperVenue(config.settings.paper, instruments, self.marks, marked)
-        finder = RowFinder if reference else ColumnFinder
+        # a share of each row's size fills at most: every row matters
+        parts = bool(config.settings.paper.participation_max)
+        finder = RowFinder if reference or parts else ColumnFinder
         self.finders: dict[str, Finder] = {tape.name: finder(tape) for tape in self.tapes}
         self.floors = (RowFloors if reference else Floors)(self.tapes, self.engine.state)
         self.places: dict[str, Candidate] = {}
@@ -196,10 +198,33 @@ class Driver:
         for held in book.of(name):
             leg = self.test(tape, held, candidate)
             if leg is not None:
-                self.reports(self.venue.leave(held, leg, candidate.ts_ns))
+                self.leave(tape, held, leg, candidate)
         if candidate.kind in (INSIDE, POINT):
             for waiting in book.resting_of(name):
-                self.try_limit(tape, waiting, candidate)
+                if waiting.order.kind == "limit":
+                    self.try_limit(tape, waiting, candidate)
+                else:
+                    self.go_on(tape, waiting, candidate)
+
+    def leave(self, tape: Tape, held: Holding, leg: rules.Exit, candidate: Candidate) -> None:
+        """Let a level that acted fill what the row (the bar, once) offers."""
+        row = candidate.row
+        if leg.reason != "liquidation" and held.part_row == row:
+            return
+        size = tape.size(row, -held.sign)
+        reports = self.venue.leave(held, leg, candidate.ts_ns, size)
+        held.part_row = row
+        self.reports(reports)
+
+    def go_on(self, tape: Tape, waiting: Waiting, candidate: Candidate) -> None:
+        """Execute what is left of a market order at a later row."""
+        if candidate.kind != POINT or waiting.part_row == candidate.row:
+            return
+        bid, ask = tape.quote(candidate.row)
+        size = tape.size(candidate.row, waiting.order.side)
+        reports = self.venue.execute(waiting, candidate.ts_ns, bid, ask, size)
+        waiting.part_row = candidate.row
+        self.reports(reports)
 
     def test(self, tape: Tape, held: Holding, candidate: Candidate) -> rules.Exit | None:
         """Let the rules decide about a position at a row, if the row is after its entry."""
@@ -210,6 +235,10 @@ class Driver:
             price = mark_price(tape, row)
             return rules.Exit("liquidation", price) if rules.liquidated(held, price) else None
         finder = self.finders[tape.name]
+        if held.exiting:
+            if kind != POINT:
+                return None
+            return rules.Exit(held.exiting, tape.quote(row)[0 if held.sign > 0 else 1])
         if kind == POINT:
             bid, ask = tape.quote(row)
             best = finder.best(held, row, inside=False)
@@ -230,7 +259,7 @@ class Driver:
     def try_limit(self, tape: Tape, waiting: Waiting, candidate: Candidate) -> None:
         """Fill a resting entry that a row reaches; inside a bar, test its stop at once."""
         order, ts = waiting.order, candidate.ts_ns
-        if order.expires_ns and ts > order.expires_ns:
+        if order.expires_ns and ts > order.expires_ns or waiting.part_row == candidate.row:
             return
         assert order.price is not None
         if candidate.kind == POINT:
@@ -244,7 +273,9 @@ class Driver:
         if not rules.reaches_limit(order.side, order.price, bid, ask):
             return
         inside = candidate.kind == INSIDE
-        self.reports(self.venue.rest(waiting, ts, best))
+        waiting.part_row = candidate.row
+        size = tape.size(candidate.row, order.side)
+        self.reports(self.venue.rest(waiting, ts, best, size))
         held = self.venue.book.holdings.get(f"{order.account}/{order.instrument}")
         if held is None or held.opened_ns != ts:
             return
@@ -261,7 +292,7 @@ class Driver:
         mark = adverse_mark(tape, start, held.sign)
         leg = rules.inside_bar(held, bar, mark, limit, tape.marks is None, limit, adverse_only=True)
         if leg is not None:
-            self.reports(self.venue.leave(held, leg, candidate.ts_ns))
+            self.leave(tape, held, leg, candidate)
 
     # -- levels, orders, funding, signals, the end ------------------------------------------------
 
@@ -289,7 +320,10 @@ class Driver:
         tape = self.by_name[order.instrument]
         row = self.due.pop(order.id)[1]
         bid, ask = tape.quote(row)
-        self.reports(self.venue.execute(waiting, self.now_ns, bid, ask))
+        size = tape.size(row, order.side)
+        reports = self.venue.execute(waiting, self.now_ns, bid, ask, size)
+        waiting.part_row = row if waiting.parts else -1
+        self.reports(reports)
         held = book.holdings.get(f"{order.account}/{order.instrument}")
         if held is not None and held.opened_ns == self.now_ns and held.position_id == order.id:
             held.since = row

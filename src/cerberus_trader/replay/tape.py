@@ -109,6 +109,20 @@ class Tape:
         low = self.decimal(bid)
         return low, low if bid == ask else self.decimal(ask)
 
+    def size(self, row: int, side: int) -> Decimal | None:
+        """Return what a row offers a buyer (+1) or seller (-1): its size, or the bar's volume.
+
+        None where the file has no sizes: then nothing limits a fill.
+        """
+        prices = self.prices
+        if isinstance(prices, Bars):
+            return Decimal(int(prices.volume[row])).scaleb(-prices.volume_digits)
+        if isinstance(prices, Quotes):
+            column = prices.ask_size if side > 0 else prices.bid_size
+        else:
+            column = prices.size
+        return None if column is None else Decimal(int(column[row])).scaleb(-prices.size_digits)
+
     def decimal(self, value: int) -> Decimal:
         """Return the exact price of a column's value."""
         return Decimal(value) * self.quantum

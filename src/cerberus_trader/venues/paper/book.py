@@ -11,13 +11,14 @@ class Holding:
     """Hold one isolated position with the levels that rest for it.
 
     `best` is the best price for the trailing stop before the row `since`; both are the market
-    layer's to read, and neither moves between events.
+    layer's to read, and neither moves between events. `exiting` names a level that has acted and
+    is still filling, part by part; `part_row` is the row of the last part.
     """
 
     __slots__ = (
-        "account", "best", "cost", "entry_bar", "instrument", "leverage", "liquidation",
-        "margin", "number", "opened_ns", "position_id", "quantity", "sign", "since", "stop",
-        "take_profit", "take_profit_limit", "trailing",
+        "account", "best", "cost", "exiting", "instrument", "leverage", "liquidation", "margin",
+        "number", "opened_ns", "part_row", "parts", "position_id", "quantity", "sign", "since",
+        "stop", "take_profit", "take_profit_limit", "trailing",
     )  # fmt: skip
 
     def __init__(
@@ -39,7 +40,8 @@ class Holding:
         self.trailing: Decimal | None = None
         self.best = best
         self.since = 0
-        self.entry_bar = -1
+        self.exiting = ""
+        self.part_row, self.parts = -1, 0
         self.liquidation: MarginLevel | None = None
 
     @property
@@ -85,14 +87,22 @@ class Holding:
 class Waiting:
     """Hold an order on its way (executes at its time) or resting at its limit."""
 
-    __slots__ = ("due_ns", "judged_ns", "left", "order", "sequence")
+    __slots__ = ("due_ns", "judged_ns", "left", "order", "part_row", "parts", "sequence")
 
     def __init__(self, order: Order, due_ns: int, judged_ns: int, sequence: int) -> None:
         self.order = order
         self.due_ns = due_ns
         self.judged_ns = judged_ns
         self.left = order.quantity
+        self.parts = 0
+        self.part_row = -1
         self.sequence = sequence
+
+    def part(self, quantity: Decimal) -> str:
+        """Take a part out of what is left; return its trade id."""
+        self.left -= quantity
+        self.parts += 1
+        return self.order.id if self.parts == 1 else f"{self.order.id}.{self.parts}"
 
 
 class Book:

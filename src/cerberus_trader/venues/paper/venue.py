@@ -67,24 +67,31 @@ class PaperVenue:
 
     # -- arriving orders ------------------------------------------------------------------
 
-    def execute(self, waiting: Waiting, now_ns: int, bid: Decimal, ask: Decimal) -> list[Report]:
-        """Execute an arriving order on the last row of its instant."""
-        order = waiting.order
-        del self.book.arriving[order.id]
+    def execute(
+        self, waiting: Waiting, now_ns: int, bid: Decimal, ask: Decimal,
+        size: Decimal | None = None,
+    ) -> list[Report]:  # fmt: skip
+        """Execute an arriving order, or what is left of it, on the last row of its instant.
+
+        `size` is what the row offers on the order's side, None where that is not limited.
+        """
+        order, book = waiting.order, self.book
+        book.arriving.pop(order.id, None)
+        book.resting.pop(order.id, None)
         if order.expires_ns and now_ns > order.expires_ns:
             return [self._report(now_ns, order.id, "expired", "expired before its execution")]
         if order.reduce_only:
-            return self._close(order, now_ns, bid, ask)
+            return self._close(waiting, now_ns, bid, ask, size)
         limit = order.price if order.kind == "limit" else None
         raw, best = (ask, bid) if order.side > 0 else (bid, ask)
         if limit is None or rules.reaches_limit(order.side, limit, bid, ask):
             slippage = self.settings.slippage_bps if limit is None else ZERO
             price = rules.fill_price(self.instruments[order.instrument], raw, order.side, slippage)
-            return self._enter(order, now_ns, price, maker=False, best=best)
+            return self._enter(waiting, now_ns, price, maker=False, best=best, size=size)
         refusal = self._refusal(order, limit * order.quantity)
         if refusal:
             return [self._report(now_ns, order.id, "rejected", refusal)]
-        self.book.resting[order.id] = waiting
+        book.resting[order.id] = waiting
         return [self._report(now_ns, order.id, "accepted", "")]
 
     def expire(self, order_id: str, now_ns: int, reason: str) -> list[Report]:
@@ -96,24 +103,33 @@ class PaperVenue:
 
     # -- rows ----------------------------------------------------------------------------
 
-    def rest(self, waiting: Waiting, now_ns: int, best: Decimal) -> list[Report]:
+    def rest(
+        self, waiting: Waiting, now_ns: int, best: Decimal, size: Decimal | None = None
+    ) -> list[Report]:
         """Fill a resting entry at its limit, as maker."""
         order = waiting.order
         assert order.price is not None
         self.book.resting.pop(order.id)
-        return self._enter(order, now_ns, order.price, maker=True, best=best)
+        return self._enter(waiting, now_ns, order.price, maker=True, best=best, size=size)
 
-    def leave(self, held: Holding, leg: rules.Exit, now_ns: int) -> list[Report]:
-        """End a position by a level that acted."""
+    def leave(
+        self, held: Holding, leg: rules.Exit, now_ns: int, size: Decimal | None = None
+    ) -> list[Report]:
+        """End a position, or a part of it, by a level that acted."""
         side = -held.sign
         if leg.reason == "liquidation":
             price, fee = rules.liquidation_fill(held)
             return [self._exit(held, held.child + "l", now_ns, held.quantity, price, fee, leg)]
+        quantity = self._allowed(held.quantity, held.instrument, size)
+        if not leg.resting:
+            held.exiting = leg.reason
+        if not quantity:
+            return []
         slippage = ZERO if leg.resting else self.settings.slippage_bps
         price = rules.fill_price(held.instrument, leg.price, side, slippage)
-        fee = rules.fee_of(held.instrument, held.quantity * price, leg.resting)
+        fee = rules.fee_of(held.instrument, quantity * price, leg.resting)
         letter = {"stop_loss": "s", "take_profit": "t", "trailing_stop": "r"}[leg.reason]
-        return [self._exit(held, held.child + letter, now_ns, held.quantity, price, fee, leg)]
+        return [self._exit(held, held.child + letter, now_ns, quantity, price, fee, leg)]
 
     def fund(self, held: Holding, now_ns: int, rate: Decimal, price: Decimal) -> list[Report]:
         """Pay funding out of the margin, then test liquidation at once on the price used."""
@@ -143,39 +159,59 @@ class PaperVenue:
             return ""
         return f"leverage {order.leverage} above {tier.leverage_max} of the tier"
 
+    def _allowed(self, wanted: Decimal, rule: Instrument, size: Decimal | None) -> Decimal:
+        """Return what a row of this size fills: all, or the configured share of it."""
+        if not self.settings.participation_max or size is None:
+            return wanted
+        return min(wanted, rule.quantity_down(size * self.settings.participation_max))
+
     def _enter(
-        self, order: Order, now_ns: int, price: Decimal, *, maker: bool, best: Decimal,
+        self, waiting: Waiting, now_ns: int, price: Decimal, *, maker: bool, best: Decimal,
+        size: Decimal | None,
     ) -> list[Report]:  # fmt: skip
-        """Open or enlarge a position."""
+        """Open or enlarge a position; what the row cannot fill goes on waiting."""
+        order = waiting.order
         rule = self.instruments[order.instrument]
-        notional = order.quantity * price
+        quantity = self._allowed(waiting.left, rule, size)
+        if not quantity:
+            self.book.resting[order.id] = waiting
+            return []
+        notional = quantity * price
         refusal = self._refusal(order, notional)
         if refusal:
             return [self._report(now_ns, order.id, "rejected", refusal)]
         held = self.book.holdings.get(f"{order.account}/{order.instrument}")
         if held is not None and held.sign != order.side:
             return [self._report(now_ns, order.id, "rejected", "the other side is open")]
+        first = held is None
         if held is None:
             held = Holding(self.book.number(), order, rule, now_ns, best)
             self.book.put(held)
-        held.quantity += order.quantity
+        held.quantity += quantity
         held.cost += notional
         leverage = order.leverage if rule.tiers else max(order.leverage, ONE)
         held.margin += cost_up(notional / leverage)
         if order.bracket is not None:
-            held.protect(order.bracket, price)
+            whole = held.position_id == order.id and not first
+            held.protect(order.bracket, held.cost / held.quantity if whole else price)
         held.solve()
+        trade = waiting.part(quantity)
+        if waiting.left > ZERO:
+            self.book.resting[order.id] = waiting
         return [
             FillReport(
-                now_ns, order.id, order.id, order.account, order.instrument, order.side,
-                order.quantity, price, rules.fee_of(rule, notional, maker),
-                "maker" if maker else "taker", order.reason, held.margin, ZERO, held.stop,
-                held.take_profit, held.trailing, self.marks(now_ns, order.instrument),
+                now_ns, order.id, trade, order.account, order.instrument, order.side, quantity,
+                price, rules.fee_of(rule, notional, maker), "maker" if maker else "taker",
+                order.reason, held.margin, waiting.left, held.stop, held.take_profit,
+                held.trailing, self.marks(now_ns, order.instrument),
             )
         ]  # fmt: skip
 
-    def _close(self, order: Order, now_ns: int, bid: Decimal, ask: Decimal) -> list[Report]:
+    def _close(
+        self, waiting: Waiting, now_ns: int, bid: Decimal, ask: Decimal, size: Decimal | None
+    ) -> list[Report]:
         """Close at market what the order is bound to, or cancel its entry, or lapse."""
+        order = waiting.order
         held = self.book.holdings.get(f"{order.account}/{order.instrument}")
         if held is None or held.position_id != order.closes:
             entry = self.book.resting.get(order.closes) or self.book.arriving.get(order.closes)
@@ -187,19 +223,28 @@ class PaperVenue:
             return [*reports, self._report(now_ns, order.id, "canceled", "its entry was canceled")]
         raw = ask if order.side > 0 else bid
         price = rules.fill_price(held.instrument, raw, order.side, self.settings.slippage_bps)
-        quantity = min(order.quantity, held.quantity)
+        wanted = min(waiting.left, held.quantity)
+        quantity = self._allowed(wanted, held.instrument, size)
+        if quantity < wanted:
+            self.book.resting[order.id] = waiting
+        if not quantity:
+            return []
+        waiting.part(quantity)
         fee = rules.fee_of(held.instrument, quantity * price, maker=False)
-        return [
-            self._exit(held, order.id, now_ns, quantity, price, fee,
-                       rules.Exit(order.reason, price))
-        ]  # fmt: skip
+        leg = rules.Exit(order.reason, price)
+        left = wanted - quantity
+        return [self._exit(held, order.id, now_ns, quantity, price, fee, leg, left)]
 
     def _exit(
         self, held: Holding, order_id: str, now_ns: int, quantity: Decimal, price: Decimal,
-        fee: Decimal, leg: rules.Exit,
+        fee: Decimal, leg: rules.Exit, leaves: Decimal | None = None,
     ) -> FillReport:  # fmt: skip
         """Take a quantity out of a position, and report the fill."""
         name = held.instrument.name
+        held.parts += 1
+        trade = order_id if held.parts == 1 else f"{order_id}.{held.parts}"
+        if leaves is None:
+            leaves = held.quantity - quantity
         if quantity >= held.quantity:
             self.book.drop(held)
             margin, stop, profit, trailing = ZERO, None, None, None
@@ -212,7 +257,7 @@ class PaperVenue:
             margin, stop = held.margin, held.stop
             profit, trailing = held.take_profit, held.trailing
         return FillReport(
-            now_ns, order_id, order_id, held.account, name, -held.sign, quantity, price, fee,
+            now_ns, order_id, trade, held.account, name, -held.sign, quantity, price, fee,
             "maker" if leg.resting else "taker", leg.reason,  # type: ignore[arg-type]
-            margin, ZERO, stop, profit, trailing, self.marks(now_ns, name),
+            margin, leaves, stop, profit, trailing, self.marks(now_ns, name),
         )  # fmt: skip
