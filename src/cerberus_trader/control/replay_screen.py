@@ -1,5 +1,6 @@
 """What replay, demo, diff and bench show in the terminal."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -27,10 +28,10 @@ def console(*, stderr: bool = False) -> "Console":
 @contextmanager
 def progress_bar(words: str, *, quiet: bool) -> Iterator["Progress | None"]:
     """Show a bar on standard error while something runs; none where nobody looks."""
-    screen = console(stderr=True)
-    if quiet or not screen.is_terminal:
+    if quiet or not sys.stderr.isatty():
         yield None
         return
+    screen = console(stderr=True)
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"),

@@ -18,7 +18,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReplayResult, Path]:
     return run_demo(out), out
 
 
-@pytest.mark.req("C-14.2", "C-17.2")
+@pytest.mark.req("C-17.2")
 def test_the_crash_trips_the_breaker_which_closes_what_is_open(
     demo: tuple[ReplayResult, Path],
 ) -> None:

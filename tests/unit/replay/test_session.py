@@ -91,7 +91,6 @@ def test_the_folder_holds_every_file_and_fills_are_exact(run: tuple[ReplayResult
     }  # fmt: skip
 
 
-@pytest.mark.req("C-14.2")
 def test_searching_visiting_and_repeating_agree(tmp_path: Path) -> None:
     hashes = {
         run_replay(request(tmp_path, [LONG, SHORT], reference=reference)).summary["state_hash"]
