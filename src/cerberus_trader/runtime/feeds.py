@@ -145,55 +145,62 @@ class FileFeed:
                     await self.inbox.put_price(Due(moment))
 
 
-async def watch_folder(folder: Path, ingest: Ingest, *, once: bool = False) -> None:
+class FolderWatch:
     """Read every *.jsonl of a folder, each line once, also those appended later.
 
     A last line without a line break counts once the file has stopped growing.
     """
-    sources: dict[Path, FileSource] = {}
-    sizes: dict[Path, int] = {}
-    while True:
-        for path in sorted(folder.glob("*.jsonl")):
-            source = sources.setdefault(path, FileSource(path))
+
+    def __init__(self, folder: Path, ingest: Ingest) -> None:
+        self.folder = folder
+        self.ingest = ingest
+        self._sources: dict[Path, FileSource] = {}
+        self._sizes: dict[Path, int] = {}
+
+    async def run(self) -> None:
+        """Look for new lines until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(FOLDER_POLL_S)
+
+    async def look(self, *, final: bool = False) -> None:
+        """Take every line that is new; `final` takes unfinished last lines too."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            source = self._sources.setdefault(path, FileSource(path))
             try:
                 size = path.stat().st_size
                 if size != source.offset:
-                    await _read_more(source, ingest)
-                    if once or sizes.get(path) == size:
-                        _read_rest(source, ingest)
-                sizes[path] = size
+                    await self._read_more(source)
+                    if final or self._sizes.get(path) == size:
+                        self._read_rest(source)
+                self._sizes[path] = size
             except OSError as error:
-                ingest.refused(unreadable(path, error))
+                self.ingest.refused(unreadable(path, error))
             except DataError as error:
-                ingest.refused(error)
-        if once:
+                self.ingest.refused(error)
+
+    async def _read_more(self, source: FileSource) -> None:
+        """Take the lines that were appended; hand on what was refused of them."""
+        signals = await source.get_signals()
+        for error in source.refusals:
+            self.ingest.refused(error)
+        source.refusals.clear()
+        for signal in signals:
+            try:
+                self.ingest.take_signal(signal, str(source.path))
+            except DataError as error:
+                self.ingest.refused(error)
+
+    def _read_rest(self, source: FileSource) -> None:
+        """Take a last line that has no line break."""
+        with source.path.open("rb") as stream:
+            stream.seek(source.offset)
+            rest = stream.read(LINE_BYTES_MAX)
+        if not rest or b"\n" in rest:
             return
-        await asyncio.sleep(FOLDER_POLL_S)
-
-
-async def _read_more(source: FileSource, ingest: Ingest) -> None:
-    """Take the lines that were appended; hand on what was refused of them."""
-    signals = await source.get_signals()
-    for error in source.refusals:
-        ingest.refused(error)
-    source.refusals.clear()
-    for signal in signals:
-        try:
-            ingest.take_signal(signal, str(source.path))
-        except DataError as error:
-            ingest.refused(error)
-
-
-def _read_rest(source: FileSource, ingest: Ingest) -> None:
-    """Take a last line that has no line break."""
-    with source.path.open("rb") as stream:
-        stream.seek(source.offset)
-        rest = stream.read(LINE_BYTES_MAX)
-    if not rest or b"\n" in rest:
-        return
-    source.offset += len(rest)
-    source.number += 1
-    ingest.line(rest, f"{source.path}:{source.number}")
+        source.offset += len(rest)
+        source.number += 1
+        self.ingest.line(rest, f"{source.path}:{source.number}")
 
 
 def unreadable(path: Path, error: OSError) -> DataError:

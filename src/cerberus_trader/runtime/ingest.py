@@ -153,6 +153,7 @@ class Ingest:
         self.signal = signal
         self.refusals = refusals
         self.live = live
+        self.closed = False
         self._rates: dict[str, tuple[int, int]] = {}
 
     def line(self, raw: bytes, place: str) -> Tick | None:
@@ -185,7 +186,13 @@ class Ingest:
         )
 
     def take_signal(self, signal: Signal, place: str) -> None:
-        """Hand a signal on, unless its source sends too many; raise `DataError` for those."""
+        """Hand a signal on, unless the engine stops or its source sends too many.
+
+        Raises `DataError` for those."""
+        if self.closed:
+            raise DataError(
+                "the engine is stopping.", code="STOPPING", place=place, fix="send it again later."
+            )
         limit = self.state.settings.intake.signals_per_second_max
         if limit:
             second = (self.now_ns() if self.live else signal.ts_ns) // SECOND_NS

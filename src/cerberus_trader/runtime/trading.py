@@ -97,7 +97,7 @@ class Trading:
         await self.follow(ts)
 
     async def follow(self, ts: int) -> None:
-        """Test levels and execute due orders, while anything follows and prices are of this moment."""
+        """Test levels and execute due orders on this moment's prices, while anything follows."""
         while self.instant_ns == ts:
             await self.levels(ts)
             before = self.runner.journal.last_seq
@@ -136,13 +136,19 @@ class Trading:
             written = runner.commit(replace(event, ts_ns=now, marks=self.marks()))
         else:
             written = runner.commit(replace(event, ts_ns=now))
-            self._armed = Armed(self.state)  # thresholds may have moved under unchanged positions
+            self.configure()
         outcome = Outcome(written.seq, written.facts)
         if runner.clock.virtual:
             await runner.settle()
         answer = asyncio.ensure_future(self._answer(item, outcome))
         self._answers.append(answer)
         answer.add_done_callback(self._answers.remove)
+
+    def configure(self) -> None:
+        """Let venue and levels follow the configuration in force."""
+        venue = self.desk.venue
+        venue.settings, venue.instruments = self.state.settings.paper, self.state.instruments
+        self._armed = Armed(self.state)  # thresholds may have moved under unchanged positions
 
     async def _answer(self, item: Command, outcome: Outcome) -> None:
         await self.runner.durable(outcome.seq)

@@ -1,0 +1,358 @@
+"""The service: start-up, the supervised tasks of one loop, shutdown.
+
+Start-up: configuration, journal (locked, held against its anchor), snapshot and fold, the paper
+venue's book, feeds. All tasks live in one group: the first that fails ends them all. Nothing that
+adds exposure leaves after the journal failed, and the process then ends with exit code 3.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cerberus_trader import __version__
+from cerberus_trader.config import Loaded, find_file, load_settings
+from cerberus_trader.config_watch import ConfigWatcher
+from cerberus_trader.domain.errors import CerberusError, ConfigError, DataError, JournalError
+from cerberus_trader.domain.events import ConfigEvent, OperatorEvent
+from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.settings import Settings
+from cerberus_trader.engine.engine import Engine
+from cerberus_trader.instruments import load_instruments
+from cerberus_trader.journal.sqlite import SqliteJournal
+from cerberus_trader.journal.store import JournalOptions
+from cerberus_trader.replay.inputs import ReplayRequest, load_tapes
+from cerberus_trader.replay.tape import Tape
+from cerberus_trader.runtime.clock import Clock, FileClock, WallClock
+from cerberus_trader.runtime.desk import Desk
+from cerberus_trader.runtime.feeds import FileFeed, FolderWatch, StandardInput
+from cerberus_trader.runtime.inbox import Command, Due
+from cerberus_trader.runtime.ingest import Ingest, Refusals
+from cerberus_trader.runtime.log import Log
+from cerberus_trader.runtime.prices import LiveMarket
+from cerberus_trader.runtime.recover import read_bests, recover, write_bests
+from cerberus_trader.runtime.runner import Runner
+from cerberus_trader.runtime.trading import Trading
+from cerberus_trader.venues.paper.restore import canceling, restore
+from cerberus_trader.venues.paper.venue import PaperVenue
+
+TIMERS_S = 0.25
+BESTS_S = 5.0
+SHUTDOWN_S = 5.0
+EXIT_JOURNAL = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say what to run on; `speed` is seconds of the file per second, 0 as fast as it goes."""
+
+    state: Path
+    config: Path | None = None
+    profile: str | None = None
+    prices: tuple[Path, ...] = ()
+    instruments: tuple[str, ...] = ()
+    speed: float = 1.0
+    signals: Path | None = None
+    stdin: bool = False
+    exit_at_end: bool = False
+
+
+class Watermark:
+    """Carry the journal's watermark from its thread into the loop, one call at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.seq = 0
+        self.fire: Callable[[int], None] = lambda seq: None
+        self._called = False
+
+    def __call__(self, seq: int) -> None:
+        self.seq = seq
+        if not self._called:
+            self._called = True
+            self.loop.call_soon_threadsafe(self._arrive)
+
+    def _arrive(self) -> None:
+        self._called = False
+        self.fire(self.seq)
+
+
+class Service:
+    """Run the engine until it is told to stop, or its journal fails."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.loaded, self.known = self._load()
+        logging = self.loaded.settings.logging
+        self.log = Log(logging.level, logging.form)
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+        self.failure: BaseException | None = None
+        self.feed: FileFeed | None = None
+        self.feed_ended = False
+
+    def _load(self) -> tuple[Loaded[Settings], dict[str, Instrument]]:
+        loaded = load_settings(self.options.config, stage=self.options.profile)
+        known = load_instruments([Path(name) for name in loaded.settings.instruments])
+        return loaded, known
+
+    # -- start-up --------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Open everything that running needs; raise `CerberusError` for what is wrong."""
+        options, settings = self.options, self.loaded.settings
+        tapes = self._tapes()
+        if options.signals is not None and not options.signals.is_dir():
+            raise DataError(
+                "there is no such folder.", place=str(options.signals),
+                fix="create it; signal files (*.jsonl) are read from it.",
+            )  # fmt: skip
+        loop = asyncio.get_running_loop()
+        self.watermark = Watermark(loop)
+        self.journal = SqliteJournal(
+            options.state,
+            engine_version=__version__,
+            options=JournalOptions(
+                settings.journal.durability, pages_max=settings.journal.pages_max
+            ),
+            on_durable=self.watermark,
+            on_failure=lambda error: loop.call_soon_threadsafe(self.fail, error),
+        )
+        try:
+            self._build(tapes)
+        except BaseException:
+            with suppress(JournalError):
+                self.journal.close()
+            raise
+
+    def _tapes(self) -> list[Tape]:
+        options = self.options
+        if not options.prices:
+            return []
+        request = ReplayRequest(options.prices, instruments=options.instruments)
+        return load_tapes(request, self.loaded, self.known)
+
+    def _build(self, tapes: list[Tape]) -> None:
+        engine = Engine(recover(self.journal.restore()))
+        state = engine.state
+        self.market = LiveMarket()
+        clock = self._clock(tapes, state.now_ns)
+        venue = PaperVenue(
+            self.loaded.settings.paper,
+            state.instruments,
+            lambda ts, name: self.market.marks(state.exposures, name),
+        )
+        self.desk = Desk(venue, self.market)
+        self.runner = Runner(engine, self.journal, self.desk, clock, version=__version__)
+        self.runner.observers.append(self.runner.note)
+        self.watermark.fire = self.runner.on_durable
+        paced = not tapes or self.options.speed > 0
+        self.trading = Trading(self.runner, self.market, self.desk, health_timer=paced)
+        self.refusals = Refusals(self.options.state, self.runner.metrics, self.log)
+        if tapes:
+            self.feed = FileFeed(tapes, self.runner.inbox, clock.now_ns(), self.options.speed)
+            self.feed.prime(self.market)
+        take = self.feed.add_signal if self.feed is not None else self.runner.inbox.put_signal
+        self.ingest = Ingest(
+            state, clock.now_ns, take, self.refusals, live=self.feed is None
+        )  # fmt: skip
+
+    def _clock(self, tapes: list[Tape], now_ns: int) -> Clock:
+        if not tapes:
+            return WallClock(now_ns)
+        end = max(tape.end_ns for tape in tapes)
+        if now_ns > end:
+            raise DataError(
+                "the prices end before the state's own time.", place=str(self.options.prices[0]),
+                fix="name another folder with --state, or later prices.",
+            )  # fmt: skip
+        return FileClock(now_ns or min(tape.start_ns for tape in tapes) - 1)
+
+    async def begin(self) -> None:
+        """Put the configuration in force where it is new, and wake what was left waiting."""
+        state, now = self.runner.state, self.runner.clock.now_ns()
+        if state.config != self.loaded.hash or state.instruments != self.known:
+            self.runner.commit(self.config_event(self.loaded, self.known, "start"))
+        self.trading.configure()
+        settings = state.settings.paper
+        bests = read_bests(self.options.state)
+        self.desk.venue.book = restore(state.positions, state.orders, state.instruments, settings)
+        self.desk.bests = bests
+        self.desk.forget()
+        for order in canceling(state.orders):
+            await self.runner.take_all([self.desk.cancel(order, now)])
+        for waiting in list(self.desk.book.arriving.values()):
+            order = waiting.order
+            if not order.reduce_only and now > self.runner.gate.send_before(order):
+                late = "found at start, too late to execute"
+                await self.runner.take_all([self.desk.venue.expire(order.id, now, late)])
+        await self.runner.durable(self.journal.last_seq)
+
+    def config_event(
+        self, loaded: Loaded[Settings], known: dict[str, Instrument], actor: str
+    ) -> ConfigEvent:
+        """Make the event that puts a configuration in force."""
+        return ConfigEvent(
+            self.runner.clock.now_ns(), loaded.settings, loaded.hash, tuple(known.values()),
+            self.journal.engine_id, actor,
+        )  # fmt: skip
+
+    # -- running ---------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Run until stopped; return the exit code."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._unhandled)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.interrupt)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._supervise(group))
+        except* CerberusError as errors:
+            self.fail(errors.exceptions[0])
+        except* Stopped:
+            pass
+        return self.close()
+
+    async def _supervise(self, group: asyncio.TaskGroup) -> None:
+        """Start every task, wait for the stop, follow the policy, end them all."""
+        await self.begin()
+        group.create_task(self.trading.run())
+        if self.options.signals is not None:
+            folder = FolderWatch(self.options.signals, self.ingest)
+            await folder.look(final=True)
+            group.create_task(folder.run())
+        if self.options.stdin:
+            group.create_task(StandardInput(self.runner.inbox, self.ingest).run())
+        group.create_task(self._play() if self.feed is not None else self._tick())
+        group.create_task(self._keep_bests())
+        group.create_task(self._watch_config())
+        self.log.info("started", **self.about())
+        await self.stop.wait()
+        if self.failure is None:
+            await self._shut_down()
+        raise Stopped
+
+    def about(self) -> dict[str, Any]:
+        """Return what identifies this run."""
+        return {
+            "version": __version__,
+            "state": str(self.options.state),
+            "engine_id": self.journal.engine_id,
+            "config": self.loaded.hash[:12],
+            "row": self.journal.last_seq,
+            "positions": len(self.runner.state.positions),
+            "prices": "file" if self.feed is not None else "standard input",
+        }
+
+    async def _play(self) -> None:
+        assert self.feed is not None
+        await self.feed.run()
+        self.feed_ended = True
+        self.log.info("prices ended", time_ns=self.runner.clock.now_ns())
+        if self.options.exit_at_end:
+            self.stop.set()
+        await self.feed.after_end()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TIMERS_S)
+            await self.runner.inbox.put_price(Due(0))
+
+    async def _keep_bests(self) -> None:
+        kept: dict[str, Any] = {}
+        while True:
+            await asyncio.sleep(BESTS_S)
+            self.desk.forget()
+            if kept != self.desk.bests:
+                kept = dict(self.desk.bests)
+                self._save_bests()
+
+    def _save_bests(self) -> None:
+        try:
+            write_bests(self.options.state, self.desk.bests)
+        except OSError as error:
+            self.log.warning("trailing bests cannot be written", reason=error.strerror)
+
+    async def _watch_config(self) -> None:
+        path = self.options.config or find_file(Path())
+        if path is None:
+            return
+        known = self.known
+
+        def load() -> Loaded[Settings]:
+            nonlocal known
+            loaded, known = self._load()
+            return loaded
+
+        def changed(loaded: Loaded[Settings]) -> None:
+            event = self.config_event(loaded, known, "reload")
+            try:
+                self.runner.inbox.put_command(Command(event))
+            except DataError as error:
+                self.refusals.take(error)
+            self.log.info("configuration changed", config=loaded.hash[:12])
+
+        def refused(error: ConfigError) -> None:
+            self.runner.metrics.config_refused += 1
+            self.log.alert("configuration refused; the old one stays in force", error)
+
+        watcher = ConfigWatcher(path, self.loaded, load=load, changed=changed, refused=refused)
+        await watcher.run(self.stop)
+
+    # -- stopping --------------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        """Stop by the configured policy; asked twice, stop without waiting."""
+        (self.hurry if self.stop.is_set() else self.stop).set()
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self.fail(error if error is not None else RuntimeError(str(context.get("message"))))
+
+    def fail(self, error: BaseException) -> None:
+        """Close the gate, tell a person, and end."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        self.runner.poison()
+        self.log.alert("the engine stops", error)
+        self.stop.set()
+
+    async def _shut_down(self) -> None:
+        """Follow the policy of the configuration (K-02), within a bounded time."""
+        self.ingest.closed = True
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        event = OperatorEvent(0, "shutdown", "signal", "stopped")
+        self.runner.inbox.put_command(Command(event, done))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_S):
+                await done
+                state = self.runner.state
+                while (state.closings or state.entries) and not self._over():
+                    await asyncio.sleep(0.02)
+        self.log.info("stopped", policy=self.runner.state.settings.shutdown)
+
+    def _over(self) -> bool:
+        policy = self.runner.state.settings.shutdown
+        return policy == "leave" or self.feed_ended or self.hurry.is_set()
+
+    def close(self) -> int:
+        """Keep the state, release the folder; return the exit code."""
+        if self.failure is None:
+            self.runner.snapshot()
+            self._save_bests()
+        try:
+            self.journal.close()
+        except JournalError as error:
+            self.fail(error)
+        if self.failure is None:
+            return 0
+        return self.failure.exit_code if isinstance(self.failure, CerberusError) else 1
+
+
+class Stopped(Exception):
+    """End the group of tasks."""
