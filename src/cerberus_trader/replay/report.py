@@ -83,10 +83,11 @@ def lead(result: "ReplayResult") -> str:
     """Say in one line what was replayed."""
     found = result.summary
     span = found["end_ns"] - found["start_ns"]
+    files = f" From {', '.join(found['files'])}." if found.get("files") else ""
     return (
         f"{len(result.tapes)} instrument(s), {found['ticks']:,} rows over {parts.lasted(span)}:"
         f" {parts.when(found['start_ns'])} to {parts.when(found['end_ns'])} UTC."
-        f" {found['signals']:,} signals judged, {found['approved']:,} approved."
+        f"{files} {found['signals']:,} signals judged, {found['approved']:,} approved."
         f" Took {found['wall_seconds']:.2f} s."
     )
 

@@ -23,6 +23,7 @@ Figure = dict[str, Any]
 POINTS_MAX = 3_000
 BUCKETS_MAX = 1_400
 TRADES_MAX = 1_000  # trades drawn in a price picture
+CROWDED = 100  # more trades than this are marked smaller
 MS = 1_000_000
 FACTOR_COLORS = ("@violet", "@accent", "@amber", "@loss")
 FACTOR_SYMBOLS = ("circle", "square", "diamond", "triangle-down")
@@ -222,9 +223,11 @@ def entries(trades: list[TradeRecord], sign: int) -> Figure:
             f"<br>strategy {record.trade.strategy}" for record in own
         ],
         "hovertemplate": "%{text}<br>entry %{y}<extra></extra>",
-        "marker": {"symbol": "triangle-up" if sign > 0 else "triangle-down", "size": 11,
+        "marker": {"symbol": "triangle-up" if sign > 0 else "triangle-down",
+                   "size": 11 if len(trades) <= CROWDED else 7,
                    "color": "@gain" if sign > 0 else "@amber",
-                   "line": {"width": 1.5, "color": "@panel"}},
+                   "line": {"width": 1.5 if len(trades) <= CROWDED else 0.5,
+                            "color": "@panel"}},
     }  # fmt: skip
 
 
@@ -242,9 +245,9 @@ def exits(trades: list[TradeRecord]) -> Figure:
         "marker": {
             "symbol": ["star-diamond" if record.trade.reason == "liquidation" else "circle"
                        for record in trades],
-            "size": 8,
+            "size": 8 if len(trades) <= CROWDED else 5,
             "color": ["@gain" if record.trade.pnl > 0 else "@loss" for record in trades],
-            "line": {"width": 1.5, "color": "@panel"},
+            "line": {"width": 1.5 if len(trades) <= CROWDED else 0.5, "color": "@panel"},
         },
     }  # fmt: skip
 

@@ -104,8 +104,9 @@ def run_replay(request: ReplayRequest, progress: Progress | None = None) -> Repl
     known = load_instruments([Path(name) for name in loaded.settings.instruments])
     tapes = load_tapes(request, loaded, known)
     sources, refusals = signals_of(request, loaded, tapes)
-    looked = lookahead_of(request, loaded, tapes)
-    title = ", ".join(path.name for path in request.prices)
+    looked: dict[str, Any] = lookahead_of(request, loaded, tapes)
+    title = "Replay of " + ", ".join(tape.name for tape in tapes)
+    looked["files"] = [path.name for path in request.prices]
     if request.out is None:
         result = simulate(
             title, tapes, loaded, sources, MemoryJournal(engine_id=ENGINE_ID), clock=clock,
