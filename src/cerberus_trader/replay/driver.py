@@ -259,7 +259,7 @@ class Driver:
     def try_limit(self, tape: Tape, waiting: Waiting, candidate: Candidate) -> None:
         """Fill a resting entry that a row reaches; inside a bar, test its stop at once."""
         order, ts = waiting.order, candidate.ts_ns
-        if order.expires_ns and ts > order.expires_ns or waiting.part_row == candidate.row:
+        if (order.expires_ns and ts > order.expires_ns) or waiting.part_row == candidate.row:
             return
         assert order.price is not None
         if candidate.kind == POINT:

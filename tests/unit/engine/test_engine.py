@@ -271,7 +271,8 @@ def test_strategies_pause_resume_and_stop() -> None:
     bench.open()
 
     def command(name: str) -> Any:
-        return bench.take(OperatorEvent(bench.now, name, "ann", target="default"))  # type: ignore[arg-type]
+        event = OperatorEvent(bench.now, name, "ann", target="default")  # type: ignore[arg-type]
+        return bench.take(event)
 
     command("pause_strategy")
     assert decision(bench.signal(instrument="OTHER")).code == "STRATEGY_INACTIVE"

@@ -59,7 +59,7 @@ def test_every_fact_has_its_row(tmp_path: Path) -> None:
     tables = dump(tmp_path)
     signals = [event for event, _ in bench.rows if type(event).__name__ == "SignalEvent"]
     assert len(tables["signals"]) == len(tables["decision_log"]) == len(signals)
-    assert [row[10] for row in tables["positions"]][0] is not None
+    assert tables["positions"][0][10] is not None
     assert tables["positions"][0][9] == "closed"
     assert {row[15] for row in tables["orders"]} >= {"filled", "pending_cancel"}
     assert len(tables["executions"]) == 2 and len(tables["trades"]) == 1
