@@ -1,7 +1,5 @@
 """Strategies: their score after each closed trade, and their status."""
 
-from decimal import Decimal
-
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.money import ZERO, from_belief
 from cerberus_trader.domain.position import Position, Trade
@@ -39,9 +37,3 @@ def success_rate(state: State) -> float:
     """Return the share of winning trades over all strategies, 0 without trades."""
     counters = state.counters
     return counters.wins / counters.trades if counters.trades else 0.0
-
-
-def gross_budget(state: State, name: str) -> Decimal:
-    """Return the equity that a strategy may use."""
-    strategy = state.settings.strategies.get(name)
-    return state.day_equity * strategy.budget if strategy is not None else ZERO

@@ -21,8 +21,17 @@ from tests.kit import Bench, changed, decision, of, settings, submitted
 
 
 @pytest.mark.req(
-    "C-08.1", "C-08.2", "C-10.3", "D-03.6", "D-03.7", "E-5.1.1", "E-5.1.2", "T-06.4", "E-2.1.1",
-    "D-09.1", "C-17.1",
+    "C-08.1",
+    "C-08.2",
+    "C-10.3",
+    "D-03.6",
+    "D-03.7",
+    "E-5.1.1",
+    "E-5.1.2",
+    "T-06.4",
+    "E-2.1.1",
+    "D-09.1",
+    "C-17.1",
 )
 def test_a_trade_from_signal_to_close_books_every_sum() -> None:
     bench = Bench()

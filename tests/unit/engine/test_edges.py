@@ -1,0 +1,234 @@
+"""The corners: what is missing, late, odd or at a threshold, each with a defined outcome."""
+
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.events import (
+    FillReport,
+    FundingReport,
+    LevelHit,
+    OperatorEvent,
+    OrderReport,
+    SignalEvent,
+    TimerEvent,
+)
+from cerberus_trader.domain.instrument import Instrument, Tier, margin_level
+from cerberus_trader.domain.market import Snapshot
+from cerberus_trader.domain.order import Status
+from cerberus_trader.domain.position import protective_orders
+from cerberus_trader.domain.settings import Settings, Strategy
+from cerberus_trader.domain.signal import Signal
+from cerberus_trader.engine import checks, portfolio, risk
+from cerberus_trader.engine.intake import Case
+from cerberus_trader.engine.state import State, day_fraction, drawdown, equity, strategy_pnl
+from tests.kit import COIN, PEPE_TIERS, Bench, changed, decision, of, settings, submitted
+
+
+def test_tiers_out_of_range_are_refused() -> None:
+    for broken in (
+        Tier(D(0), D(10), D(1), D(5)), Tier(D(0), D(10), D("0.1"), D("0.5")),
+        Tier(D(0), D(0), D("0.1"), D(5)),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match="tier 1 is out of range"):
+            Instrument("X", tiers=(broken,))
+
+
+def test_a_ratio_below_every_rate_has_no_level() -> None:
+    assert margin_level(PEPE_TIERS, 1, D(1), D(100), D(10), D("0.001")) is None
+    assert margin_level(PEPE_TIERS, -1, D(0), D(0), D(10)) is None
+
+
+@pytest.mark.parametrize("check", [*checks.INTAKE, *checks.RISK], ids=lambda check: check.code)
+def test_every_check_on_an_empty_case_measures_or_raises_what_run_checks_expects(check) -> None:
+    bench = Bench()
+    signal = Signal("x", bench.now, "NOPE", "buy", 0.5, "nobody")
+    case = Case(bench.state, SignalEvent(bench.now, signal, None))
+    values, failed = risk.run_checks(case, (check,), lifted=False)
+    assert len(values) == 1 and failed in ([], [0])
+
+
+def test_signals_without_a_stop_get_one_from_volatility_within_bounds() -> None:
+    for sigma, expected in ((0.05, D("4.082")), (0.001, D(1)), (0.5, D(8)), (-1.0, D(8))):
+        bench = Bench(settings(leverage={"volatility_factor_min": 1.0}, sizing={
+            "methods": ("risk",)}))  # fmt: skip
+        order = submitted(bench.signal(stop_loss_pct=None, sigma=sigma))
+        assert order.bracket.stop_pct == expected
+
+
+@pytest.mark.req("T-06.3")
+def test_a_reward_multiple_gives_a_take_profit_to_those_without() -> None:
+    bench = Bench(settings(levels={"reward_multiple": D(2)}))
+    order = submitted(bench.signal(stop_loss_pct=D(3)))
+    assert order.bracket.take_profit_pct == D(6) and order.bracket.take_profit is None
+    own = submitted(Bench(settings(levels={"reward_multiple": D(2)})).signal(
+        take_profit=D(110)))  # fmt: skip
+    assert own.bracket.take_profit == D(110) and own.bracket.take_profit_pct is None
+
+
+def test_a_trailing_stop_alone_is_the_stop_that_sizing_reckons_with() -> None:
+    free = settings(levels={"stop_required": False})
+    made = decision(Bench(free).signal(stop_loss_pct=None, trailing_pct=D(3)))
+    assert made.sizing.loss_per_unit == D("0.03") + D("0.001") + D("0.002")
+    made = decision(Bench(free).signal(stop_loss_pct=None, trailing=D(3)))
+    assert made.sizing.loss_per_unit == D("0.033")
+
+
+def test_a_take_profit_on_the_wrong_side_is_named() -> None:
+    made = decision(Bench().signal(take_profit=D(99)))
+    assert made.code == "LEVEL_WRONG_SIDE" and "take-profit 99" in str(made.values)
+
+
+def test_events_about_what_is_not_held_change_nothing() -> None:
+    bench = Bench()
+    nothing = [
+        FundingReport(bench.now, "main", "COIN", D("0.1"), D(1), D(1), D(1)),
+        LevelHit(bench.now, "margin", "main/COIN"),
+        LevelHit(bench.now, "silence", "main/COIN"),
+        LevelHit(bench.now, "equity", "nobody"),
+        OrderReport(bench.now, "gone", "canceled"),
+        TimerEvent(bench.now, "health"),
+    ]
+    for event in nothing:
+        assert bench.take(event).facts == ()
+
+
+def test_silence_marks_a_position_stale_until_its_next_check() -> None:
+    bench = Bench()
+    bench.open()
+    bench.take(LevelHit(bench.now, "silence", "main/COIN", (("COIN", D(100)),)))
+    assert bench.state.positions["main/COIN"].stale
+    bench.take(TimerEvent(bench.now, "health", (("COIN", D(100)),)))
+    assert not bench.state.positions["main/COIN"].stale
+
+
+def test_what_the_venue_did_without_us_is_booked() -> None:
+    bench = Bench()
+    report = FillReport(
+        bench.now, "foreign", "t9", "main", "COIN", 1, D(2), D(100), D(0), "taker", "entry",
+        D(20), D(0), marks=(("COIN", D(100)),),
+    )  # fmt: skip
+    (filled, *_) = of(bench.take(report), f.Filled)
+    position = bench.state.positions["main/COIN"]
+    assert position.strategy == filled.strategy == "unknown" and position.quantity == 2
+    assert position.leverage == 1 and position.risk == 0
+
+
+def test_a_fill_without_marks_is_booked_at_its_own_sums() -> None:
+    bench = Bench()
+    order = submitted(bench.signal(marks=()))
+    bench.fill(order, marks=(), fee=D(1))
+    assert bench.state.balance == D(9_999)
+    assert equity(bench.state) == D(9_999)  # no mark is known: nothing unrealised is invented
+
+
+def test_funding_received_raises_the_peak() -> None:
+    bench = Bench()
+    bench.open()
+    report = FundingReport(bench.now, "main", "COIN", D("-0.1"), D(100), D(-5), D(50), (
+        ("COIN", D(100)),))  # fmt: skip
+    bench.take(report)
+    assert bench.state.peak == D(10_005)
+
+
+def test_a_trip_in_the_entrys_own_fill_closes_what_it_opened() -> None:
+    chosen = changed(
+        settings(breaker={"day_loss": D("0.0001")}),
+        strategies={"default": Strategy(sources=("*",), day_loss_action="off")},
+    )
+    bench = Bench(chosen)
+    order = submitted(bench.signal())
+    step = bench.fill(order, fee=D(50))
+    closing = submitted(step)
+    assert closing.reduce_only and closing.closes == order.id and closing.reason == "breaker"
+
+
+def test_two_trips_in_one_event_close_a_position_once() -> None:
+    chosen = settings(
+        breaker={"day_loss": D("0.01"), "drawdown_hard": D("0.01"), "drawdown_soft": D(0)},
+        risk={"group_risk_max": D(1)},
+    )
+    bench = Bench(chosen)
+    bench.open()
+    step = bench.take(LevelHit(bench.now, "equity", "", (("COIN", D(1)),)))
+    assert len(of(step, f.BreakerTripped)) == 2 and len(step.commands) == 1
+
+
+def test_liquidations_trip_once_and_only_where_wanted() -> None:
+    for wanted in (True, False):
+        bench = Bench(settings(breaker={"liquidation_trips": wanted}))
+        bench.open()
+        bench.close("99.9", reason="liquidation")
+        assert ("liquidation" in bench.state.trips) is wanted
+        bench.take(OperatorEvent(bench.now, "halt", "ann"))
+
+
+def test_cancelling_twice_asks_once() -> None:
+    bench = Bench()
+    bench.signal(order="limit", limit=D(99))
+    assert len(bench.take(OperatorEvent(bench.now, "cancel_all", "ann")).commands) == 1
+    assert bench.take(OperatorEvent(bench.now, "cancel_all", "ann")).commands == ()
+
+
+def test_a_pending_cancel_may_still_fill_and_an_ended_order_never_cancels() -> None:
+    bench = Bench()
+    order = submitted(bench.signal(order="limit", limit=D(99)))
+    bench.take(OperatorEvent(bench.now, "cancel_all", "ann"))
+    bench.fill(order, "99")
+    assert bench.state.positions["main/COIN"].quantity == order.quantity
+    assert bench.state.ended[order.id].status is Status.FILLED
+
+
+def test_positions_show_their_numbers() -> None:
+    bench = Bench()
+    bench.open(stop="98")
+    position = bench.state.positions["main/COIN"]
+    (stop,) = protective_orders(position)
+    assert stop.working and stop.price == D(98)
+    short = changed(position, sign=-1)
+    assert short.unrealised(D(99)) == position.quantity
+    assert portfolio.health_at(bench.state, changed(position, instrument="FREE"), D(1)) == "ok" if (
+        bench.state.instruments.setdefault("FREE", Instrument("FREE"))) else None  # fmt: skip
+
+
+def test_states_without_money_or_history() -> None:
+    empty = State()
+    assert drawdown(empty, D(5)) == 0 and day_fraction(empty, D(5)) == 0
+    assert strategy_pnl(empty, "nobody") == 0
+    assert portfolio.system_metrics(empty).success_rate == 0.0
+
+
+def test_a_strategy_that_left_the_configuration_keeps_its_position_closable() -> None:
+    bench = Bench(changed(Settings(), strategies={"old": Strategy()}))
+    bench.open(source="old")
+    bench.state.settings = changed(Settings(), strategies={"new": Strategy(sources=("*",))})
+    made = decision(bench.signal("close", source="new"))
+    assert made.code == "POSITION_OWNED_ELSEWHERE"
+    step = bench.take(OperatorEvent(bench.now, "flatten", "ann"))
+    assert submitted(step).strategy == "old"
+
+
+def test_volatility_limits_of_zero_are_off() -> None:
+    chosen = settings(
+        risk={"volatility_halt": 0.0, "minute_volatility_halt": 0.0},
+        leverage={"volatility_factor_min": 1.0},
+    )
+    bench = Bench(chosen)
+    market = Snapshot(bench.now, D(100), D(100), 0, 5.0, 9.0, (("COIN", D(100)),))
+    assert decision(bench.signal(market=market)).verdict == "approved"
+
+
+def test_a_danger_reduction_too_small_for_a_lot_is_left_out() -> None:
+    lots = changed(COIN, lot=D(15), quantity_min=D(15))
+    bench = Bench(settings(), (lots,))
+    bench.open()
+    position = bench.state.positions["main/COIN"]
+    assert position.quantity == 15
+    thin: Any = changed(position, margin=D(20), health="watch")
+    bench.state.positions["main/COIN"] = thin
+    step = bench.take(TimerEvent(bench.now, "health", (("COIN", D("99.66")),)))
+    assert [fact.state for fact in of(step, f.HealthChanged)] == ["danger"]
+    assert step.commands == ()
