@@ -37,7 +37,7 @@ bench: $(CORE)  ## print the figures of docs/benchmarks.md
 	@$(BIN)/cerberus bench
 
 bench-peers: $(CORE)  ## compare with other engines, in a virtual environment of their own
-	@$(BIN)/python scripts/bench_peers.py
+	@$(BIN)/python -m scripts.bench_peers
 
 trace: $(DEV)  ## print requirement -> tests, and what is missing
 	@$(BIN)/python scripts/trace.py

@@ -1,0 +1,79 @@
+"""Replay quotes and signals with Cerberus; `bench_peers.py` starts this in a process of its own."""
+
+import gc
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cerberus_trader.config import load_settings
+from cerberus_trader.domain.events import ConfigEvent
+from cerberus_trader.domain.facts import Filled
+from cerberus_trader.domain.row import decode_row
+from cerberus_trader.domain.settings import Settings
+from cerberus_trader.heads.lines import read_signals
+from cerberus_trader.instruments import load_instruments
+from cerberus_trader.journal.memory import MemoryJournal
+from cerberus_trader.replay.bench import recorder
+from cerberus_trader.replay.driver import Driver
+from cerberus_trader.replay.heads import ListSignals
+from cerberus_trader.replay.price_files import load_prices
+from cerberus_trader.replay.tape import Tape
+
+
+def comparable() -> Settings:
+    """Return settings under which a signal trades exactly what it asks, as the peer does.
+
+    No latency, no slippage, no limits, and the take-profit as a resting limit order.
+    """
+    settings = load_settings(stage="research").settings
+    paper = msgspec.structs.replace(
+        settings.paper, latency_ms=0, slippage_bps=0, take_profit_order="limit"
+    )
+    return msgspec.structs.replace(settings, paper=paper)
+
+
+def fills_of(journal: MemoryJournal) -> list[tuple[int, str, str, str]]:
+    """Read time, side, price and reason of each fill back from the journal."""
+    return [
+        (fact.ts_ns, "buy" if fact.side > 0 else "sell", str(fact.price), fact.reason)
+        for row in journal.rows()
+        for fact in decode_row(row.body).facts
+        if isinstance(fact, Filled)
+    ]
+
+
+def main() -> None:
+    """Run the job given as JSON; write fills to a file, figures to standard output."""
+    job: dict[str, Any] = json.loads(sys.argv[1])
+    gc.disable()  # as the other side: no share of the figure is the collector's
+    item = load_instruments()[job["name"]]
+    settings = comparable()
+    series: Any = load_prices(job["prices"])
+    begin = time.process_time()
+    for pyramid in ("bid_min", "bid_max", "ask_min", "ask_max"):
+        getattr(series, pyramid)
+    prepared = time.process_time() - begin
+    signals, _ = read_signals(Path(job["signals"]))
+    times = []
+    journal = MemoryJournal()
+    for _ in range(job["repeats"]):
+        journal = MemoryJournal()
+        begin = time.process_time()
+        config = ConfigEvent(int(series.ts[0]) - 1, settings, "bench", (item,), "bench")
+        driver = Driver(config, [Tape(item, series)], ListSignals(signals), recorder(journal))
+        driver.run()
+        times.append(time.process_time() - begin)
+    Path(job["fills"]).write_text(json.dumps(fills_of(journal)), encoding="utf-8")
+    print(json.dumps({
+        "cpu_seconds": min(times), "prepare_seconds": prepared,
+        "rss_mb_max": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
