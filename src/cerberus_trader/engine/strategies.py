@@ -1,10 +1,12 @@
 """Strategies: their score after each closed trade, and their status."""
 
+from decimal import Decimal
+
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.money import ZERO, from_belief
 from cerberus_trader.domain.position import Position, Trade
 from cerberus_trader.engine.leverage import wilson_low
-from cerberus_trader.engine.state import State, strategy_state
+from cerberus_trader.engine.state import State, strategy_of, strategy_state
 
 
 def score(state: State, trade: Trade, position: Position) -> f.StrategyScored:
@@ -37,3 +39,8 @@ def success_rate(state: State) -> float:
     """Return the share of winning trades over all strategies, 0 without trades."""
     counters = state.counters
     return counters.wins / counters.trades if counters.trades else 0.0
+
+
+def gross_budget(state: State, name: str) -> Decimal:
+    """Return the equity that a strategy may use."""
+    return state.day_equity * strategy_of(state, name).budget
