@@ -8,10 +8,14 @@ import argparse
 import asyncio
 import gc
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from cerberus_trader.domain.errors import CerberusError, DataError
+from cerberus_trader.runtime.server import CheckToken
 from cerberus_trader.runtime.service import Options, Service
+
+Tokens = Callable[[Path], CheckToken]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,33 +53,36 @@ def options_of(given: argparse.Namespace) -> Options:
     )  # fmt: skip
 
 
-async def serve(options: Options) -> int:
+async def serve(options: Options, tokens: Tokens | None) -> int:
     """Open, run, close; return the exit code."""
-    service = Service(options)
+    service = Service(options, tokens and tokens(options.state))
     service.open()
     gc.collect()
     gc.freeze()  # what start-up made stays; the collector need not look at it again
     return await service.run()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the engine's process; print one sentence for what went wrong."""
+def main(arguments: list[str] | None = None, tokens: Tokens | None = None) -> int:
+    """Run the engine's process; print one sentence for what went wrong.
+
+    `tokens` makes the check of tokens for a state folder; without it nothing can be reset.
+    """
     try:
         options = options_of(parser().parse_args(arguments))
-        return run_loop(options)
+        return run_loop(options, tokens)
     except CerberusError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
 
 
-def run_loop(options: Options) -> int:
+def run_loop(options: Options, tokens: Tokens | None) -> int:
     """Run on uvloop where it is installed."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(serve(options))
+        return asyncio.run(serve(options, tokens))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(options))
+        return runner.run(serve(options, tokens))
 
 
 if __name__ == "__main__":

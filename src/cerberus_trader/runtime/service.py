@@ -35,6 +35,7 @@ from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.prices import LiveMarket
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
 from cerberus_trader.runtime.runner import Runner
+from cerberus_trader.runtime.server import CheckToken, ControlServer
 from cerberus_trader.runtime.trading import Trading
 from cerberus_trader.venues.paper.restore import canceling, restore
 from cerberus_trader.venues.paper.venue import PaperVenue
@@ -83,8 +84,9 @@ class Watermark:
 class Service:
     """Run the engine until it is told to stop, or its journal fails."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, check_token: CheckToken | None = None) -> None:
         self.options = options
+        self.check_token = check_token
         self.loaded, self.known = self._load()
         logging = self.loaded.settings.logging
         self.log = Log(logging.level, logging.form)
@@ -230,6 +232,8 @@ class Service:
         group.create_task(self._play() if self.feed is not None else self._tick())
         group.create_task(self._keep_bests())
         group.create_task(self._watch_config())
+        server = ControlServer(self.options.state, self.trading, self.interrupt, self.check_token)
+        group.create_task(server.run())
         self.log.info("started", **self.about())
         await self.stop.wait()
         if self.failure is None:

@@ -1,0 +1,178 @@
+"""The control socket: a Unix socket in the state folder, for its owner alone (mode 0600).
+
+Every answer that follows from a row is given once the row is durable. A client that sends what
+cannot be read gets one failure and is dropped; it never disturbs trading.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cerberus_trader.domain.errors import CerberusError, DataError
+from cerberus_trader.domain.events import OperatorEvent
+from cerberus_trader.domain.facts import CommandRefused
+from cerberus_trader.runtime import frames
+from cerberus_trader.runtime.client import SOCKET_NAME, with_short_path
+from cerberus_trader.runtime.decisions import explained
+from cerberus_trader.runtime.inbox import Command, Outcome
+from cerberus_trader.runtime.status import status_of
+from cerberus_trader.runtime.trading import Trading
+
+CLIENTS_MAX = 32
+IDLE_S = 60.0
+ANSWER_S = 15.0
+READ_BYTES = 1 << 16
+OPEN_COMMANDS = (
+    "halt", "resume", "flatten", "cancel_all", "pause_strategy", "resume_strategy", "stop_strategy",
+)  # fmt: skip
+
+CheckToken = Callable[[str], str]
+
+
+class ControlServer:
+    """Answer requests; `check_token` returns a token's id or raises `DataError`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        trading: Trading,
+        stop: Callable[[], None],
+        check_token: CheckToken | None = None,
+    ) -> None:
+        self.folder = folder
+        self.trading = trading
+        self.stop = stop
+        self.check_token = check_token
+        self.clients = 0
+
+    async def run(self) -> None:
+        """Serve until cancelled; the socket goes with it."""
+        path = self.folder / SOCKET_NAME
+        listening = listen(path)
+        server = await asyncio.start_unix_server(self._serve, sock=listening)
+        try:
+            async with server:
+                await server.serve_forever()
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.clients += 1
+        try:
+            if self.clients > CLIENTS_MAX:
+                raise DataError("too many clients.", code="CLIENTS_MAX", fix="try again.")
+            await self._talk(reader, writer)
+        except DataError as error:
+            with suppress(OSError):
+                writer.write(frames.encode(failure(error)))
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            self.clients -= 1
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        decoder: frames.Decoder[frames.Request] = frames.Decoder(frames.Request)
+        while True:
+            data = await asyncio.wait_for(reader.read(READ_BYTES), IDLE_S)
+            if not data:
+                return
+            for request in decoder.feed(data):
+                writer.write(frames.encode(await self.answer(request)))
+                await asyncio.wait_for(writer.drain(), ANSWER_S)
+
+    async def answer(self, request: frames.Request) -> frames.Answer:
+        """Carry out a request; every error of ours becomes a failure."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self._answer(request)
+        except CerberusError as error:
+            return failure(error)
+        except TimeoutError:
+            fix = "see `cerberus status`; the command may still be carried out."
+            return frames.Failure("TIMEOUT", f"there was no answer in {ANSWER_S:g} s.", fix)
+
+    async def _answer(self, request: frames.Request) -> frames.Answer:
+        runner = self.trading.runner
+        if isinstance(request, frames.Status):
+            seq, data = runner.journal.last_seq, status_of(self.trading)
+            await runner.durable(seq)
+            return frames.Reply(seq, data)
+        if isinstance(request, frames.Explain | frames.WhyNot):
+            seq = runner.journal.last_seq
+            await runner.durable(seq)
+            data = await asyncio.to_thread(explained, self.folder, request.decision)
+            if isinstance(request, frames.WhyNot):
+                data = {name: data[name] for name in ("id", "verdict", "code", "why_not")}
+            return frames.Reply(seq, data)
+        if isinstance(request, frames.Shutdown):
+            self.stop()
+            return frames.Reply(runner.journal.last_seq, {"stopping": True})
+        if isinstance(request, frames.ResetBreaker):
+            return await self._reset(request)
+        if request.command not in OPEN_COMMANDS:
+            raise DataError(
+                f"{request.command[:40]!r} is no command of this socket.", code="COMMAND_UNKNOWN",
+                fix=f"use one of {', '.join(OPEN_COMMANDS)}.",
+            )  # fmt: skip
+        return await self.operate(
+            OperatorEvent(0, request.command, request.actor, request.reason, request.target)  # type: ignore[arg-type]
+        )
+
+    async def _reset(self, request: frames.ResetBreaker) -> frames.Answer:
+        if self.check_token is None:
+            raise DataError("this engine has no tokens.", code="TOKEN_NONE",
+                            fix="start it with `cerberus run`.")  # fmt: skip
+        token_id = await asyncio.to_thread(self.check_token, request.token)
+        actor = f"{request.actor} (token {token_id})"
+        return await self.operate(
+            OperatorEvent(0, "reset_breaker", actor, request.reason, authorised=True)
+        )
+
+    async def operate(self, event: OperatorEvent) -> frames.Answer:
+        """Put a person's command through the engine, and answer once its row is durable."""
+        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.trading.runner.inbox.put_command(Command(event, done))
+        outcome = await done
+        for fact in outcome.facts:
+            if isinstance(fact, CommandRefused):
+                return frames.Failure("COMMAND_REFUSED", f"{fact.reason}.")
+        data: dict[str, Any] = {
+            "command": event.command,
+            "row": outcome.seq,
+            "trading": self.trading.state.trading,
+            "facts": [msgspec.to_builtins(fact)[0] for fact in outcome.facts],
+        }
+        return frames.Reply(outcome.seq, data)
+
+
+def failure(error: CerberusError) -> frames.Failure:
+    """Turn an error into an answer."""
+    place = f"{error.place}: " if error.place else ""
+    return frames.Failure(error.code, f"{place}{error.message}", error.fix)
+
+
+def listen(path: Path) -> socket.socket:
+    """Bind the socket, readable and writable for its owner only; a left-over file is replaced.
+
+    Only the holder of the folder's lock calls this, so that nobody's live socket is taken away.
+    """
+    path.unlink(missing_ok=True)
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        with_short_path(path, found.bind)
+    except OSError:
+        found.close()
+        raise
+    finally:
+        os.umask(before)
+    found.listen(CLIENTS_MAX)
+    found.setblocking(False)
+    return found

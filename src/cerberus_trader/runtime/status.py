@@ -1,0 +1,137 @@
+"""What `status` says: account, positions, orders, breaker, market and figures as plain values."""
+
+import os
+import resource
+import sys
+from typing import Any
+
+import msgspec
+
+from cerberus_trader import __version__
+from cerberus_trader.domain.money import plain
+from cerberus_trader.engine.state import State, equity
+from cerberus_trader.runtime.runner import Runner
+from cerberus_trader.runtime.trading import Trading
+
+ORDERS_MAX = 200
+
+
+def status_of(trading: Trading) -> dict[str, Any]:
+    """Return the state of a running engine at its own time."""
+    runner, state = trading.runner, trading.state
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "engine_id": state.engine_id,
+        "config": state.config,
+        "stage": state.settings.stage,
+        "time_ns": runner.clock.now_ns(),
+        "row": runner.journal.last_seq,
+        "trading": state.trading,
+        "breaker": {name: msgspec.to_builtins(trip) for name, trip in state.trips.items()},
+        "probation_left": state.probation_left,
+        "account": account_of(trading),
+        "positions": positions_of(trading),
+        "orders": orders_of(state),
+        "strategies": strategies_of(state),
+        "prices": prices_of(trading),
+        "metrics": metrics_of(runner),
+        "memory_mb": memory_mb(),
+    }
+
+
+def account_of(trading: Trading) -> dict[str, Any]:
+    """Return the account with the fields of the Portfolio (D-05.1), at the live marks."""
+    state = trading.state
+    now = equity(state, trading.marks())
+    return {
+        "balance": plain(state.balance),
+        "equity": plain(round(now, 8)),
+        "margin_used": plain(state.margin),
+        "margin_available": plain(round(now - state.margin, 8)),
+        "daily_pnl": plain(round(now - state.day_equity, 8)),
+        "currency": state.settings.account.currency,
+    }
+
+
+def positions_of(trading: Trading) -> list[dict[str, Any]]:
+    """Return every open position with its levels, at the last marks."""
+    state, found = trading.state, []
+    for item in state.positions.values():
+        mark = trading.market.mark(item.instrument) or state.marks.get(
+            item.instrument, item.entry_price
+        )
+        level = item.liquidation(state.instruments[item.instrument].tiers)
+        found.append({
+            "id": item.id, "account": item.account, "strategy": item.strategy,
+            "instrument": item.instrument, "side": "long" if item.sign > 0 else "short",
+            "quantity": plain(item.quantity), "entry_price": plain(round(item.entry_price, 12)),
+            "mark": plain(mark), "unrealised_pnl": plain(round(item.unrealised(mark), 8)),
+            "leverage": plain(item.leverage), "margin": plain(item.margin),
+            "stop": _text(item.stop), "take_profit": _text(item.take_profit),
+            "trailing": _text(item.trailing),
+            "liquidation": plain(round(level.price, 12)) if level is not None else None,
+            "health": item.health, "stale": item.stale, "opened_ns": item.opened_ns,
+        })  # fmt: skip
+    return found
+
+
+def orders_of(state: State) -> list[dict[str, Any]]:
+    """Return the working orders, protective ones included (E-2.3.2)."""
+    return [
+        {
+            "id": order.id, "instrument": order.instrument, "strategy": order.strategy,
+            "side": "buy" if order.side > 0 else "sell", "kind": order.kind,
+            "reason": order.reason, "quantity": plain(order.quantity),
+            "price": _text(order.price), "status": order.status.value,
+            "reduce_only": order.reduce_only,
+        }
+        for order in list(state.orders.values())[:ORDERS_MAX]
+    ]  # fmt: skip
+
+
+def strategies_of(state: State) -> dict[str, Any]:
+    """Return each strategy's record."""
+    return {
+        name: {
+            "status": record.status or "active", "pnl": plain(record.booked),
+            "positions": record.positions, "wins": record.wins, "losses": record.losses,
+            "success_low": record.success_low,
+        }
+        for name, record in state.strategies.items()
+    }  # fmt: skip
+
+
+def prices_of(trading: Trading) -> dict[str, Any]:
+    """Return the last price of each instrument and its age in milliseconds."""
+    now = trading.runner.clock.now_ns()
+    return {
+        name: {
+            "bid": plain(line.bid), "ask": plain(line.ask),
+            "age_ms": (now - line.last_ns) // 1_000_000,
+        }
+        for name, line in trading.market.lines.items()
+        if line.last_ns >= 0
+    }  # fmt: skip
+
+
+def metrics_of(runner: Runner) -> dict[str, Any]:
+    """Return every figure that is counted."""
+    return runner.metrics.summary(runner.state, runner.inbox.depth())
+
+
+def memory_mb() -> dict[str, float]:
+    """Return the process's memory now and at its highest, in MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    now = highest
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            now = int(file.read().split()[1]) * resource.getpagesize() / 2**20
+    except OSError:
+        pass
+    return {"now": round(now, 1), "highest": round(highest, 1)}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else plain(value)
