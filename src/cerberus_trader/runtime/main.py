@@ -7,6 +7,7 @@ tools. Exit codes: 0 stopped, 1 failed, 2 bad input or configuration, 3 journal.
 import argparse
 import asyncio
 import gc
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--signals", type=Path)
     found.add_argument("--stdin", action="store_true")
     found.add_argument("--exit-at-end", action="store_true")
+    found.add_argument("--json", action="store_true")
     return found
 
 
@@ -53,13 +55,16 @@ def options_of(given: argparse.Namespace) -> Options:
     )  # fmt: skip
 
 
-async def serve(options: Options, tokens: Tokens | None) -> int:
-    """Open, run, close; return the exit code."""
+async def serve(options: Options, tokens: Tokens | None, as_json: bool) -> int:
+    """Open, run, close; print what it came to where asked; return the exit code."""
     service = Service(options, tokens and tokens(options.state))
     service.open()
     gc.collect()
     gc.freeze()  # what start-up made stays; the collector need not look at it again
-    return await service.run()
+    code = await service.run()
+    if as_json:
+        sys.stdout.write(json.dumps(service.last, indent=2) + "\n")
+    return code
 
 
 def main(arguments: list[str] | None = None, tokens: Tokens | None = None) -> int:
@@ -67,22 +72,27 @@ def main(arguments: list[str] | None = None, tokens: Tokens | None = None) -> in
 
     `tokens` makes the check of tokens for a state folder; without it nothing can be reset.
     """
+    given = parser().parse_args(arguments)
     try:
-        options = options_of(parser().parse_args(arguments))
-        return run_loop(options, tokens)
+        return run_loop(options_of(given), tokens, given.json)
     except CerberusError as error:
-        sys.stderr.write(f"error: {error}\n")
+        if given.json:
+            found = {"code": error.code, "message": error.message, "place": error.place,
+                     "fix": error.fix}  # fmt: skip
+            sys.stdout.write(json.dumps({"error": found}, indent=2) + "\n")
+        else:
+            sys.stderr.write(f"error: {error}\n")
         return error.exit_code
 
 
-def run_loop(options: Options, tokens: Tokens | None) -> int:
+def run_loop(options: Options, tokens: Tokens | None, as_json: bool) -> int:
     """Run on uvloop where it is installed."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(serve(options, tokens))
+        return asyncio.run(serve(options, tokens, as_json))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(options, tokens))
+        return runner.run(serve(options, tokens, as_json))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from cerberus_trader.runtime.prices import LiveMarket
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
 from cerberus_trader.runtime.runner import Runner
 from cerberus_trader.runtime.server import CheckToken, ControlServer
+from cerberus_trader.runtime.status import status_of
 from cerberus_trader.runtime.trading import Trading
 from cerberus_trader.venues.paper.restore import canceling, restore
 from cerberus_trader.venues.paper.venue import PaperVenue
@@ -95,6 +96,7 @@ class Service:
         self.failure: BaseException | None = None
         self.feed: FileFeed | None = None
         self.feed_ended = False
+        self.last: dict[str, Any] = {}
 
     def _load(self) -> tuple[Loaded[Settings], dict[str, Instrument]]:
         loaded = load_settings(self.options.config, stage=self.options.profile)
@@ -346,6 +348,7 @@ class Service:
 
     def close(self) -> int:
         """Keep the state, release the folder; return the exit code."""
+        self.last = status_of(self.trading)
         if self.failure is None:
             self.runner.snapshot()
             self._save_bests()

@@ -1,0 +1,227 @@
+"""The commands run, status, explain, halt, resume, flatten and reset-breaker.
+
+They talk to a running engine through the control socket of its state folder. Exit codes: 0 ok,
+1 failed, 2 bad input or configuration, 3 journal, 4 not running or refused, 130 interrupted.
+"""
+
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cerberus_trader.control.commands_replay import Config, Json, Names, Profile, reported
+from cerberus_trader.domain.errors import DataError
+
+if TYPE_CHECKING:
+    from cerberus_trader.runtime import frames
+
+CODES = (
+    "Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 journal, 4 not running or"
+    " refused, 130 interrupted."
+)
+PROCESS = "cerberus_trader.control.engine_process"
+
+State = Annotated[Path, typer.Option("--state", help="The state folder of the engine.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is journalled.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (run, status, explain, halt, resume, flatten):
+        app.command(epilog=CODES)(command)
+    app.command("reset-breaker", epilog=CODES)(reset_breaker)
+
+
+def run(
+    prices: Annotated[
+        list[Path] | None,
+        typer.Option("--prices", help="Play this price file; repeat it. Else standard input."),
+    ] = None,
+    instrument: Names = None,
+    speed: Annotated[
+        str, typer.Option("--speed", help="Seconds of the file per second, or max.")
+    ] = "1",
+    signals: Annotated[
+        Path | None, typer.Option("--signals", help="Watch this folder for *.jsonl files.")
+    ] = None,
+    config: Config = None,
+    profile: Profile = None,
+    state: State = Path("state"),
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read standard input although it is a terminal.")
+    ] = False,
+    exit_at_end: Annotated[
+        bool, typer.Option("--exit-at-end", help="Stop when the played files have ended.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Trade live on the paper venue, until stopped (Ctrl-C follows the shutdown policy)."""
+    words = [sys.executable, "-m", PROCESS, "--state", str(state), "--speed", speed]
+    for name, values in (("--prices", prices), ("--instrument", instrument)):
+        for value in values or ():
+            words += [name, str(value)]
+    for name, single in (("--config", config), ("--profile", profile), ("--signals", signals)):
+        if single is not None:
+            words += [name, str(single)]
+    words += ["--stdin"] * stdin + ["--exit-at-end"] * exit_at_end + ["--json"] * as_json
+    # The engine gets a process of its own, without what the command line has imported.
+    os.execv(sys.executable, words)
+
+
+def status(state: State = Path("state"), as_json: Json = False) -> None:
+    """Show account, positions, breaker and figures of a running engine."""
+    with reported(as_json):
+        from cerberus_trader.runtime import frames
+
+        found = _ask(state, frames.Status())
+        typer.echo(json.dumps(found, indent=2) if as_json else "\n".join(status_lines(found)))
+
+
+def explain(
+    decision: Annotated[str | None, typer.Argument(help="A decision's id, such as d17.")] = None,
+    last: Annotated[bool, typer.Option("--last", help="The last decision.")] = False,
+    why_not: Annotated[
+        bool, typer.Option("--why-not", help="Say what would have had to differ.")
+    ] = False,
+    state: State = Path("state"),
+    as_json: Json = False,
+) -> None:
+    """Explain a decision, of a running engine or out of the journal of a stopped one."""
+    with reported(as_json):
+        if (decision is None) and not (last or why_not):
+            raise DataError("no decision is named.", place="explain",
+                            fix="give its id, or --last.")  # fmt: skip
+        if decision is not None and last:
+            raise DataError("an id and --last exclude each other.", place="explain",
+                            fix="give one of both.")  # fmt: skip
+        from cerberus_trader.runtime.decisions import explained
+
+        found = explained(state, decision or "")
+        if as_json:
+            names = ("id", "verdict", "code", "why_not") if why_not else tuple(found)
+            typer.echo(json.dumps({name: found[name] for name in names}, indent=2))
+        else:
+            typer.echo("\n".join(why_lines(found) if why_not else explain_lines(found)))
+
+
+def halt(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
+    """Stop opening anything and cancel working entries; protection and exits go on."""
+    _operate("halt", state, reason, as_json)
+
+
+def resume(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
+    """Trade again after a halt."""
+    _operate("resume", state, reason, as_json)
+
+
+def flatten(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
+    """Cancel working entries and close every position at market."""
+    _operate("flatten", state, reason, as_json)
+
+
+def reset_breaker(
+    reason: Annotated[str, typer.Option("--reason", help="Why it is safe to go on; journalled.")],
+    token: Annotated[
+        str, typer.Option("--token", envvar="CERBERUS_TOKEN",
+                          help="A token of scope reset; - reads a line of standard input.")
+    ],
+    state: State = Path("state"),
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Release a tripped breaker onto probation: a token, a reason, after the cool-down."""
+    with reported(as_json):
+        from cerberus_trader.runtime import frames
+
+        text = sys.stdin.readline().strip() if token == "-" else token
+        found = _ask(state, frames.ResetBreaker(text, actor(), reason))
+        _show("reset-breaker", found, as_json)
+
+
+def actor() -> str:
+    """Name the person who gives a command, for the journal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _operate(command: str, state: Path, reason: str, as_json: bool) -> None:
+    with reported(as_json):
+        from cerberus_trader.runtime import frames
+
+        _show(command, _ask(state, frames.Operate(command, actor(), reason)), as_json)
+
+
+def _ask(state: Path, request: "frames.Request") -> dict[str, Any]:
+    from cerberus_trader.runtime.client import ask
+
+    return ask(state, request)
+
+
+def _show(command: str, found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    facts = ", ".join(found["facts"]) or "nothing to do"
+    typer.echo(f"{command}: row {found['row']} ({facts}); trading is {found['trading']}")
+
+
+def status_lines(found: dict[str, Any]) -> list[str]:
+    """Write a status for people."""
+    account, metrics = found["account"], found["metrics"]
+    tripped = ", ".join(found["breaker"]) or "closed"
+    times = metrics["decision_times"]
+    lines = [
+        f"trading {found['trading']}, breaker {tripped}, row {found['row']}, pid {found['pid']}",
+        f"equity {account['equity']} {account['currency']} (balance {account['balance']},"
+        f" today {account['daily_pnl']}, margin {account['margin_used']})",
+        f"signals {metrics['signals']}: approved {metrics['approved']}, denied"
+        f" {sum(metrics['denied'].values())}, repeated {metrics['repeated']}, refused"
+        f" {sum(metrics['refused'].values())}",
+        f"trades {metrics['trades']} (won {metrics['successful_trades']}), decision"
+        f" p50 {times['p50_us']} us, memory {found['memory_mb']['now']} MB",
+    ]
+    for item in found["positions"]:
+        levels = ", ".join(
+            f"{name} {item[name]}" for name in ("stop", "take_profit", "trailing", "liquidation")
+            if item[name] is not None
+        )  # fmt: skip
+        lines.append(
+            f"{item['side']} {item['quantity']} {item['instrument']} at {item['entry_price']},"
+            f" mark {item['mark']}, P&L {item['unrealised_pnl']}, {item['leverage']}x"
+            f" ({levels}); {item['health']}{', stale' if item['stale'] else ''}"
+        )
+    for code, count in sorted(metrics["denied"].items()):
+        lines.append(f"denied {code}: {count}")
+    return lines
+
+
+def explain_lines(found: dict[str, Any]) -> list[str]:
+    """Write an explanation for people."""
+    lines = [f"{found['id']} {found['strategy'] or '-'}: {found['sentence']}"]
+    for check in found["checks"]:
+        mark = "ok  " if check["passed"] else "FAIL"
+        mark = mark if check["applied"] else "-   "
+        value = " ".join(part for part in (check["value"], check["limit"]) if part)
+        lines.append(f"  {mark} {check['code']:<28} {check['words']}: {value}".rstrip(": "))
+    for title in ("leverage", "sizing"):
+        if found[title]:
+            lines.append(title)
+        for row in found[title]:
+            binding = "  <- binding" if row["binding"] else ""
+            lines.append(f"  {row['name']}: {row['value']}{binding}")
+    if found["leverage_sentence"]:
+        lines.append(found["leverage_sentence"])
+    return lines
+
+
+def why_lines(found: dict[str, Any]) -> list[str]:
+    """Write what would have had to differ."""
+    if found["verdict"] == "approved":
+        return [f"{found['id']} was approved: nothing had to differ."]
+    return [f"{found['id']} was denied; what would have had to differ, nearest first:",
+            *(f"  {line}" for line in found["why_not"])]  # fmt: skip
