@@ -145,21 +145,11 @@ def margin_level(
     """
     if not tiers or not quantity:
         return None
-    last = tiers[-1]
-    if sign > 0:
-        base = ratio * (cost - wallet)
-        for tier in tiers:
-            numerator, factor = base - tier.cum, ratio - tier.rate
-            if factor <= ZERO:
-                continue
-            if numerator <= tier.cap * factor or tier is last:
-                return MarginLevel(numerator, quantity * factor, tier) if numerator > ZERO else None
-        return None
-    base = ratio * (cost + wallet)
+    base = ratio * (cost - sign * wallet)
     for tier in tiers:
-        numerator, factor = base + tier.cum, ratio + tier.rate
-        if numerator <= tier.cap * factor or tier is last:
-            return MarginLevel(numerator, quantity * factor, tier)
+        numerator, factor = base - sign * tier.cum, ratio - sign * tier.rate
+        if factor > ZERO and (numerator <= tier.cap * factor or tier is tiers[-1]):
+            return MarginLevel(numerator, quantity * factor, tier) if numerator > ZERO else None
     return None
 
 

@@ -93,13 +93,10 @@ def judged(state: State, fact: f.SignalJudged) -> None:
     expires = decision.ts_ns + limits.ttl_ms * 1_000_000
     state.cache.pop(decision.cache_key, None)
     state.cache[decision.cache_key] = CacheEntry(expires, record.inputs, record.factors, record.raw)
-    while state.cache:
-        oldest = next(iter(state.cache))
-        if len(state.cache) <= limits.entries_max and (
-            state.cache[oldest].expires_ns > decision.ts_ns
-        ):
-            break
-        del state.cache[oldest]
+    while len(state.cache) > limits.entries_max or (
+        next(iter(state.cache.values())).expires_ns <= decision.ts_ns
+    ):
+        forget(state.cache)  # ends at the latest with the entry just made
 
 
 def remember(state: State, signal_id: str, ts_ns: int) -> None:
@@ -107,11 +104,8 @@ def remember(state: State, signal_id: str, ts_ns: int) -> None:
     seen, intake = state.seen, state.settings.intake
     seen[signal_id] = ts_ns
     oldest = ts_ns - intake.remember_ms * 1_000_000
-    while seen:
-        first = next(iter(seen))
-        if seen[first] >= oldest and len(seen) <= intake.remember_max:
-            break
-        del seen[first]
+    while len(seen) > intake.remember_max or next(iter(seen.values())) < oldest:
+        forget(seen)
 
 
 def ignored(state: State, fact: f.SignalIgnored) -> None:
@@ -239,7 +233,7 @@ def hold(state: State, record: StrategyState, key: str, after: Position | None) 
     if after is not None:
         state.positions[key] = after
         weigh(state, record, after, 1)
-    elif before is not None:
+    else:
         del state.positions[key]
 
 

@@ -8,6 +8,7 @@ import pytest
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.events import (
+    ConfigEvent,
     FillReport,
     FundingReport,
     LevelHit,
@@ -23,9 +24,17 @@ from cerberus_trader.domain.position import protective_orders
 from cerberus_trader.domain.settings import Settings, Strategy
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine import checks, portfolio, risk
+from cerberus_trader.engine.apply import apply
 from cerberus_trader.engine.intake import Case
-from cerberus_trader.engine.state import State, day_fraction, drawdown, equity, strategy_pnl
-from tests.kit import COIN, PEPE_TIERS, Bench, changed, decision, of, settings, submitted
+from cerberus_trader.engine.state import (
+    State,
+    day_fraction,
+    drawdown,
+    equity,
+    state_hash,
+    strategy_pnl,
+)
+from tests.kit import COIN, ITEMS, PEPE_TIERS, Bench, changed, decision, of, settings, submitted
 
 
 def test_tiers_out_of_range_are_refused() -> None:
@@ -232,3 +241,83 @@ def test_a_danger_reduction_too_small_for_a_lot_is_left_out() -> None:
     step = bench.take(TimerEvent(bench.now, "health", (("COIN", D("99.66")),)))
     assert [fact.state for fact in of(step, f.HealthChanged)] == ["danger"]
     assert step.commands == ()
+
+
+def test_facts_about_what_is_gone_fold_to_nothing() -> None:
+    bench = Bench()
+    before = state_hash(bench.state)
+    for fact in (
+        f.CancelRequested("gone", "late"), f.OrderChanged("gone", Status.ACCEPTED),
+        f.HealthChanged("main", "COIN", "watch", False, "late"),
+        f.CommandRefused("halt", "ann", "no"),
+    ):  # fmt: skip
+        apply(bench.state, fact)
+    assert state_hash(bench.state) == before
+
+
+def test_a_partial_fill_of_an_unknown_order_is_booked_all_the_same() -> None:
+    bench = Bench()
+    report = FillReport(
+        bench.now, "foreign", "t1", "main", "COIN", -1, D(1), D(100), D(0), "taker", "entry",
+        D(20), D(3), marks=(("COIN", D(100)),),
+    )  # fmt: skip
+    bench.take(report)
+    assert bench.state.positions["main/COIN"].sign == -1 and bench.state.orders == {}
+
+
+def test_a_new_configuration_keeps_the_account_and_moves_the_risk_version() -> None:
+    bench = Bench()
+    bench.open()
+    balance, version = bench.state.balance, bench.state.risk_version
+    event = ConfigEvent(bench.now, settings(risk={"positions_max": 1}), "c2", ITEMS, "other")
+    bench.take(event)
+    assert bench.state.balance == balance and bench.state.risk_version == version + 1
+    assert (bench.state.config, bench.state.engine_id) == ("c2", "engine")
+    assert decision(bench.signal(instrument="OTHER")).code == "POSITIONS_MAX"
+
+
+def test_a_blocking_trip_leaves_what_the_fill_opened() -> None:
+    chosen = changed(
+        settings(breaker={"day_loss": D("0.0001"), "day_loss_action": "block"}),
+        strategies={"default": Strategy(sources=("*",), day_loss_action="off")},
+    )
+    bench = Bench(chosen)
+    step = bench.fill(submitted(bench.signal()), fee=D(50))
+    assert bench.state.trips and step.commands == ()
+
+
+def test_a_strategys_unpriced_position_adds_nothing() -> None:
+    bench = Bench()
+    bench.fill(submitted(bench.signal(marks=())), marks=())
+    assert strategy_pnl(bench.state, "default") == 0
+
+
+def test_a_position_at_its_last_warning_has_no_next_one() -> None:
+    bench = Bench()
+    bench.open()
+    position = bench.state.positions["main/COIN"]
+    assert portfolio.next_warning(bench.state, changed(position, health="critical")) is None
+    bench.state.settings = settings(health={"danger": D(1), "critical": D(1)})
+    assert portfolio.next_warning(bench.state, changed(position, health="watch")) is None
+
+
+def test_checks_that_need_an_instrument_say_so() -> None:
+    bench = Bench()
+    signal = Signal("x", bench.now, "NOPE", "buy", 0.5, "s")
+    case = Case(bench.state, SignalEvent(bench.now, signal, None))
+    for row in checks.RISK:
+        if row.code in ("SIZE_BELOW_MINIMUM", "NOTIONAL_BELOW_MINIMUM"):
+            assert row.limit is not None
+            with pytest.raises(LookupError, match="no instrument"):
+                row.limit(case)
+    with pytest.raises(LookupError, match="no price"):
+        checks.data_age(case)
+
+
+def test_a_close_is_checked_for_its_own_fields_only() -> None:
+    bench = Bench()
+    bench.open()
+    assert decision(bench.signal("close", quantity=D(0))).code == "SIGNAL_INVALID"
+    assert decision(bench.signal("close", id="")).code == "SIGNAL_INVALID"
+    made = decision(bench.signal("close", confidence=9.0, stop_loss=D(1), stop_loss_pct=D(1)))
+    assert made.verdict == "approved"
