@@ -14,13 +14,14 @@ from cerberus_trader.journal.rows import Restored
 
 BESTS_NAME = "trailing.json"
 
-Visit = Callable[[State, int, Row], None]
+Visit = Callable[[State, int, Row | None], None]
 
 
 def recover(restored: Restored, visit: Visit | None = None) -> State:
     """Fold what the journal holds into the state; raise `JournalError` for an unreadable row.
 
-    `visit(state, seq, row)` sees each row after it was folded, for observers that lag behind.
+    `visit(state, seq, row)` sees the snapshot (without a row), then each row after it was folded:
+    for observers that lag behind.
     """
     snapshot = restored.snapshot
     try:
@@ -30,6 +31,8 @@ def recover(restored: Restored, visit: Visit | None = None) -> State:
             f"the snapshot cannot be read: {error}.", code="JOURNAL_SNAPSHOT",
             fix="start the release that wrote it.",
         ) from None  # fmt: skip
+    if visit is not None and snapshot is not None:
+        visit(state, snapshot.seq, None)
     for row in restored.rows:
         body = decode_row(row.body, place=f"journal row {row.seq}")
         advance(state, body.event)

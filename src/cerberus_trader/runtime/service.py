@@ -14,14 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from cerberus_trader import __version__
-from cerberus_trader.config import Loaded, find_file, load_settings
-from cerberus_trader.config_watch import ConfigWatcher
+from cerberus_trader.config import find_file
 from cerberus_trader.domain.errors import CerberusError, ConfigError, DataError, JournalError
 from cerberus_trader.domain.events import ConfigEvent, OperatorEvent
-from cerberus_trader.domain.instrument import Instrument
-from cerberus_trader.domain.settings import Settings
 from cerberus_trader.engine.engine import Engine
-from cerberus_trader.instruments import load_instruments
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.store import JournalOptions
 from cerberus_trader.replay.inputs import ReplayRequest, load_tapes
@@ -31,9 +27,12 @@ from cerberus_trader.runtime.desk import Desk
 from cerberus_trader.runtime.feeds import FileFeed, FolderWatch, StandardInput
 from cerberus_trader.runtime.inbox import Command, Due
 from cerberus_trader.runtime.ingest import Ingest, Refusals
+from cerberus_trader.runtime.load_config import Configuration, load_apart
 from cerberus_trader.runtime.log import Log
+from cerberus_trader.runtime.observer import Observer
 from cerberus_trader.runtime.prices import LiveMarket
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
+from cerberus_trader.runtime.reload import ConfigReload
 from cerberus_trader.runtime.runner import Runner
 from cerberus_trader.runtime.server import CheckToken, ControlServer
 from cerberus_trader.runtime.status import status_of
@@ -88,8 +87,8 @@ class Service:
     def __init__(self, options: Options, check_token: CheckToken | None = None) -> None:
         self.options = options
         self.check_token = check_token
-        self.loaded, self.known = self._load()
-        logging = self.loaded.settings.logging
+        self.config = load_apart(options.config, options.profile)
+        logging = self.config.loaded.settings.logging
         self.log = Log(logging.level, logging.form)
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()
@@ -98,16 +97,11 @@ class Service:
         self.feed_ended = False
         self.last: dict[str, Any] = {}
 
-    def _load(self) -> tuple[Loaded[Settings], dict[str, Instrument]]:
-        loaded = load_settings(self.options.config, stage=self.options.profile)
-        known = load_instruments([Path(name) for name in loaded.settings.instruments])
-        return loaded, known
-
     # -- start-up --------------------------------------------------------------------------
 
     def open(self) -> None:
         """Open everything that running needs; raise `CerberusError` for what is wrong."""
-        options, settings = self.options, self.loaded.settings
+        options, settings = self.options, self.config.loaded.settings
         tapes = self._tapes()
         if options.signals is not None and not options.signals.is_dir():
             raise DataError(
@@ -137,21 +131,25 @@ class Service:
         if not options.prices:
             return []
         request = ReplayRequest(options.prices, instruments=options.instruments)
-        return load_tapes(request, self.loaded, self.known)
+        return load_tapes(request, self.config.loaded, self.config.instruments)
 
     def _build(self, tapes: list[Tape]) -> None:
-        engine = Engine(recover(self.journal.restore()))
+        self.observer = self._observer()
+        visit = self.observer.visit if self.observer is not None else None
+        engine = Engine(recover(self.journal.restore(), visit))
         state = engine.state
         self.market = LiveMarket()
         clock = self._clock(tapes, state.now_ns)
         venue = PaperVenue(
-            self.loaded.settings.paper,
+            self.config.loaded.settings.paper,
             state.instruments,
             lambda ts, name: self.market.marks(state.exposures, name),
         )
         self.desk = Desk(venue, self.market)
         self.runner = Runner(engine, self.journal, self.desk, clock, version=__version__)
         self.runner.observers.append(self.runner.note)
+        if self.observer is not None:
+            self.runner.observers.append(self.observer.take)
         self.watermark.fire = self.runner.on_durable
         paced = not tapes or self.options.speed > 0
         self.trading = Trading(self.runner, self.market, self.desk, health_timer=paced)
@@ -163,6 +161,14 @@ class Service:
         self.ingest = Ingest(
             state, clock.now_ns, take, self.refusals, live=self.feed is None
         )  # fmt: skip
+
+    def _observer(self) -> Observer | None:
+        """Open the views; damaged ones are done without."""
+        try:
+            return Observer(self.options.state, self.log, __version__)
+        except JournalError as error:
+            self.log.alert("the views are done without", error)
+            return None
 
     def _clock(self, tapes: list[Tape], now_ns: int) -> Clock:
         if not tapes:
@@ -178,8 +184,8 @@ class Service:
     async def begin(self) -> None:
         """Put the configuration in force where it is new, and wake what was left waiting."""
         state, now = self.runner.state, self.runner.clock.now_ns()
-        if state.config != self.loaded.hash or state.instruments != self.known:
-            self.runner.commit(self.config_event(self.loaded, self.known, "start"))
+        if state.config != self.config.loaded.hash or state.instruments != self.config.instruments:
+            self.runner.commit(self.config_event(self.config, "start"))
         self.trading.configure()
         settings = state.settings.paper
         bests = read_bests(self.options.state)
@@ -195,13 +201,11 @@ class Service:
                 await self.runner.take_all([self.desk.venue.expire(order.id, now, late)])
         await self.runner.durable(self.journal.last_seq)
 
-    def config_event(
-        self, loaded: Loaded[Settings], known: dict[str, Instrument], actor: str
-    ) -> ConfigEvent:
+    def config_event(self, config: Configuration, actor: str) -> ConfigEvent:
         """Make the event that puts a configuration in force."""
         return ConfigEvent(
-            self.runner.clock.now_ns(), loaded.settings, loaded.hash, tuple(known.values()),
-            self.journal.engine_id, actor,
+            self.runner.clock.now_ns(), config.loaded.settings, config.loaded.hash,
+            tuple(config.instruments.values()), self.journal.engine_id, actor,
         )  # fmt: skip
 
     # -- running ---------------------------------------------------------------------------
@@ -223,6 +227,8 @@ class Service:
 
     async def _supervise(self, group: asyncio.TaskGroup) -> None:
         """Start every task, wait for the stop, follow the policy, end them all."""
+        if self.observer is not None:
+            self.observer.start(self.runner.state)
         await self.begin()
         group.create_task(self.trading.run())
         if self.options.signals is not None:
@@ -233,7 +239,7 @@ class Service:
             group.create_task(StandardInput(self.runner.inbox, self.ingest).run())
         group.create_task(self._play() if self.feed is not None else self._tick())
         group.create_task(self._keep_bests())
-        group.create_task(self._watch_config())
+        self._watch_config()
         server = ControlServer(self.options.state, self.trading, self.interrupt, self.check_token)
         group.create_task(server.run())
         self.log.info("started", **self.about())
@@ -248,7 +254,7 @@ class Service:
             "version": __version__,
             "state": str(self.options.state),
             "engine_id": self.journal.engine_id,
-            "config": self.loaded.hash[:12],
+            "config": self.config.loaded.hash[:12],
             "row": self.journal.last_seq,
             "positions": len(self.runner.state.positions),
             "prices": "file" if self.feed is not None else "standard input",
@@ -283,31 +289,27 @@ class Service:
         except OSError as error:
             self.log.warning("trailing bests cannot be written", reason=error.strerror)
 
-    async def _watch_config(self) -> None:
-        path = self.options.config or find_file(Path())
+    def _watch_config(self) -> None:
+        """Follow the configuration file, if there is one."""
+        options = self.options
+        path = options.config or find_file(Path())
         if path is None:
             return
-        known = self.known
 
-        def load() -> Loaded[Settings]:
-            nonlocal known
-            loaded, known = self._load()
-            return loaded
-
-        def changed(loaded: Loaded[Settings]) -> None:
-            event = self.config_event(loaded, known, "reload")
+        def changed(config: Configuration) -> None:
             try:
-                self.runner.inbox.put_command(Command(event))
+                self.runner.inbox.put_command(Command(self.config_event(config, "reload")))
             except DataError as error:
                 self.refusals.take(error)
-            self.log.info("configuration changed", config=loaded.hash[:12])
+            self.log.info("configuration changed", config=config.loaded.hash[:12])
 
         def refused(error: ConfigError) -> None:
             self.runner.metrics.config_refused += 1
             self.log.alert("configuration refused; the old one stays in force", error)
 
-        watcher = ConfigWatcher(path, self.loaded, load=load, changed=changed, refused=refused)
-        await watcher.run(self.stop)
+        ConfigReload(
+            path, self.config, lambda: load_apart(options.config, options.profile), changed, refused
+        ).start()
 
     # -- stopping --------------------------------------------------------------------------
 
@@ -356,6 +358,8 @@ class Service:
             self.journal.close()
         except JournalError as error:
             self.fail(error)
+        if self.observer is not None:
+            self.observer.close()
         if self.failure is None:
             return 0
         return self.failure.exit_code if isinstance(self.failure, CerberusError) else 1
