@@ -1,0 +1,151 @@
+"""The commands config, token, journal and doctor: outputs, errors, exit codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cerberus_trader.control import doctor
+from cerberus_trader.control.main import app
+from cerberus_trader.domain.row import encode_row
+from cerberus_trader.journal.sqlite import SqliteJournal
+from cerberus_trader.journal.store import JournalOptions
+from cerberus_trader.journal.views import ViewsWriter
+from tests.kit import Bench
+
+runner = CliRunner()
+
+
+def call(*arguments: str, code: int = 0) -> str:
+    done = runner.invoke(app, list(arguments))
+    assert done.exit_code == code, (done.exit_code, done.output)
+    return done.output
+
+
+def data(*arguments: str, code: int = 0) -> Any:
+    return json.loads(call(*arguments, "--json", code=code))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Write the journal of a small session."""
+    bench = Bench()
+    bench.open(stop="98")
+    bench.signal(instrument="NOPE")
+    bench.close("101")
+    options = JournalOptions(durability="none")
+    with SqliteJournal(tmp_path, engine_id="engine", options=options) as written:
+        for event, facts in bench.rows:
+            written.append(event.ts_ns, type(event).__name__, encode_row(event, facts))
+    return tmp_path
+
+
+def test_the_front_door() -> None:
+    assert call("--version").startswith("cerberus ")
+    for name in ("replay", "run", "status", "explain", "config", "token", "journal", "doctor"):
+        assert name in call("--help")
+    assert "No such command" in call("nonsense", code=2)
+
+
+@pytest.mark.req("P-02.1", "C-01.4", "T-14.4")
+def test_config_check_names_every_fault_at_once(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text("[risk]\npositions_max = 2\n")
+    bad.write_text("[risk]\npositions_mx = 2\n[breaker]\nday_loss = 5\n")
+    assert call("config", "check", str(good)).startswith("ok: ")
+    assert data("config", "check", str(good))["ok"] is True
+    text = call("config", "check", str(bad), code=2)
+    assert "did you mean risk.positions_max" in text and "breaker.day_loss = 5" in text
+    found = data("config", "check", str(bad), code=2)["error"]
+    assert found["code"] == "CONFIG_INVALID" and str(bad) in found["place"]
+    call("config", "check", str(tmp_path / "absent.toml"), code=2)
+
+
+def test_config_show_prints_every_setting(tmp_path: Path) -> None:
+    good = tmp_path / "good.toml"
+    good.write_text("[risk]\npositions_max = 2\n")
+    assert "risk.positions_max = 2" in call("config", "show", "--config", str(good))
+    shown = data("config", "show", "--config", str(good), "--profile", "test")
+    assert shown["settings"]["stage"] == "test" and len(shown["hash"]) == 64
+
+
+@pytest.mark.req("C-06.3")
+def test_tokens_are_shown_once_listed_and_revoked(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    made = data("token", "create", "--scope", "reset", "--label", "ann", "--state", state)
+    kept = (tmp_path / "state" / "tokens.json").read_text()
+    assert made["token"] not in kept and made["id"] in kept
+    (listed,) = data("token", "list", "--state", state)
+    assert (listed["status"], listed["label"], listed["role"]) == ("valid", "ann", "admin")
+    assert made["token"] not in call("token", "list", "--state", state)
+    call("token", "revoke", made["id"], "--state", state)
+    assert data("token", "list", "--state", state)[0]["status"] == "revoked"
+    assert "Shown once" in call("token", "create", "--state", state)
+    call("token", "create", "--role", "king", "--state", state, code=2)
+    call("token", "revoke", "nobody", "--state", state, code=2)
+    assert call("token", "list", "--state", str(tmp_path / "none")).strip() == "no tokens"
+
+
+@pytest.mark.req("E-6.3.3", "E-11.3.2")
+def test_journal_verify_checks_the_chain_and_decides_again(journal: Path) -> None:
+    assert call("journal", "verify", "--state", str(journal)).startswith("ok: 5 rows")
+    found = data("journal", "verify", "--state", str(journal), "--replay")
+    assert found["ok"] and found["rows"] == 5
+    assert (found["replay"]["rows"], found["replay"]["differences"]) == (5, 0)
+
+
+def test_journal_verify_reports_rows_that_decide_otherwise(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.open()
+    event, facts = bench.rows[1]
+    bench.rows[1] = (event, facts[:1])  # as if an order had been forgotten
+    options = JournalOptions(durability="none")
+    with SqliteJournal(tmp_path, engine_id="engine", options=options) as written:
+        for event, facts in bench.rows:
+            written.append(event.ts_ns, type(event).__name__, encode_row(event, facts))
+    text = call("journal", "verify", "--state", str(tmp_path), "--replay", code=3)
+    assert "1 differ" in text and "first: row 2" in text
+
+
+def test_a_damaged_journal_is_reported_with_exit_code_3(journal: Path) -> None:
+    file = journal / "journal.db"
+    body = bytearray(file.read_bytes())
+    at = body.find(b'"submitted"')
+    body[at + 1] ^= 1
+    file.write_bytes(bytes(body))
+    text = call("journal", "verify", "--state", str(journal), code=3)
+    assert text.startswith("DAMAGED") and "row" in text
+
+
+def test_journal_exports_lines_and_rebuilds_views(journal: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    assert "5 rows" in call("journal", "export", "--state", str(journal), "--out", str(out))
+    assert len([json.loads(line) for line in out.read_text().splitlines()]) == 5
+    assert call("journal", "export", "--state", str(journal)).count("\n") == 5
+    assert data("journal", "rebuild-views", "--state", str(journal)) == {"rows": 5}
+    with ViewsWriter(journal) as writer:
+        assert writer.applied_seq() == 5
+    call("journal", "verify", "--state", str(tmp_path / "none"), code=3)
+
+
+def test_doctor_says_what_is_there_and_what_is_missing(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = data("doctor", "--state", str(journal))
+    assert found["problems"] == [] and found["journal"]["rows"] == 5
+    assert found["packages"]["msgspec"] and found["fdatasync_ms"] >= 0
+    assert "all well" in call("doctor", "--state", str(journal / "elsewhere"))
+    monkeypatch.setattr(doctor, "CORE", ("msgspec", "no-such-package"))
+    monkeypatch.setattr(doctor, "OPTIONAL", {"no_such_module": "a faster loop"})
+    monkeypatch.setattr(doctor, "DISK_MB_MIN", 2**40)
+    text = call("doctor", "--state", str(journal), code=1)
+    assert "PROBLEM: package no-such-package is missing" in text
+    assert "optional: no_such_module is missing (a faster loop)" in text and "MB free" in text
+
+
+def test_doctor_finds_a_damaged_journal(journal: Path) -> None:
+    (journal / "journal.db").write_bytes(b"not a database at all, not even nearly" * 50)
+    text = call("doctor", "--state", str(journal), code=1)
+    assert "PROBLEM" in text and "journal" in text
