@@ -19,7 +19,9 @@ import venv
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from cerberus_trader.heads.lines import format_signal
 from cerberus_trader.instruments import load_instruments
@@ -32,10 +34,30 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / ".peers"
 PEER = "nautilus_trader"
 VERSION = "1.221.0"
-CASES = ((1_000_000, 1_000, 3), (1_000_000, 10_000, 2), (5_000_000, 1_000, 1))
-QUICK = ((100_000, 100, 1), (100_000, 1_000, 1))
+
+
+class Case(NamedTuple):
+    """Hold one case: `repeats` are the peer's runs, `digits` the decimals of its prices.
+
+    `lift` adds quanta to every price: 585,000 makes 0.15000 with five decimals 60,000.0 with one.
+    """
+
+    rows: int
+    signals: int
+    repeats: int
+    digits: int = 5
+    lift: int = 0
+
+
+CASES = (
+    Case(1_000_000, 1_000, 3), Case(1_000_000, 10_000, 2), Case(5_000_000, 1_000, 1),
+    Case(500_000, 5_000, 1, digits=1, lift=585_000),
+)  # fmt: skip
+QUICK = (Case(100_000, 100, 1), Case(100_000, 1_000, 1), Case(100_000, 1_000, 1, 1, 585_000))
 RATIO_TARGET = 80  # at 5,000,000 quotes with 1,000 signals
-SHOWN_MAX = 6
+SHOWN_MAX = 2
+BASE = 15_000  # quanta around which the walk begins
+BALANCE = 10_000_000
 
 
 def environment() -> Path:
@@ -72,49 +94,73 @@ def run(command: list[Any], job: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def job_of(folder: Path, series: Quotes, count: int, repeats: int) -> dict[str, Any]:
+def job_of(folder: Path, series: Quotes, one: Case) -> dict[str, Any]:
     """Write quotes and signals as files; return what both engines are told."""
     item = load_instruments()["DOGEUSDT"]
-    rows = len(series)
-    prices, lines = folder / f"{rows}.npz", folder / f"{rows}-{count}.jsonl"
+    prices = folder / f"{one.rows}-{one.digits}.npz"
+    lines = folder / f"{one.rows}-{one.digits}-{one.signals}.jsonl"
+    quantity = 1_000 if one.digits == 5 else 1
+    scale = Decimal(BASE) / (BASE + one.lift)  # levels as many quanta away at any price
+    asked = [
+        msgspec.structs.replace(
+            signal,
+            quantity=Decimal(quantity),
+            stop_loss_pct=(signal.stop_loss_pct or 0) * scale,
+            take_profit_pct=(signal.take_profit_pct or 0) * scale,
+        )
+        for signal in signals(series, one.signals)
+    ]
     if not prices.exists():
         save_npz(prices, series)
-    lines.write_bytes(b"".join(format_signal(one) + b"\n" for one in signals(series, count)))
+    lines.write_bytes(b"".join(format_signal(signal) + b"\n" for signal in asked))
     return {
-        "name": item.name, "tick": f"{item.tick:f}", "digits": series.digits,
-        "maker_fee": str(item.maker_fee), "taker_fee": str(item.taker_fee), "balance": 10_000,
-        "leverage": "3", "quantity": 1_000, "repeats": repeats, "prices": str(prices),
+        "name": item.name, "tick": f"{Decimal(1).scaleb(-one.digits):f}", "digits": one.digits,
+        "maker_fee": str(item.maker_fee), "taker_fee": str(item.taker_fee), "balance": BALANCE,
+        "leverage": "3", "quantity": quantity, "repeats": one.repeats, "prices": str(prices),
         "signals": str(lines),
     }  # fmt: skip
 
 
-def case(folder: Path, python: Path, rows: int, count: int, repeats: int) -> dict[str, Any]:
+def measure_case(folder: Path, python: Path, one: Case) -> dict[str, Any]:
     """Run one case on both engines, compare speed and fills."""
-    series = quotes(rows)
-    job = job_of(folder, series, count, repeats)
+    walk = quotes(one.rows)
+    series = Quotes(walk.ts, walk.bid + one.lift, walk.ask + one.lift, one.digits)
+    job = job_of(folder, series, one)
     mine, other = folder / "ours.json", folder / "theirs.json"
     ours = run([sys.executable, "-m", "scripts.bench_peers_ours"],
-               {**job, "repeats": max(3, repeats), "fills": str(mine)})  # fmt: skip
+               {**job, "repeats": max(3, one.repeats), "fills": str(mine)})  # fmt: skip
     theirs = run([python, "scripts/bench_peers_nautilus.py"], {**job, "fills": str(other)})
     left, right = json.loads(mine.read_bytes()), json.loads(other.read_bytes())
     table, kinds = compare(
-        trips_of([fill(*one[:3]) for one in left], [one[3] for one in left]),
-        trips_of([fill(*one) for one in right]),
+        trips_of([fill(*entry[:3]) for entry in left], [entry[3] for entry in left]),
+        trips_of([fill(*entry) for entry in right]),
         series,
     )
-    path = PEERS / f"fills-{rows}-{count}.csv"
+    path = PEERS / f"fills-{one.rows}-{one.signals}-{one.digits}.csv"
     write_table(path, table)
     return {
-        "quotes": rows, "signals": count, "fills": len(left), "peer_fills": len(right),
-        "ours": figures(ours, rows), "peer": figures(theirs, rows),
+        "quotes": one.rows, "signals": one.signals, "digits": one.digits, "fills": len(left),
+        "peer_fills": len(right), "orders": orders_of(left),
+        "ours": figures(ours, one.rows), "peer": figures(theirs, one.rows),
         "ratio": round(theirs["cpu_seconds"] / ours["cpu_seconds"], 1),
         "ratio_prepared": round(
             (theirs["cpu_seconds"] + theirs["prepare_seconds"])
             / (ours["cpu_seconds"] + ours["prepare_seconds"]), 1),
-        "orders": orders_of(left), "peer_inexact_quotes": theirs["inexact_share"],
+        "peer_inexact": theirs["inexact"],
         "trips": dict(kinds), "differences": str(path.relative_to(ROOT)),
-        "examples": [row_of(one) for one in table if one.kind != SAME][:SHOWN_MAX],
+        "examples": [row_of(pair) for pair in examples(table)],
     }  # fmt: skip
+
+
+def examples(table: list[Difference]) -> list[Difference]:
+    """Return the first differences of each class."""
+    counts: Counter[str] = Counter({SAME: SHOWN_MAX})
+    found = []
+    for one in table:
+        if counts[one.kind] < SHOWN_MAX:
+            counts[one.kind] += 1
+            found.append(one)
+    return found
 
 
 def fill(ts_ns: int, side: str, price: str) -> Fill:
@@ -163,11 +209,11 @@ def write_table(path: Path, table: list[Difference]) -> None:
         writer.writerows(row_of(one) for one in table)
 
 
-def measure(cases: tuple[tuple[int, int, int], ...]) -> dict[str, Any]:
+def measure(cases: tuple[Case, ...]) -> dict[str, Any]:
     """Run all cases; return them with the cost of an order on either side."""
     python = environment()
     with tempfile.TemporaryDirectory() as name:
-        found = [case(Path(name), python, *one) for one in cases]
+        found = [measure_case(Path(name), python, one) for one in cases]
     return {
         "peer": f"{PEER} {VERSION}",
         "cases": found,
@@ -182,7 +228,8 @@ def show(found: dict[str, Any]) -> None:
     for one in found["cases"]:
         ours, peer = one["ours"], one["peer"]
         target = f"  target {RATIO_TARGET}: {'met' if one['ratio'] >= RATIO_TARGET else 'missed'}"
-        print(f"\n{one['quotes']:,} quotes, {one['signals']:,} signals, {one['orders']:,} orders")
+        print(f"\n{one['quotes']:,} quotes, {one['signals']:,} signals, {one['orders']:,} orders,"
+              f" {one['digits']} decimals")  # fmt: skip
         for label, key in (("  quotes per CPU second", "quotes_per_cpu_second"),
                            ("  CPU seconds", "cpu_seconds"),
                            ("  preparing, CPU seconds", "prepare_seconds"),
@@ -202,10 +249,12 @@ def show_fills(one: dict[str, Any]) -> None:
     print(f"  fills: {one['fills']:,} and {one['peer_fills']:,}; round trips side by side:")
     for kind, count in Counter(one["trips"]).most_common():
         print(f"    {count:>6,} of {total:,}  {kind}")
-    print(f"    quotes that the peer stores inexactly: {100 * one['peer_inexact_quotes']:.0f} %")
+    off = one["peer_inexact"]
+    print(f"    prices that the peer stores inexactly: {100 * off['stored']:.0f} %, that it gives"
+          f" back inexactly as floats: {100 * off['read_as_float']:.0f} %")  # fmt: skip
     for cells in one["examples"]:
-        ours, peer = cells[3:6], cells[9:12]
-        print(f"      {' '.join(ours):<34} {' '.join(peer):<34} {cells[-1]}")
+        ours, peer = " ".join(cells[:6]), " ".join(cells[6:12])
+        print(f"      e.g. {cells[-1]}\n        ours {ours}\n        peer {peer}")
     print(f"    all of them: {one['differences']}")
 
 

@@ -5,6 +5,7 @@ import json
 import resource
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from cerberus_trader.replay.price_files import load_prices
 from cerberus_trader.replay.tape import Tape
 
 
-def comparable() -> Settings:
+def comparable(balance: int) -> Settings:
     """Return settings under which a signal trades exactly what it asks, as the peer does.
 
     No latency, no slippage, no limits, and the take-profit as a resting limit order.
@@ -34,7 +35,8 @@ def comparable() -> Settings:
     paper = msgspec.structs.replace(
         settings.paper, latency_ms=0, slippage_bps=0, take_profit_order="limit"
     )
-    return msgspec.structs.replace(settings, paper=paper)
+    account = msgspec.structs.replace(settings.account, balance=Decimal(balance))
+    return msgspec.structs.replace(settings, paper=paper, account=account)
 
 
 def fills_of(journal: MemoryJournal) -> list[tuple[int, str, str, str]]:
@@ -51,8 +53,8 @@ def main() -> None:
     """Run the job given as JSON; write fills to a file, figures to standard output."""
     job: dict[str, Any] = json.loads(sys.argv[1])
     gc.disable()  # as the other side: no share of the figure is the collector's
-    item = load_instruments()[job["name"]]
-    settings = comparable()
+    item = msgspec.structs.replace(load_instruments()[job["name"]], tick=Decimal(job["tick"]))
+    settings = comparable(job["balance"])
     series: Any = load_prices(job["prices"])
     begin = time.process_time()
     for pyramid in ("bid_min", "bid_max", "ask_min", "ask_max"):
