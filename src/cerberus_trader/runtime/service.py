@@ -36,6 +36,7 @@ from cerberus_trader.runtime.reload import ConfigReload
 from cerberus_trader.runtime.runner import Runner
 from cerberus_trader.runtime.server import CheckToken, ControlServer
 from cerberus_trader.runtime.status import status_of
+from cerberus_trader.runtime.trace import Trace
 from cerberus_trader.runtime.trading import Trading
 from cerberus_trader.venues.paper.restore import canceling, restore
 from cerberus_trader.venues.paper.venue import PaperVenue
@@ -147,7 +148,7 @@ class Service:
         )
         self.desk = Desk(venue, self.market)
         self.runner = Runner(engine, self.journal, self.desk, clock, version=__version__)
-        self.runner.observers.append(self.runner.note)
+        self.runner.observers += [self.runner.note, Trace(self.log).take]
         if self.observer is not None:
             self.runner.observers.append(self.observer.take)
         self.watermark.fire = self.runner.on_durable

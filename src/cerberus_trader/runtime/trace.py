@@ -1,0 +1,77 @@
+"""The trace: durable facts as log lines, one trace id from a signal to its closed trade.
+
+The id is the signal's own; orders, fills and the trade carry it. Trips, liquidations and faults
+are alerts. Denials are `debug`: a flood of signals must not become a flood of lines.
+"""
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import Event
+from cerberus_trader.domain.money import plain
+from cerberus_trader.runtime.log import Log
+
+
+class Trace:
+    """Log what a person follows of the durable facts; an observer."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    def take(self, seq: int, event: Event, facts: tuple[f.Fact, ...]) -> None:
+        """Take a durable row."""
+        for fact in facts:
+            if type(fact) is f.SignalJudged:
+                self._judged(seq, fact)
+            elif type(fact) is f.OrderSubmitted:
+                order = fact.order
+                self.log.info(
+                    "submitted", trace_id=order.signal_id, row=seq, order_id=order.id,
+                    instrument=order.instrument, side=order.side, reason=order.reason,
+                    quantity=plain(order.quantity),
+                )  # fmt: skip
+            elif type(fact) is f.Filled:
+                self._filled(seq, fact)
+            elif type(fact) is f.OrderChanged:
+                self.log.info("order", row=seq, order_id=fact.order_id,
+                              status=fact.status.value, reason=fact.reason)  # fmt: skip
+            else:
+                self._others(seq, fact)
+
+    def _judged(self, seq: int, fact: f.SignalJudged) -> None:
+        decision = fact.decision
+        write = self.log.info if decision.verdict == "approved" else self.log.debug
+        write("judged", trace_id=decision.signal_id, row=seq, decision=decision.id,
+              verdict=decision.verdict, code=decision.code)  # fmt: skip
+
+    def _filled(self, seq: int, fact: f.Filled) -> None:
+        trade, position = fact.trade, fact.position
+        signal_id = trade.signal_id if trade is not None else position and position.signal_id
+        fields = {
+            "trace_id": signal_id or "", "row": seq, "order_id": fact.order_id,
+            "instrument": fact.instrument, "side": fact.side, "reason": fact.reason,
+            "quantity": plain(fact.quantity), "price": plain(fact.price),
+        }  # fmt: skip
+        if trade is not None:
+            fields["pnl"] = plain(trade.pnl)
+        if fact.reason == "liquidation":
+            self.log.alert("liquidated", **fields)
+        else:
+            self.log.info("filled", **fields)
+
+    def _others(self, seq: int, fact: f.Fact) -> None:
+        if type(fact) is f.BreakerTripped:
+            self.log.alert("breaker tripped", row=seq, condition=fact.condition, scope=fact.scope,
+                           value=fact.value, limit=fact.limit, action=fact.action)  # fmt: skip
+        elif type(fact) is f.BreakerReset:
+            self.log.warning("breaker reset", row=seq, conditions=list(fact.conditions),
+                             actor=fact.actor, reason=fact.reason)  # fmt: skip
+        elif type(fact) is f.TradingStateChanged:
+            self.log.warning("trading", row=seq, state=fact.state, actor=fact.actor,
+                             reason=fact.reason)  # fmt: skip
+        elif type(fact) is f.HealthChanged:
+            self.log.warning("health", row=seq, instrument=fact.instrument, state=fact.state,
+                             stale=fact.stale, reason=fact.reason)  # fmt: skip
+        elif type(fact) is f.Faulted:
+            self.log.alert("faulted: trading is halted", row=seq, fault=fact.error)
+        elif type(fact) is f.CommandRefused:
+            self.log.warning("command refused", row=seq, command=fact.command, actor=fact.actor,
+                             reason=fact.reason)  # fmt: skip

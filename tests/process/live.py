@@ -1,0 +1,121 @@
+"""A running engine of a test: started, spoken to, killed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+from cerberus_trader.domain.errors import DataError
+from cerberus_trader.runtime import frames
+from cerberus_trader.runtime.client import ask
+
+WAIT_S = 15.0
+BASE = {"confidence": 0.7, "source": "test", "stop_loss_pct": 2}
+
+
+def until(ready: Callable[[], Any], what: str = "the condition") -> Any:
+    """Wait until something holds; fail loudly where it never does."""
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        found = ready()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited {WAIT_S:g} s for {what}")
+
+
+class Live:
+    """Start the engine on a folder with standard input as its market."""
+
+    def __init__(
+        self, folder: Path, *words: str, preexec: Callable[[], None] | None = None
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.state = folder / "state"
+        self.log = folder / "log.jsonl"
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("CERBERUS")}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cerberus_trader.control.engine_process",
+                 "--state", str(self.state), *words],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=folder,
+                env=environ, preexec_fn=preexec,
+            )  # fmt: skip
+        assert self.process.stdin is not None
+
+    def up(self) -> "Live":
+        """Wait until it answers."""
+        until(lambda: self.status() is not None or self.process.poll() is not None, "a start")
+        assert self.process.poll() is None, self.log.read_text()
+        return self
+
+    def send(self, *lines: dict[str, Any] | str) -> None:
+        """Write lines to its standard input."""
+        assert self.process.stdin is not None
+        text = "".join((x if isinstance(x, str) else json.dumps(x)) + "\n" for x in lines)
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def quote(self, bid: str, ask: str | None = None, name: str = "DOGEUSDT") -> None:
+        """Send a quote."""
+        self.send({"instrument": name, "bid": bid, "ask": ask or bid})
+
+    def signal(self, number: int, side: str = "buy", **fields: Any) -> None:
+        """Send a signal of this very moment."""
+        self.send({"id": f"s{number}", "ts_ns": time.time_ns(), "instrument": "DOGEUSDT",
+                   "side": side, **BASE, **fields})  # fmt: skip
+
+    def status(self) -> dict[str, Any] | None:
+        """Ask for the status; None while nobody answers."""
+        try:
+            return ask(self.state, frames.Status())
+        except DataError:
+            return None
+
+    def wait(
+        self, ready: Callable[[dict[str, Any]], Any], what: str = "a status"
+    ) -> dict[str, Any]:
+        """Wait until the status shows something; return it."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.status()
+            return found if found is not None and ready(found) else None
+
+        return until(look, f"{what}; log: {self.log.read_text()[-2000:]}")  # type: ignore[no-any-return]
+
+    def open(self, number: int, price: str = "0.2", **fields: Any) -> dict[str, Any]:
+        """Open a position at a price; return the status that shows it."""
+        self.quote(price)
+        self.wait(lambda s: "DOGEUSDT" in s["prices"])
+        self.signal(number, **fields)
+        self.wait(lambda s: s["metrics"]["signals"] >= number)
+
+        def opened(status: dict[str, Any]) -> bool:
+            self.quote(price)
+            return bool(status["positions"])
+
+        return self.wait(opened, "a position")
+
+    def end(self, number: int = SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.finish()
+
+    def finish(self) -> int:
+        """Wait for the end and return the exit code."""
+        code = self.process.wait(WAIT_S)
+        assert self.process.stdin is not None and self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+        return code
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the log."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
