@@ -17,7 +17,7 @@ demo: $(CORE)  ## install, run the built-in demo, write demo/report.html
 	@$(BIN)/cerberus demo
 
 test: $(DEV)  ## run the quick suite
-	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow" --cov --cov-report=
 
 test-all: $(DEV)  ## run every test, the slow ones too
 	@$(BIN)/python -m pytest -q -n 2

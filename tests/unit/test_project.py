@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from importlib import metadata, resources
 from pathlib import Path
@@ -89,3 +90,24 @@ def test_both_locks_agree_on_what_they_share(project_root: Path) -> None:
 def test_scripts_are_executable(project_root: Path) -> None:
     for name in (".ci/run", "scripts/install.sh", "scripts/lock.sh"):
         assert os.access(project_root / name, os.X_OK), name
+
+
+@pytest.mark.req("E-13.1.1")
+def test_coverage_below_ninety_percent_fails(project_root: Path) -> None:
+    settings = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["tool"]["coverage"]["report"]["fail_under"] >= 90
+    assert settings["tool"]["coverage"]["run"]["branch"] is True
+    ci = (project_root / ".ci" / "run").read_text(encoding="utf-8")
+    makefile = (project_root / "Makefile").read_text(encoding="utf-8")
+    assert "make --no-print-directory test" in ci
+    assert "--cov" in makefile[makefile.index("test: ") : makefile.index("test-all: ")]
+
+
+@pytest.mark.req("D-01.1")
+def test_help_stays_light(project_root: Path) -> None:
+    code = (
+        "import sys, cerberus_trader.control.main;"
+        "print([m for m in ('numpy','pydantic','sqlalchemy','plotly','rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
