@@ -20,6 +20,9 @@ from cerberus_trader.engine.checks import INTAKE, RISK, Check
 from cerberus_trader.engine.state import strategy_from
 
 
+SIZE_CODES = ("SIZE_BELOW_MINIMUM", "NOTIONAL_BELOW_MINIMUM")
+
+
 class CheckRow(msgspec.Struct, frozen=True):
     """Hold one check as it was judged: its value and limit as text."""
 
@@ -148,7 +151,7 @@ def why_not(
 ) -> list[str]:
     """Say what would have had to differ for an approval: a line per failed check, nearest first."""
     failed = [row for row in _judged(decision, settings, instruments) if not row.passed]
-    return [_would_need(row) for row in sorted(failed, key=_distance)]
+    return [_would_need(row) + _because(decision, row) for row in sorted(failed, key=_distance)]
 
 
 def assessment(decision: Decision) -> RiskAssessment:
@@ -178,6 +181,18 @@ def _would_need(row: _Judged) -> str:
     return f"{check.code}: {check.words} {_text(row.value)}, {word} {_text(row.limit)}"
 
 
+def _because(decision: Decision, row: _Judged) -> str:
+    """Say what made a size too small: the bound that left it, and a volatility not known yet."""
+    sized, record = decision.sizing, decision.leverage
+    if row.check.code not in SIZE_CODES or sized is None or sized.binding < 0:
+        return ""
+    bound = sizing.BOUNDS[sized.binding]
+    text = f"; the {bound} bound left {_text(Decimal(sized.bounds[sized.binding] or ZERO))}"
+    if record is not None and record.inputs and record.inputs[0] < 0.0:
+        text += " (volatility is not known yet: it takes 30 bars of five minutes)"
+    return text
+
+
 def _check_row(row: _Judged) -> CheckRow:
     limit = _text(row.limit)
     if limit:
@@ -205,7 +220,7 @@ def _sentence(decision: Decision, rows: list[_Judged]) -> str:
         failed = [row for row in rows if not row.passed]
         if not failed:
             return f"Denied to {what}: {decision.code}."
-        return f"Denied to {what}: {_would_need(failed[0])}."
+        return f"Denied to {what}: {_would_need(failed[0])}{_because(decision, failed[0])}."
     if decision.action == "close":
         return f"Approved to close {decision.instrument}: exits are never held back."
     sized, record = decision.sizing, decision.leverage

@@ -77,3 +77,12 @@ def test_another_configuration_may_judge_the_same_values_otherwise() -> None:
     made, _ = told(bench)
     strict = settings(intake={"confidence_min": 0.9})
     assert recompute(made, strict, bench.state.instruments) == ("denied", "CONFIDENCE_LOW")
+
+
+def test_a_size_of_nothing_names_the_bound_and_an_unknown_volatility() -> None:
+    made, said = told(Bench(), sigma=-1.0)
+    assert made.code == "SIZE_BELOW_MINIMUM"
+    assert "the volatility bound left 0 (volatility is not known yet" in said.sentence
+    small, said = told(Bench(), quantity=D("0.0001"))
+    assert said.sentence.endswith("at least 0.001; the asked bound left 0.01.")
+    assert small.sizing.quantity == 0
