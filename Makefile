@@ -34,7 +34,7 @@ format: $(DEV)  ## let ruff write what it can
 	@$(BIN)/ruff format .
 
 bench: $(CORE)  ## print the figures of docs/benchmarks.md
-	@$(BIN)/cerberus bench
+	@$(BIN)/python -m scripts.bench
 
 bench-peers: $(CORE)  ## compare with other engines, in a virtual environment of their own
 	@$(BIN)/python -m scripts.bench_peers
