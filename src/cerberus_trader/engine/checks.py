@@ -132,6 +132,22 @@ def nothing_to_close(case: Case) -> str:
     return "flat"
 
 
+def close_size(case: Case) -> Decimal:
+    """Return what a close asks to close, down to the lot; closing everything is always enough."""
+    asked, held = case.signal.quantity, case.position or case.entry
+    if case.action != "close" or case.sign or asked is None or held is None:
+        return quantity_min(case)
+    if asked >= held.quantity:
+        return quantity_min(case)
+    return _instrument(case).quantity_down(asked)
+
+
+def quantity_min(case: Case) -> Decimal:
+    """Return the smallest quantity the venue takes: at least one lot."""
+    instrument = _instrument(case)
+    return max(instrument.quantity_min, instrument.lot)
+
+
 INTAKE: tuple[Check, ...] = (
     Check("SIGNAL_INVALID", "faults of the signal", signal_faults, None, "none", True, True),
     Check("SOURCE_UNKNOWN", "source without a strategy",
@@ -171,6 +187,7 @@ INTAKE: tuple[Check, ...] = (
     Check("VOLATILITY_MINUTE_HIGH", "one-minute volatility, daily fraction",
           lambda c: _market(c).sigma_minute if c.settings.risk.minute_volatility_halt else 0.0,
           lambda c: c.settings.risk.minute_volatility_halt, "max"),
+    Check("SIZE_BELOW_MINIMUM", "quantity to close", close_size, quantity_min, "min", True, True),
 )  # fmt: skip
 
 
@@ -210,12 +227,6 @@ def stop_beyond_liquidation(case: Case) -> str:
         return ""
     beyond = (levels.stop - levels.liquidation) * case.sign <= ZERO
     return f"stop {levels.stop} beyond {levels.liquidation:.8g}" if beyond else ""
-
-
-def quantity_min(case: Case) -> Decimal:
-    """Return the smallest quantity the venue takes: at least one lot."""
-    instrument = _instrument(case)
-    return max(instrument.quantity_min, instrument.lot)
 
 
 def places(case: Case) -> int:

@@ -159,6 +159,13 @@ def test_an_opposite_signal_is_a_close_and_its_own_fields_are_ignored() -> None:
     assert run.fills[1].quantity == 1
 
 
+def test_a_partial_close_goes_down_to_the_lot_and_below_it_is_denied() -> None:
+    run = Run(UP, signal(0, quantity=D(5)), signal(100, "close", quantity=D("1.0019")))
+    assert run.fills[1].quantity == D("1.001")
+    run = Run(UP, signal(0, quantity=D(5)), signal(100, "close", quantity=D("0.0009")))
+    assert run.codes == ["SIZE_BELOW_MINIMUM"] and len(run.fills) == 1
+
+
 def test_a_reversal_is_a_close_and_then_an_entry() -> None:
     run = Run(UP, signal(0), signal(100, "sell", quantity=D(2)), reverse=True)
     assert run.told[1:] == [("signal", 100, "100.09"), ("entry", 100, "100.09")]
