@@ -129,7 +129,7 @@ def measure_case(folder: Path, python: Path, one: Case) -> dict[str, Any]:
     mine, other = folder / "ours.json", folder / "theirs.json"
     ours = run([sys.executable, "-m", "scripts.bench_peers_ours"],
                {**job, "repeats": max(3, one.repeats), "fills": str(mine)})  # fmt: skip
-    theirs = run([python, "scripts/bench_peers_nautilus.py"], {**job, "fills": str(other)})
+    theirs = run([python, "-m", "scripts.bench_peers_nautilus"], {**job, "fills": str(other)})
     left, right = json.loads(mine.read_bytes()), json.loads(other.read_bytes())
     table, kinds = compare(
         trips_of([fill(*entry[:3]) for entry in left], [entry[3] for entry in left]),

@@ -8,7 +8,6 @@ subscribes to no quotes, so it is not even called for them: the engine's cheapes
 
 import gc
 import json
-import resource
 import sys
 import time
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -28,6 +27,8 @@ from nautilus_trader.model.instruments import CryptoPerpetual
 from nautilus_trader.model.objects import Currency, Money, Price, Quantity
 from nautilus_trader.persistence.wranglers import QuoteTickDataWrangler
 from nautilus_trader.trading.strategy import Strategy
+
+from scripts.bench_memory import peak_mb
 
 CLIENT = ClientId("SIGNALS")
 VENUE = Venue("PEER")
@@ -209,9 +210,8 @@ def main() -> None:
         engine.dispose()
     with open(job["fills"], "w", encoding="utf-8") as file:
         json.dump(fills, file)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(json.dumps({
-        "cpu_seconds": best, "prepare_seconds": prepared, "rss_mb_max": peak, "orders": orders,
+        "cpu_seconds": best, "prepare_seconds": prepared, "rss_mb_max": peak_mb(), "orders": orders,
         "inexact": inexact(ticks, job["prices"], job["digits"]),
     }))  # fmt: skip
 

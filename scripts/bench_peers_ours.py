@@ -2,7 +2,6 @@
 
 import gc
 import json
-import resource
 import sys
 import time
 from decimal import Decimal
@@ -24,6 +23,7 @@ from cerberus_trader.replay.driver import Driver
 from cerberus_trader.replay.heads import ListSignals
 from cerberus_trader.replay.price_files import load_prices
 from cerberus_trader.replay.tape import Tape
+from scripts.bench_memory import peak_mb
 
 
 def comparable(balance: int) -> Settings:
@@ -73,7 +73,7 @@ def main() -> None:
     Path(job["fills"]).write_text(json.dumps(fills_of(journal)), encoding="utf-8")
     print(json.dumps({
         "cpu_seconds": min(times), "prepare_seconds": prepared,
-        "rss_mb_max": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+        "rss_mb_max": peak_mb(),
     }))  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The table of figures: each beside its target, judged in the right direction."""
 
 import os
+import subprocess
 import sys
 from typing import Any
 
@@ -70,3 +71,11 @@ def test_orders_behind_fills() -> None:
     fills = [[0, "buy", "1", "entry"], [1, "sell", "1", "signal"],
              [2, "buy", "1", "entry"], [3, "sell", "1", "stop_loss"]]  # fmt: skip
     assert bench_peers.orders_of(fills) == 7
+
+
+def test_a_process_tells_its_own_peak_and_not_its_parents() -> None:
+    held = bytearray(200_000_000)
+    code = "from scripts.bench_memory import peak_mb; print(peak_mb())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=bench_peers.ROOT, text=True,
+                          capture_output=True, check=True)  # fmt: skip
+    assert 1 < float(done.stdout) < 60 < len(held) / 2**20
