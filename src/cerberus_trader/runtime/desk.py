@@ -82,8 +82,9 @@ class Desk:
         """Let a row after the entry count for the trailing stop, from the next row on.
 
         A bar counts as a whole once it is over; the one inside which the entry was made does not.
+        Noted without a trailing stop too: an order that adds to the position may bring one.
         """
-        if held.trailing is None or held.opened_ns == ts:
+        if held.opened_ns == ts:
             return
         long = held.sign > 0
         if tick.kind == INSIDE:
@@ -121,21 +122,35 @@ class Desk:
     # -- orders and payments ---------------------------------------------------------------
 
     def arrivals(self, ts: int) -> Iterator[list[Report]]:
-        """Execute every order that is due and whose instrument has a point at this time."""
-        if not self.book.arriving:
-            return
-        for waiting in sorted(self.book.arriving.values(), key=lambda item: item.sequence):
-            line = self.market.lines.get(waiting.order.instrument)
-            if waiting.order.id not in self.book.arriving or line is None:
-                continue
-            if waiting.due_ns <= ts and line.point_ns == ts:
-                yield self.venue.execute(waiting, ts, line.bid, line.ask)
+        """Execute every order that is due, end every one that expires, the oldest first."""
+        while (item := self._due(ts)) is not None:
+            order = item.order
+            if order.id in self.book.resting:
+                yield self.venue.expire(order.id, ts, "expired")
+            else:
+                line = self.market.lines[order.instrument]
+                yield self.venue.execute(item, ts, line.bid, line.ask)
 
-    def expire(self, ts: int) -> Iterator[list[Report]]:
-        """End every resting order whose time is over."""
-        for waiting in list(self.book.resting.values()):
-            if waiting.order.expires_ns and waiting.order.expires_ns <= ts:
-                yield self.venue.expire(waiting.order.id, ts, "expired")
+    def _due(self, ts: int) -> Waiting | None:
+        """Return the oldest order that has something to do: looked up anew after each one.
+
+        An order executes if its instrument has a point at this very time.
+        """
+        book, found = self.book, None
+        for item in book.arriving.values():
+            line = self.market.lines.get(item.order.instrument)
+            if (
+                item.due_ns <= ts
+                and line is not None
+                and line.point_ns == ts
+                and (found is None or item.sequence < found.sequence)
+            ):
+                found = item
+        for item in book.resting.values():
+            expires = item.order.expires_ns
+            if expires and expires <= ts and (found is None or item.sequence < found.sequence):
+                found = item
+        return found
 
     def next_expiry(self) -> int | None:
         """Return when the next resting order expires."""

@@ -98,8 +98,10 @@ class Line:
         self.point_ns = self.last_ns = ts
         if tick.mark is not None:
             self.mark, self.marked = tick.mark, True
+        elif self.interval_ns:
+            self.mark = tick.bid
         elif not self.marked:
-            self.mark = (tick.bid + tick.ask) / 2
+            self.mark = ((tick.bid + tick.ask) * 5).scaleb(-1)  # the digits of `Valuation`
         if not self.interval_ns:
             self.price = (tick.known_ns, tick.bid, tick.ask)
         if self.stream is not None:

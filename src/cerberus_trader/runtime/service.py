@@ -103,6 +103,11 @@ class Service:
     def open(self) -> None:
         """Open everything that running needs; raise `CerberusError` for what is wrong."""
         options, settings = self.options, self.config.loaded.settings
+        if settings.risk.lift_all:
+            raise DataError(
+                "the profile research lifts every limit: it is for replays only.",
+                code="PROFILE_RESEARCH", place="--profile", fix="choose dev, test or prod.",
+            )  # fmt: skip
         tapes = self._tapes()
         if options.signals is not None and not options.signals.is_dir():
             raise DataError(

@@ -4,6 +4,8 @@ The id is the signal's own; orders, fills and the trade carry it. Trips, liquida
 are alerts. Denials are `debug`: a flood of signals must not become a flood of lines.
 """
 
+from typing import Any
+
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import Event
 from cerberus_trader.domain.money import plain
@@ -45,7 +47,7 @@ class Trace:
     def _filled(self, seq: int, fact: f.Filled) -> None:
         trade, position = fact.trade, fact.position
         signal_id = trade.signal_id if trade is not None else position and position.signal_id
-        fields = {
+        fields: dict[str, Any] = {
             "trace_id": signal_id or "", "row": seq, "order_id": fact.order_id,
             "instrument": fact.instrument, "side": fact.side, "reason": fact.reason,
             "quantity": plain(fact.quantity), "price": plain(fact.price),

@@ -85,8 +85,9 @@ class Trading:
         await self.timers(item.ts_ns - 1 if item.ts_ns else clock.now_ns())
         ts = clock.advance(item.ts_ns) if item.ts_ns else clock.now_ns()
         runner.metrics.prices += len(item.ticks)
-        for tick in item.ticks:
-            line = self.market.take(tick, ts)
+        lines = [self.market.take(tick, ts) for tick in item.ticks]
+        # positions are valued at the moment's last prices; levels are tested on every one of them
+        for tick, line in zip(item.ticks, lines, strict=True):
             await runner.take_all(self.desk.on_tick(tick, line, ts))
         self.instant_ns = ts
         await self.follow(ts)
@@ -195,7 +196,7 @@ class Trading:
         while (timer := self.next_timer()).ts_ns <= until_ns:
             ts = self.runner.clock.advance(timer.ts_ns)
             if timer.kind == EXPIRY:
-                await self.runner.take_all(self.desk.expire(ts))
+                await self.runner.take_all(self.desk.arrivals(ts))
             elif timer.kind == SILENCE:
                 await self.runner.take(LevelHit(ts, "silence", timer.scope, self.marks()))
             elif timer.kind == HEALTH:
