@@ -7,7 +7,6 @@ adds exposure leaves after the journal failed, and the process then ends with ex
 
 import asyncio
 import signal
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +37,7 @@ from cerberus_trader.runtime.server import CheckToken, ControlServer
 from cerberus_trader.runtime.status import status_of
 from cerberus_trader.runtime.trace import Trace
 from cerberus_trader.runtime.trading import Trading
+from cerberus_trader.runtime.watermark import Watermark
 from cerberus_trader.venues.paper.restore import canceling, restore
 from cerberus_trader.venues.paper.venue import PaperVenue
 
@@ -60,26 +60,6 @@ class Options:
     signals: Path | None = None
     stdin: bool = False
     exit_at_end: bool = False
-
-
-class Watermark:
-    """Carry the journal's watermark from its thread into the loop, one call at a time."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.seq = 0
-        self.fire: Callable[[int], None] = lambda seq: None
-        self._called = False
-
-    def __call__(self, seq: int) -> None:
-        self.seq = seq
-        if not self._called:
-            self._called = True
-            self.loop.call_soon_threadsafe(self._arrive)
-
-    def _arrive(self) -> None:
-        self._called = False
-        self.fire(self.seq)
 
 
 class Service:
