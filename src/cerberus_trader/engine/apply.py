@@ -120,9 +120,9 @@ def submitted(state: State, fact: f.OrderSubmitted) -> None:
     state.counters.orders += 1
     key = key_of(order.account, order.instrument)
     if order.reduce_only:
-        state.closings[key] = order.id
+        state.closings[key] = (*state.closings.get(key, ()), order.id)
         return
-    state.entries[key] = order.id
+    state.entries[key] = (*state.entries.get(key, ()), order.id)
     reserve(state, order, 1)
     state.risk_version += 1
 
@@ -151,14 +151,25 @@ def end_order(state: State, order_id: str, status: Status) -> None:
     if order is None:
         return
     key = key_of(order.account, order.instrument)
-    if state.entries.get(key) == order_id:
-        del state.entries[key]
+    if strike(state.entries, key, order_id):
         reserve(state, order, -1)
-    if state.closings.get(key) == order_id:
-        del state.closings[key]
+    strike(state.closings, key, order_id)
     state.ended[order_id] = Ended(order, status)
     if len(state.ended) > ENDED_MAX:
         forget(state.ended)
+
+
+def strike(places: dict[str, tuple[str, ...]], key: str, order_id: str) -> bool:
+    """Take an order out of its place; tell whether it was there."""
+    held = places.get(key, ())
+    if order_id not in held:
+        return False
+    left = tuple(item for item in held if item != order_id)
+    if left:
+        places[key] = left
+    else:
+        del places[key]
+    return True
 
 
 def cancel_requested(state: State, fact: f.CancelRequested) -> None:
@@ -219,7 +230,7 @@ def filled(state: State, fact: f.Filled) -> None:
 def keep_partial(state: State, order: Order, fact: f.Filled) -> None:
     """Keep a partly filled order, releasing the filled part of its reservation."""
     after = replace(order, status=fact.status, filled=order.filled + fact.quantity)
-    if state.entries.get(key_of(order.account, order.instrument)) == order.id:
+    if order.id in state.entries.get(key_of(order.account, order.instrument), ()):
         reserve(state, order, -1)
         reserve(state, after, 1)
     state.orders[order.id] = after

@@ -122,7 +122,7 @@ def same_side(case: Case) -> str:
 
 def closing(case: Case) -> str:
     """Name the close that is already on its way."""
-    return case.state.closings.get(case.key, "")
+    return case.state.closings.get(case.key, ("",))[0]
 
 
 def nothing_to_close(case: Case) -> str:
@@ -240,8 +240,8 @@ def places(case: Case) -> int:
 def strategy_places(case: Case) -> int:
     """Count the same for the strategy alone."""
     taken = case.record.positions
-    for key, order_id in case.state.entries.items():
-        order = case.state.orders[order_id]
+    for key, order_ids in case.state.entries.items():
+        order = case.state.orders[order_ids[0]]
         taken += order.strategy == case.name and key not in case.state.positions
     return taken + (case.position is None)
 

@@ -53,8 +53,8 @@ class Case:
         self.equity: Decimal = equity(state, self.marks)
         self.key: str = key_of(self.strategy.account, signal.instrument)
         self.position: Position | None = state.positions.get(self.key)
-        entry_id = state.entries.get(self.key)
-        self.entry: Order | None = state.orders.get(entry_id) if entry_id else None
+        entries = state.entries.get(self.key)
+        self.entry: Order | None = state.orders.get(entries[0]) if entries else None
         self.sign: int = 1 if signal.side == "buy" else -1 if signal.side == "sell" else 0
         self.action: str = action_of(self)
         self.level: Level = signal.level or confidence_level(

@@ -54,10 +54,11 @@ def submit_reduction(ticket: Reducing, now_ns: int) -> f.OrderSubmitted:
 def cancel_entries(state: State, reason: str, strategy: str = "") -> list[f.Fact]:
     """Ask for the cancellation of every working entry, of one strategy or of all."""
     found: list[f.Fact] = []
-    for order_id in state.entries.values():
-        order = state.orders[order_id]
-        if order.status is not Status.PENDING_CANCEL and strategy in ("", order.strategy):
-            found.append(f.CancelRequested(order_id, reason))
+    for order_ids in state.entries.values():
+        for order_id in order_ids:
+            order = state.orders[order_id]
+            if order.status is not Status.PENDING_CANCEL and strategy in ("", order.strategy):
+                found.append(f.CancelRequested(order_id, reason))
     return found
 
 

@@ -98,7 +98,10 @@ class Counters(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """Hold the whole state; `risk_version` moves with all that risk depends on."""
+    """Hold the whole state; `risk_version` moves with all that risk depends on.
+
+    `entries` and `closings` list the working orders of a place (see `key_of`), oldest first.
+    """
 
     engine_id: str = ""
     settings: Settings = Settings()
@@ -122,8 +125,8 @@ class State(msgspec.Struct):
     positions: dict[str, Position] = {}
     exposures: dict[str, Exposure] = {}
     orders: dict[str, Order] = {}
-    entries: dict[str, str] = {}
-    closings: dict[str, str] = {}
+    entries: dict[str, tuple[str, ...]] = {}
+    closings: dict[str, tuple[str, ...]] = {}
     reserved: dict[str, tuple[Decimal, Decimal, Decimal]] = {}
     ended: dict[str, Ended] = {}
     trade_ids: dict[str, int] = {}

@@ -77,8 +77,8 @@ class Own:
             self.settings = state.settings
             self.name = strategy_name(state.settings, self.source)
         key = key_of(strategy_of(state, self.name).account, self.instrument)
-        position, entry_id = state.positions.get(key), state.entries.get(key)
-        order = state.orders.get(entry_id) if entry_id else None
+        position, entries = state.positions.get(key), state.entries.get(key)
+        order = state.orders.get(entries[0]) if entries else None
         seen = (position, order, state.day_equity, self.codes)
         if len(self.seen) != len(seen) or any(
             a is not b for a, b in zip(seen, self.seen, strict=True)
