@@ -3,8 +3,9 @@
 The peer is installed into a virtual environment of its own (.peers/, about 700 MB, ignored by
 git); it is never a dependency. Each engine runs in a process of its own with its columns loaded
 and prepared (ours: the pyramids; theirs: quote objects), without garbage collection, silent,
-the peer's risk engine and analysis switched off. CPU seconds of the run alone are compared, the
-preparation stands beside. Stops and take-profits are native orders on both sides. Usage:
+the peer's risk engine and analysis switched off. CPU seconds of the run alone are compared; what
+it takes from the file to the prepared columns stands beside. Stops and take-profits are native
+orders on both sides. Usage:
 
     python -m scripts.bench_peers [--quick] [--json]
 """
@@ -232,13 +233,13 @@ def show(found: dict[str, Any]) -> None:
               f" {one['digits']} decimals")  # fmt: skip
         for label, key in (("  quotes per CPU second", "quotes_per_cpu_second"),
                            ("  CPU seconds", "cpu_seconds"),
-                           ("  preparing, CPU seconds", "prepare_seconds"),
+                           ("  file to columns, CPU seconds", "prepare_seconds"),
                            ("  peak memory, MB", "rss_mb_max")):  # fmt: skip
             speed = key == "quotes_per_cpu_second"
             ratio = f"{one['ratio']:>8}x" if speed else ""
             ends = target if speed and one["quotes"] == 5_000_000 else ""
             print(f"{label:<34}{ours[key]:>16,}{peer[key]:>26,}{ratio}{ends}")
-        print(f"  preparing included{'':>56}{one['ratio_prepared']:>8}x")
+        print(f"  both together     {'':>56}{one['ratio_prepared']:>8}x")
         show_fills(one)
     print(f"\n{'µs per order':<34}{found['us_per_order']:>16,}{found['peer_us_per_order']:>26,}")
 

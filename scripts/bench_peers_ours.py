@@ -55,8 +55,8 @@ def main() -> None:
     gc.disable()  # as the other side: no share of the figure is the collector's
     item = msgspec.structs.replace(load_instruments()[job["name"]], tick=Decimal(job["tick"]))
     settings = comparable(job["balance"])
-    series: Any = load_prices(job["prices"])
     begin = time.process_time()
+    series: Any = load_prices(job["prices"])
     for pyramid in ("bid_min", "bid_max", "ask_min", "ask_max"):
         getattr(series, pyramid)
     prepared = time.process_time() - begin
