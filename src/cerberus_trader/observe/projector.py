@@ -39,6 +39,7 @@ class Projector:
         self.writer = writer
         self.version = version
         self.changes: list[Change] = []
+        self.pending: dict[tuple[type, str], int] = {}  # where a row of this batch stands
         self.seq = writer.applied_seq()
         self.balance = state.balance if state is not None else ZERO
         self.peak = state.peak if state is not None else ZERO
@@ -70,11 +71,32 @@ class Projector:
         if self.seq > self.writer.applied_seq():
             self.writer.apply(self.changes, through_seq=self.seq)
             self.changes = []
+            self.pending.clear()
 
     # -- rows ----------------------------------------------------------------------------
 
     def _add(self, row: Any) -> None:
         self.changes.append((self.seq, row))
+
+    def _latest(self, row: rows.OrderRow | rows.PositionRow) -> None:
+        """Add a row of which only the last state in a batch is written."""
+        key = (type(row), row.id)
+        at = self.pending.get(key)
+        if at is None:
+            self.pending[key] = len(self.changes)
+            self.changes.append((self.seq, row))
+        else:
+            self.changes[at] = (self.seq, row)
+
+    def _status(self, status: str, filled: str, ts_ns: int, order_id: str) -> None:
+        """Change an order's status: in this batch's own row where it has one."""
+        at = self.pending.get((rows.OrderRow, order_id))
+        if at is None:
+            self._add(rows.OrderStatusRow(status, filled, ts_ns, order_id))
+            return
+        row: Any = self.changes[at][1]
+        changed = row._replace(status=status, filled=filled, updated_ns=ts_ns)
+        self.changes[at] = (self.seq, changed)
 
     def configured(self, event: Event, fact: f.ConfigApplied, leg: int) -> None:
         """Record a deployment per strategy, and the opening balance."""
@@ -93,7 +115,7 @@ class Projector:
             )  # fmt: skip
         if first:
             self.balance = self.peak = fact.settings.account.balance
-            self._book(fact.ts_ns, leg, "main", "capital", self.balance)
+            self._book(fact.ts_ns, leg, "main", (("capital", self.balance),))
             self._equity(fact.ts_ns, ())
 
     def judged(self, event: Event, fact: f.SignalJudged, leg: int) -> None:
@@ -120,7 +142,7 @@ class Projector:
         self._order(fact.order, f"d{self.seq}" if fact.order.signal_id else None)
 
     def _order(self, order: Order, decision: str | None) -> None:
-        self._add(
+        self._latest(
             rows.OrderRow(
                 order.id, order.account, order.strategy, order.instrument,
                 "buy" if order.side > 0 else "sell", order.kind, order.reason,
@@ -133,11 +155,11 @@ class Projector:
 
     def status(self, event: Event, fact: f.OrderChanged, leg: int) -> None:
         """Record an order's new status."""
-        self._add(rows.OrderStatusRow(fact.status.value, "0", event.ts_ns, fact.order_id))
+        self._status(fact.status.value, "0", event.ts_ns, fact.order_id)
 
     def cancelling(self, event: Event, fact: f.CancelRequested, leg: int) -> None:
         """Record that a cancellation was asked for."""
-        self._add(rows.OrderStatusRow("pending_cancel", "0", event.ts_ns, fact.order_id))
+        self._status("pending_cancel", "0", event.ts_ns, fact.order_id)
 
     def filled(self, event: Event, fact: f.Filled, leg: int) -> None:
         """Record a fill: execution, order, position, trade, ledger, equity."""
@@ -151,7 +173,7 @@ class Projector:
                 plain(fact.fee), self.currency, plain(fact.realised), fact.liquidity, fact.reason,
             )
         )  # fmt: skip
-        self._add(rows.OrderStatusRow(fact.status.value, quantity, fact.ts_ns, fact.order_id))
+        self._status(fact.status.value, quantity, fact.ts_ns, fact.order_id)
         key = key_of(fact.account, fact.instrument)
         held = self.positions.get(key)
         if fact.position is not None:
@@ -164,14 +186,11 @@ class Projector:
             self._position(held, "closed", fact)
             for order_id in protective_ids(fact.position_id):
                 if order_id != fact.order_id:
-                    self._add(rows.OrderStatusRow("canceled", "0", fact.ts_ns, order_id))
+                    self._status("canceled", "0", fact.ts_ns, order_id)
         if fact.trade is not None:
             self._trade(fact)
-        base = leg * 10
-        if fact.realised:
-            self._book(fact.ts_ns, base, fact.account, "realised", fact.realised, fact)
-        if fact.fee:
-            self._book(fact.ts_ns, base + 2, fact.account, "fee", -fact.fee, fact)
+        legs = (("realised", fact.realised), ("fee", -fact.fee))
+        self._book(fact.ts_ns, leg * 10, fact.account, legs, fact)
         self.balance += fact.realised - fact.fee
         self._equity(fact.ts_ns, fact.marks)
 
@@ -183,7 +202,7 @@ class Projector:
         pnl = position.unrealised(mark)
         if closed is not None and closed.trade is not None:
             pnl, mark = closed.trade.pnl, closed.price
-        self._add(
+        self._latest(
             rows.PositionRow(
                 position.id, position.instrument, "long" if position.sign > 0 else "short",
                 float(position.quantity), float(position.leverage), float(position.entry_price),
@@ -211,13 +230,14 @@ class Projector:
         self._note(fact.marks)
         self.positions[key_of(position.account, position.instrument)] = position
         self._position(position, "open", None)
-        self._book(fact.ts_ns, leg * 10, position.account, "funding", -fact.amount, position)
+        legs = (("funding", -fact.amount),)
+        self._book(fact.ts_ns, leg * 10, position.account, legs, position)
         self.balance -= fact.amount
         self._equity(fact.ts_ns, fact.marks)
 
     def moved(self, event: Event, fact: f.CashMoved, leg: int) -> None:
         """Record a deposit or withdrawal."""
-        self._book(event.ts_ns, leg * 10, "main", "capital", fact.amount)
+        self._book(event.ts_ns, leg * 10, "main", (("capital", fact.amount),))
         self.balance += fact.amount
         self.peak += fact.amount
         self._equity(event.ts_ns, ())
@@ -257,13 +277,18 @@ class Projector:
             self.marks[name] = price
 
     def _book(
-        self, ts_ns: int, leg: int, account: str, kind: str, amount: Decimal, of: Any = None
-    ) -> None:
-        """Book an amount into cash and out of where it comes from: two legs, sum zero."""
+        self, ts_ns: int, leg: int, account: str, parts: tuple[tuple[str, Decimal], ...],
+        of: Any = None,
+    ) -> None:  # fmt: skip
+        """Book amounts into cash and out of where they come from: the legs sum to zero."""
+        legs = [(kind, -amount) for kind, amount in parts if amount]
+        if not legs:
+            return
+        legs.insert(0, ("cash", -sum((amount for _, amount in legs), ZERO)))
         strategy = getattr(of, "strategy", None)
         instrument = getattr(of, "instrument", None)
         reference = getattr(of, "trade_id", None)
-        for number, (name, value) in enumerate((("cash", amount), (kind, -amount))):
+        for number, (name, value) in enumerate(legs):
             self._add(
                 rows.LedgerRow(
                     self.seq, leg + number, ts_ns, account, self.currency, plain(value), name,
