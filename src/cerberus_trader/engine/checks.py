@@ -132,14 +132,15 @@ def nothing_to_close(case: Case) -> str:
     return "flat"
 
 
-def close_size(case: Case) -> Decimal:
-    """Return what a close asks to close, down to the lot; closing everything is always enough."""
+def close_size(case: Case) -> str:
+    """Name a part to close that is less than the venue takes; closing everything never is."""
     asked, held = case.signal.quantity, case.position or case.entry
     if case.action != "close" or case.sign or asked is None or held is None:
-        return quantity_min(case)
-    if asked >= held.quantity:
-        return quantity_min(case)
-    return _instrument(case).quantity_down(asked)
+        return ""
+    least = quantity_min(case)
+    if asked >= held.quantity or _instrument(case).quantity_down(asked) >= least:
+        return ""
+    return f"{asked:f} of {held.quantity:f}, at least {least:f}"
 
 
 def quantity_min(case: Case) -> Decimal:
@@ -187,7 +188,7 @@ INTAKE: tuple[Check, ...] = (
     Check("VOLATILITY_MINUTE_HIGH", "one-minute volatility, daily fraction",
           lambda c: _market(c).sigma_minute if c.settings.risk.minute_volatility_halt else 0.0,
           lambda c: c.settings.risk.minute_volatility_halt, "max"),
-    Check("SIZE_BELOW_MINIMUM", "quantity to close", close_size, quantity_min, "min", True, True),
+    Check("SIZE_BELOW_MINIMUM", "part to close", close_size, None, "none", True, True),
 )  # fmt: skip
 
 
