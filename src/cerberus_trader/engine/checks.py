@@ -250,7 +250,7 @@ def strategy_places(case: Case) -> int:
 def position_exposure(case: Case) -> Decimal:
     """Return the notional of the position after this order."""
     held = case.position.cost if case.position is not None else ZERO
-    return held + _notional(case)
+    return held + case.held.place + _notional(case)
 
 
 def gross_exposure(case: Case) -> Decimal:
@@ -299,7 +299,7 @@ RISK: tuple[Check, ...] = (
     Check("GROSS_EXPOSURE", "notional of everything", gross_exposure,
           lambda c: c.settings.risk.gross_exposure_max * c.equity, "max"),
     Check("STRATEGY_EXPOSURE", "notional of the strategy",
-          lambda c: c.record.gross + _notional(c),
+          lambda c: c.record.gross + c.held.strategy + _notional(c),
           lambda c: c.settings.risk.gross_exposure_max * c.strategy.budget * c.equity, "max"),
     Check("GROUP_RISK", "loss if every stop of the group is hit", group_risk,
           lambda c: c.settings.risk.group_risk_max * c.equity, "max"),

@@ -86,15 +86,36 @@ class Case:
 
 
 class Held(NamedTuple):
-    """Hold what is open, working or unknown before this order, in account currency."""
+    """Hold what is open, working or unknown before this order, in account currency.
+
+    `place` and `strategy` are the entries on their way to the order's place, and the strategy's.
+    """
 
     gross: Decimal
     group: Decimal
     group_risk: Decimal
     free_margin: Decimal
+    place: Decimal = ZERO
+    strategy: Decimal = ZERO
 
 
 NOTHING = Held(ZERO, ZERO, ZERO, ZERO)
+
+
+def on_the_way(case: Case) -> tuple[Decimal, Decimal]:
+    """Sum what entries may still fill: at the case's place, and of its strategy."""
+    orders, place, strategy = case.state.orders, ZERO, ZERO
+    for key, order_ids in case.state.entries.items():
+        for order_id in order_ids:
+            order = orders[order_id]
+            left = order.notional
+            if order.filled:
+                left = left * (order.quantity - order.filled) / order.quantity
+            if key == case.key:
+                place += left
+            if order.strategy == case.name:
+                strategy += left
+    return place, strategy
 
 
 def held_of(case: Case, instrument: Instrument) -> Held:
@@ -119,7 +140,8 @@ def held_of(case: Case, instrument: Instrument) -> Held:
         if instruments[name].group == instrument.group:
             grouped += notional
             risk += planned
-    return Held(gross, grouped, risk, case.equity - margin)
+    place, strategy = on_the_way(case) if state.entries else (ZERO, ZERO)
+    return Held(gross, grouped, risk, case.equity - margin, place, strategy)
 
 
 class Levels:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from cerberus_trader.domain.decision import Decision, LeverageRecord, SizingRecord
 from cerberus_trader.domain.instrument import Instrument, margin_level
-from cerberus_trader.domain.money import HUNDRED, ONE, ZERO, from_belief
+from cerberus_trader.domain.money import HUNDRED, ONE, ZERO, brief, from_belief
 from cerberus_trader.domain.order import Bracket, Reason, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine import decision_cache, leverage, sizing
@@ -65,6 +65,8 @@ def run_checks(case: Case, table: tuple[Check, ...], lifted: bool) -> tuple[list
             continue
         try:
             value = measure(case)
+            if type(value) is Decimal:
+                value = brief(value)  # what is stored is what was judged
             if limit is None:
                 passed = not value
             elif kind == "max":
@@ -341,11 +343,11 @@ def room_of(case: Case) -> sizing.Room:
     position = case.position.cost if case.position and case.action == "add" else ZERO
     gross = risk.gross_exposure_max * equity
     return sizing.Room(
-        risk.position_exposure_max * equity - position,
+        risk.position_exposure_max * equity - position - held.place,
         risk.group_exposure_max * equity - held.group,
         gross - held.gross,
         risk.group_risk_max * equity - held.group_risk,
-        gross * case.strategy.budget - case.record.gross,
+        gross * case.strategy.budget - case.record.gross - held.strategy,
         risk.order_notional_max or None,
         held.free_margin,
     )

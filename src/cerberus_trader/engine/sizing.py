@@ -16,7 +16,7 @@ import msgspec
 
 from cerberus_trader.domain.decision import SizingRecord
 from cerberus_trader.domain.instrument import Instrument
-from cerberus_trader.domain.money import ONE, ZERO, from_belief
+from cerberus_trader.domain.money import ONE, ZERO, brief, from_belief
 from cerberus_trader.domain.settings import Sizing, Strategy
 
 BOUNDS = (
@@ -146,4 +146,5 @@ def size(
     smallest, binding = least(bounds)
     notional = max(smallest or ZERO, ZERO) * ask.scale
     quantity = instrument.quantity_down(notional / ask.price)
-    return SizingRecord(ask.price, unit, tuple(bounds), binding, quantity * ask.price, quantity)
+    shown = tuple([None if bound is None else brief(bound) for bound in bounds])
+    return SizingRecord(ask.price, brief(unit), shown, binding, quantity * ask.price, quantity)
