@@ -96,6 +96,10 @@ def from_belief(value: float, digits: int = 9) -> Decimal:
     return number
 
 
+# Twelve significant digits, half to even: what a document shows of a measured amount.
+brief = decimal.Context(prec=12, rounding=ROUND_HALF_EVEN).plus
+
+
 def plain(value: Decimal) -> str:
     """Write a decimal without exponent and without trailing zeros: the canonical form."""
     if not value:
