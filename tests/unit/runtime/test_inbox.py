@@ -1,0 +1,62 @@
+"""The inbox: rank before age, bounds with a named overflow."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.events import OperatorEvent, OrderReport
+from cerberus_trader.domain.signal import Signal
+from cerberus_trader.runtime import inbox as module
+from cerberus_trader.runtime.inbox import Command, Due, Inbox, Timed
+from tests.kit import NOON
+
+
+def signal(name: str = "s") -> Signal:
+    return Signal(name, NOON, "COIN", "buy", 0.5, "head")
+
+
+async def test_reports_come_first_then_operators_signals_prices() -> None:
+    inbox = Inbox()
+    report = OrderReport(NOON, "o", "accepted")
+    command = Command(OperatorEvent(0, "halt", "me"))
+    due = Due(NOON)
+    await inbox.put_price(due)
+    inbox.put_signal(signal("a"))
+    inbox.put_signal(signal("b"))
+    inbox.put_command(command)
+    inbox.put_report(report)
+    assert inbox.depth() == {"reports": 1, "operator": 1, "signals": 2, "prices": 1}
+    found: list[Any] = [await inbox.take() for _ in range(5)]
+    assert found == [report, command, Timed(0, signal("a")), Timed(0, signal("b")), due]
+
+
+async def test_a_full_lane_refuses_and_the_feed_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIMITS", {"operator": 1, "signals": 1, "prices": 1})
+    inbox = Inbox()
+    inbox.put_signal(signal())
+    with pytest.raises(DataError) as refused:
+        inbox.put_signal(signal())
+    assert refused.value.code == "INBOX_FULL"
+    inbox.put_command(Command(OperatorEvent(0, "halt", "me")))
+    with pytest.raises(DataError):
+        inbox.put_command(Command(OperatorEvent(0, "halt", "me")))
+    await inbox.put_price(Due(1))
+    waiting = asyncio.ensure_future(inbox.put_price(Due(2)))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    for _ in range(2):
+        await inbox.take()
+    assert await inbox.take() == Due(1)
+    await waiting
+    assert await inbox.take() == Due(2)
+
+
+async def test_taking_waits_until_something_comes() -> None:
+    inbox = Inbox()
+    taking = asyncio.ensure_future(inbox.take())
+    await asyncio.sleep(0)
+    assert not taking.done()
+    inbox.put_signal(signal())
+    assert await taking == Timed(0, signal())
