@@ -58,7 +58,7 @@ class MetricRow(NamedTuple):
 
 
 class DecisionLogRow(NamedTuple):
-    """Hold a decision with its document, as encoded; `seq` is its journal row."""
+    """Hold a decision; `seq` is its journal row, where its document is (`document` may copy it)."""
 
     id: str
     seq: int

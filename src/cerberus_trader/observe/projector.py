@@ -119,14 +119,13 @@ class Projector:
             self._equity(fact.ts_ns, ())
 
     def judged(self, event: Event, fact: f.SignalJudged, leg: int) -> None:
-        """Record a decision with its document, and the cache entry it made."""
+        """Record a decision, and the cache entry it made; its document stays in the journal row."""
         decision = fact.decision
         self._note(fact.marks)
         self._add(
             rows.DecisionLogRow(
                 decision.id, self.seq, decision.ts_ns, decision.signal_id, decision.strategy,
-                decision.instrument, decision.verdict, decision.code, sentence(decision),
-                _encode(decision),
+                decision.instrument, decision.verdict, decision.code, sentence(decision), b"",
             )
         )  # fmt: skip
         if decision.cache_key and not decision.cache_hit and decision.leverage is not None:
