@@ -129,9 +129,11 @@ class Projector:
             )
         )  # fmt: skip
         if decision.cache_key and not decision.cache_hit and decision.leverage is not None:
+            record = decision.leverage
+            analysis = _encode((record.inputs, record.factors, record.raw)).decode()
             self._add(
                 rows.DecisionRow(
-                    self.seq, decision.cache_key, _encode(decision.leverage).decode(),
+                    self.seq, decision.cache_key, analysis,
                     decision.ts_ns, decision.ts_ns + self.cache_ns,
                 )
             )  # fmt: skip
@@ -284,14 +286,13 @@ class Projector:
         if not legs:
             return
         legs.insert(0, ("cash", -sum((amount for _, amount in legs), ZERO)))
-        strategy = getattr(of, "strategy", None)
-        instrument = getattr(of, "instrument", None)
-        reference = getattr(of, "trade_id", None)
+        # a fill's legs are joined through its execution; a payment names its position
+        reference = getattr(of, "trade_id", None) or getattr(of, "id", None)
         for number, (name, value) in enumerate(legs):
             self._add(
                 rows.LedgerRow(
                     self.seq, leg + number, ts_ns, account, self.currency, plain(value), name,
-                    strategy, instrument, reference,
+                    None, None, reference,
                 )
             )  # fmt: skip
 
