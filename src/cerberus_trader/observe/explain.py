@@ -19,7 +19,6 @@ from cerberus_trader.engine import sizing
 from cerberus_trader.engine.checks import INTAKE, RISK, Check
 from cerberus_trader.engine.state import strategy_from
 
-
 SIZE_CODES = ("SIZE_BELOW_MINIMUM", "NOTIONAL_BELOW_MINIMUM")
 
 
