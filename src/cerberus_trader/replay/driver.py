@@ -15,6 +15,7 @@ from cerberus_trader.domain.events import (
     ConfigEvent,
     EndOfData,
     Event,
+    FillReport,
     LevelHit,
     OrderReport,
     SignalEvent,
@@ -249,9 +250,8 @@ class Driver:
         """Let the rules decide about a position inside a bar."""
         start = candidate.ts_ns - tape.interval_ns + 1
         bar = bar_of(tape, candidate.row, start)
-        entered = None
-        if held.since == candidate.row and bar is not None and held.opened_ns == start:
-            entered = bar[0]
+        # only where this bar was entered (or added to) at its open can the open have passed a stop
+        entered = bar[0] if bar is not None else None
         best = self.finders[tape.name].best(held, candidate.row, inside=True)
         mark = adverse_mark(tape, start, held.sign)
         return rules.inside_bar(held, bar, mark, best, tape.marks is None, entered)
@@ -275,22 +275,26 @@ class Driver:
         inside = candidate.kind == INSIDE
         waiting.part_row = candidate.row
         size = tape.size(candidate.row, order.side)
-        self.reports(self.venue.rest(waiting, ts, best, size))
+        reports = self.venue.rest(waiting, ts, best, size)
+        self.reports(reports)
         held = self.venue.book.holdings.get(f"{order.account}/{order.instrument}")
-        if held is None or held.opened_ns != ts:
+        if held is None or not any(type(report) is FillReport for report in reports):
             return
-        held.since = candidate.row + inside
+        if held.opened_ns == ts:
+            held.since = candidate.row + inside
+        else:  # an add: the best goes on
+            best = self.finders[tape.name].best(held, candidate.row, inside=inside)
         if inside:
-            self.test_entry_bar(tape, held, candidate, order.price)
+            self.test_entry_bar(tape, held, candidate, order.price, best)
 
     def test_entry_bar(
-        self, tape: Tape, held: Holding, candidate: Candidate, limit: Decimal
+        self, tape: Tape, held: Holding, candidate: Candidate, limit: Decimal, best: Decimal
     ) -> None:
-        """Test a position entered inside a bar on that bar's adverse extremes only."""
+        """Test a position entered or added to inside a bar on its adverse extremes only."""
         start = candidate.ts_ns - tape.interval_ns + 1
         bar = bar_of(tape, candidate.row, start)
         mark = adverse_mark(tape, start, held.sign)
-        leg = rules.inside_bar(held, bar, mark, limit, tape.marks is None, limit, adverse_only=True)
+        leg = rules.inside_bar(held, bar, mark, best, tape.marks is None, limit, adverse_only=True)
         if leg is not None:
             self.leave(tape, held, leg, candidate)
 

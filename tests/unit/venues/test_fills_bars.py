@@ -191,6 +191,27 @@ def test_an_adding_fill_raises_the_position_and_its_levels_act_on_the_whole() ->
     assert run.state.balance == 10_000 - 100 - 102 + 2 * 96 - sum(f.fee for f in run.fills)
 
 
+def test_an_add_inside_a_bar_is_tested_on_that_bars_adverse_extreme() -> None:
+    # long at 100; the bar falls to 98: the add at 99 brings a stop at 98.50, which it reaches
+    series = plain((10000,) * 4, (10000, 10000, 9800, 9900), (9900, 9900, 9900, 9900))
+    add = signal(2 * MINUTE - 1, order="limit", limit=D(99), stop_loss=D("98.50"))
+    run = Run(series, signal(MINUTE, stop_loss=D(90)), add, add=True)
+    assert run.told == [
+        ("entry", MINUTE, "100"), ("add", 2 * MINUTE + INSIDE, "99"),
+        ("stop_loss", 2 * MINUTE + INSIDE, "98.5"),
+    ]  # fmt: skip
+    assert run.fills[2].quantity == 2
+
+
+def test_a_stop_that_an_adds_open_had_passed_fills_at_that_open() -> None:
+    # long at 100, best 104; the add at the open of 101 trails by 1: 103, passed by that open
+    series = plain((10000, 10400, 10000, 10400), (10100, 10100, 10050, 10050), (10050,) * 4)
+    run = Run(series, signal(MINUTE), signal(2 * MINUTE, trailing=D(1)), add=True)
+    assert run.told[1:] == [
+        ("add", 2 * MINUTE, "101"), ("trailing_stop", 2 * MINUTE + INSIDE, "101"),
+    ]  # fmt: skip
+
+
 def test_the_end_of_bars_is_their_last_close() -> None:
     series = plain((10000, 10000, 10000, 10000), (10000, 10100, 10000, 10050))
     run = Run(series, signal(MINUTE), close_at_end=True)
