@@ -235,7 +235,7 @@ def places(case: Case) -> int:
     taken = len(case.state.positions)
     for key in case.state.entries:
         taken += key not in case.state.positions
-    return taken + (case.position is None)
+    return taken + (not case.held_sign)
 
 
 def strategy_places(case: Case) -> int:
@@ -244,12 +244,13 @@ def strategy_places(case: Case) -> int:
     for key, order_ids in case.state.entries.items():
         order = case.state.orders[order_ids[0]]
         taken += order.strategy == case.name and key not in case.state.positions
-    return taken + (case.position is None)
+    return taken + (not case.held_sign)
 
 
 def position_exposure(case: Case) -> Decimal:
     """Return the notional of the position after this order."""
-    held = case.position.cost if case.position is not None else ZERO
+    position = case.position
+    held = position.cost if position is not None and case.action == "add" else ZERO
     return held + case.held.place + _notional(case)
 
 

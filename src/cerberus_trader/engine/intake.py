@@ -179,5 +179,5 @@ def action_of(case: Case) -> str:
     if not held or case.owner != case.name:
         return "entry"
     if case.sign == held:
-        return "add" if case.strategy.add and case.position is not None else "entry"
+        return "add" if case.strategy.add else "entry"
     return "reverse" if case.strategy.reverse else "close"

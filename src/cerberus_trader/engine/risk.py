@@ -14,7 +14,7 @@ from cerberus_trader.domain.order import Bracket, Reason, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine import decision_cache, leverage, sizing
 from cerberus_trader.engine.checks import INTAKE, RISK, Check
-from cerberus_trader.engine.intake import Case, Levels, held_of
+from cerberus_trader.engine.intake import NOTHING, Case, Levels, held_of
 from cerberus_trader.engine.state import State, day_fraction, drawdown
 
 HOURS_OF_DAY = 24.0
@@ -85,12 +85,16 @@ def judge(case: Case) -> Verdict:
     """Judge a case: intake, analysis, leverage, size, levels, risk; one document either way."""
     lifted = case.settings.risk.lift_all
     values, failed = run_checks(case, INTAKE, lifted)
-    if failed:
+    if failed and case.action != "reverse":
         return Verdict(document(case, values, failed, INTAKE))
+    if failed:
+        return close_only(case)
     if case.action == "close":
         return close_verdict(case, values)
     plan(case)
     more, wrong = run_checks(case, RISK, lifted)
+    if wrong and case.action == "reverse":
+        return close_only(case)
     if wrong:
         first = len(INTAKE)
         return Verdict(document(case, values + more, [first + i for i in wrong], INTAKE + RISK))
@@ -101,6 +105,14 @@ def judge(case: Case) -> Verdict:
     if case.action == "reverse":
         closing = close_ticket(case, group + "x")
     return Verdict(decision, closing, Approved(case, group + "e", bracket_of(case)))
+
+
+def close_only(case: Case) -> Verdict:
+    """Judge a reversal whose entry is denied as the close that it also is: exits pass."""
+    case.action = "close"
+    case.leverage = case.sizing = None
+    case.cache_key, case.cache_hit, case.held = "", False, NOTHING
+    return judge(case)
 
 
 def close_verdict(case: Case, values: list[Any]) -> Verdict:
@@ -176,11 +188,15 @@ def plan(case: Case) -> None:
 def without(case: Case, position: Position) -> Any:
     """Take the position that a reversal closes first out of what is held."""
     held = case.held
+    prices = dict(case.marks)
+    mark = prices.get(position.instrument) or case.state.marks.get(position.instrument, ZERO)
+    notional = position.quantity * mark
     return held._replace(
-        gross=max(held.gross - position.cost, ZERO),
-        group=max(held.group - position.cost, ZERO),
+        gross=max(held.gross - notional, ZERO),
+        group=max(held.group - notional, ZERO),
         group_risk=max(held.group_risk - position.risk, ZERO),
         free_margin=held.free_margin + position.margin,
+        strategy=held.strategy - position.cost,
     )
 
 

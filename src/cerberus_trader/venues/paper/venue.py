@@ -202,7 +202,8 @@ class PaperVenue:
             FillReport(
                 now_ns, order.id, trade, order.account, order.instrument, order.side, quantity,
                 price, rules.fee_of(rule, notional, maker), "maker" if maker else "taker",
-                order.reason, held.margin, waiting.left, held.stop, held.take_profit,
+                "entry" if held.position_id == order.id else "add",
+                held.margin, waiting.left, held.stop, held.take_profit,
                 held.trailing, self.marks(now_ns, order.instrument),
             )
         ]  # fmt: skip
