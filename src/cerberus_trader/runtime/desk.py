@@ -11,7 +11,7 @@ from decimal import Decimal
 from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
 from cerberus_trader.domain.order import Order
 from cerberus_trader.replay.search import better
-from cerberus_trader.runtime.prices import CLOSE, INSIDE, Line, LiveMarket, Tick
+from cerberus_trader.runtime.prices import CLOSE, INSIDE, POINT, Line, LiveMarket, Tick
 from cerberus_trader.venues.paper import rules
 from cerberus_trader.venues.paper.book import Book, Holding, Waiting
 from cerberus_trader.venues.paper.venue import PaperVenue, Report
@@ -49,15 +49,36 @@ class Desk:
         book = self.book
         if tick.kind == CLOSE or not (book.by_instrument.get(tick.name) or book.resting):
             return
+        row = tick.row if tick.row >= 0 else line.row
         for held in book.of(tick.name):
             leg = self._test(tick, line, held, ts)
             if leg is not None:
-                self.bests.pop(held.position_id, None)
-                yield self.venue.leave(held, leg, ts)
+                yield from self._leave(held, leg, line, row, ts)
         for waiting in book.resting_of(tick.name):
-            yield from self._try_limit(tick, line, waiting, ts)
+            if waiting.order.kind == "limit":
+                yield from self._try_limit(tick, line, waiting, row, ts)
+            elif tick.kind == POINT and waiting.part_row != row:
+                yield self._execute(waiting, tick.bid, tick.ask, line, row, ts)
         for held in book.of(tick.name):
             self._note_best(tick, held, ts)
+
+    def _leave(
+        self, held: Holding, leg: rules.Exit, line: Line, row: int, ts: int
+    ) -> Iterator[list[Report]]:
+        """Let a level that acted fill what the row (the bar, once) offers."""
+        if leg.reason == "liquidation" or held.part_row != row:
+            reports = self.venue.leave(held, leg, ts, line.offered(row, -held.sign))
+            held.part_row = row
+            yield reports
+
+    def _execute(
+        self, waiting: Waiting, bid: Decimal, ask: Decimal, line: Line, row: int, ts: int
+    ) -> list[Report]:
+        """Execute an order, or what is left of it, at a point."""
+        size = line.offered(row, waiting.order.side)
+        reports = self.venue.execute(waiting, ts, bid, ask, size)
+        waiting.part_row = row if waiting.parts else -1
+        return reports
 
     def best(self, held: Holding) -> Decimal:
         """Return the best price for a trailing stop, of every row so far."""
@@ -68,6 +89,9 @@ class Desk:
         if ts <= held.opened_ns:
             return None
         best, liquidate = self.best(held), not line.marked
+        if held.exiting:
+            price = tick.bid if held.sign > 0 else tick.ask
+            return rules.Exit(held.exiting, price) if tick.kind == POINT else None
         if tick.kind == INSIDE:
             start = ts - line.interval_ns + 1
             assert tick.bar is not None
@@ -95,11 +119,11 @@ class Desk:
         self.bests[held.position_id] = better(self.best(held), price, long)
 
     def _try_limit(
-        self, tick: Tick, line: Line, waiting: Waiting, ts: int
+        self, tick: Tick, line: Line, waiting: Waiting, row: int, ts: int
     ) -> Iterator[list[Report]]:
         """Fill a resting entry that a tick reaches; inside a bar, test its stop at once."""
         order = waiting.order
-        if order.expires_ns and ts > order.expires_ns:
+        if (order.expires_ns and ts > order.expires_ns) or waiting.part_row == row:
             return
         assert order.price is not None
         if tick.bar is not None:
@@ -109,7 +133,8 @@ class Desk:
             best = bid if order.side > 0 else ask
         if not rules.reaches_limit(order.side, order.price, bid, ask):
             return
-        yield self.venue.rest(waiting, ts, best)
+        waiting.part_row = row
+        yield self.venue.rest(waiting, ts, best, line.offered(row, order.side))
         held = self.book.holdings.get(f"{order.account}/{order.instrument}")
         if held is None or held.opened_ns != ts or tick.bar is None:
             return
@@ -117,7 +142,7 @@ class Desk:
             held, tick.bar, None, order.price, not line.marked, order.price, adverse_only=True
         )
         if leg is not None:
-            yield self.venue.leave(held, leg, ts)
+            yield from self._leave(held, leg, line, row, ts)
 
     # -- orders and payments ---------------------------------------------------------------
 
@@ -129,7 +154,7 @@ class Desk:
                 yield self.venue.expire(order.id, ts, "expired")
             else:
                 line = self.market.lines[order.instrument]
-                yield self.venue.execute(item, ts, line.bid, line.ask)
+                yield self._execute(item, line.bid, line.ask, line, line.row, ts)
 
     def _due(self, ts: int) -> Waiting | None:
         """Return the oldest order that has something to do: looked up anew after each one.

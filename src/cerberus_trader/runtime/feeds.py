@@ -47,21 +47,22 @@ def _point_steps(tape: Tape, number: int, start: int, stop: int) -> Iterator[Ste
     for row, (ts, bid, ask) in enumerate(zip(times, bids, asks, strict=True), start):
         low = tape.decimal(bid)
         high = low if bid == ask else tape.decimal(ask)
-        yield ts, number, POINT, row, Tick(tape.name, POINT, low, high, ts)
+        yield ts, number, POINT, row, Tick(tape.name, POINT, low, high, ts, row=row)
 
 
 def _bar_steps(tape: Tape, number: int, start: int, stop: int) -> Iterator[Step]:
     bars, name, interval = tape.bars, tape.name, tape.interval_ns
     assert bars is not None
     columns = (bars.ts_open, bars.open, bars.high, bars.low, bars.close)
-    for row, values in enumerate(zip(*(c[start:stop].tolist() for c in columns), strict=True)):
+    rows = zip(*(c[start:stop].tolist() for c in columns), strict=True)
+    for row, values in enumerate(rows, start):
         ts = values[0]
         first, high, low, last = (tape.decimal(value) for value in values[1:])
         end = ts + interval
-        yield ts, number, POINT, start + row, Tick(name, POINT, first, first, ts)
-        inside = Tick(name, INSIDE, first, first, end - 1, (first, high, low))
-        yield end - 1, number, INSIDE, start + row, inside
-        yield end, number, CLOSE, start + row, Tick(name, CLOSE, last, last, end)
+        yield ts, number, POINT, row, Tick(name, POINT, first, first, ts, row=row)
+        inside = Tick(name, INSIDE, first, first, end - 1, (first, high, low), row=row)
+        yield end - 1, number, INSIDE, row, inside
+        yield end, number, CLOSE, row, Tick(name, CLOSE, last, last, end, row=row)
 
 
 def instants(tapes: list[Tape], after_ns: int) -> Iterator[Instant]:
@@ -88,7 +89,7 @@ class FileFeed:
     def prime(self, market: LiveMarket) -> None:
         """Let the market know intervals, volatility, and what was known when we left off."""
         for number, tape in enumerate(self.tapes):
-            market.add(tape.name, Line(tape.interval_ns, Sigmas(tape.prices)))
+            market.add(tape.name, Line(tape.interval_ns, Sigmas(tape.prices), tape.size))
             row = tape.row_at(self.after_ns)
             if row < 0:
                 continue

@@ -5,7 +5,7 @@ bar, a bar's close. It is the engine's only view of the market between events; n
 core.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
@@ -21,7 +21,7 @@ class Tick(NamedTuple):
     """Hold one step of an instrument's price.
 
     `known_ns` is the venue's time of it; `bar` is (open, high, low) of an INSIDE; `mark` and
-    `funding` accompany a live quote.
+    `funding` accompany a live quote; `row` is that of a played file.
     """
 
     name: str
@@ -32,6 +32,10 @@ class Tick(NamedTuple):
     bar: tuple[Decimal, Decimal, Decimal] | None = None
     mark: Decimal | None = None
     funding: Decimal | None = None
+    row: int = -1
+
+
+SizeOf = Callable[[int, int], Decimal | None]
 
 
 class SigmaOf(Protocol):
@@ -68,16 +72,21 @@ class Line:
     """Hold one instrument's last price; `interval_ns` is that of its bars, 0 for points.
 
     `price` is what a signal is judged on (bid, ask, when known), None before the first; `mark`
-    values positions; `marked` says that liquidation is tested on marks alone.
+    values positions; `marked` says that liquidation is tested on marks alone; `size` tells what a
+    row of a played file offers on a side, and `row` is the last point's.
     """
 
     __slots__ = (
-        "ask", "bid", "interval_ns", "last_ns", "mark", "marked", "point_ns", "price", "sigma",
-        "stream",
+        "ask", "bid", "interval_ns", "last_ns", "mark", "marked", "point_ns", "price", "row",
+        "sigma", "size", "stream",
     )  # fmt: skip
 
-    def __init__(self, interval_ns: int = 0, sigma: SigmaOf | None = None) -> None:
+    def __init__(
+        self, interval_ns: int = 0, sigma: SigmaOf | None = None, size: SizeOf | None = None
+    ) -> None:
         self.interval_ns = interval_ns
+        self.size = size
+        self.row = -1
         self.stream = StreamSigma() if sigma is None else None
         self.sigma: SigmaOf = sigma if sigma is not None else self.stream  # type: ignore[assignment]
         self.bid = self.ask = Decimal(0)
@@ -85,6 +94,10 @@ class Line:
         self.price: tuple[int, Decimal, Decimal] | None = None
         self.mark: Decimal | None = None
         self.marked = False
+
+    def offered(self, row: int, side: int) -> Decimal | None:
+        """Return what a row offers on an order's side, None where that is not known."""
+        return self.size(row, side) if self.size is not None else None
 
     def take(self, tick: Tick, ts: int) -> None:
         """Take a tick at the engine's time."""
@@ -96,6 +109,7 @@ class Line:
             return
         self.bid, self.ask = tick.bid, tick.ask
         self.point_ns = self.last_ns = ts
+        self.row = tick.row if tick.row >= 0 else self.row + 1
         if tick.mark is not None:
             self.mark, self.marked = tick.mark, True
         elif self.interval_ns:

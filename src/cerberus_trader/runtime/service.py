@@ -175,7 +175,9 @@ class Service:
         self.trading.configure()
         settings = state.settings.paper
         bests = read_bests(self.options.state)
-        self.desk.venue.book = restore(state.positions, state.orders, state.instruments, settings)
+        self.desk.venue.book = restore(
+            state.positions, state.orders, state.instruments, settings, state.trade_ids
+        )
         self.desk.bests = bests
         self.desk.forget()
         for order in canceling(state.orders):

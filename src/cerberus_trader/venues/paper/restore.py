@@ -4,8 +4,7 @@ The paper venue keeps no file of its own. Positions carry the levels that rest f
 orders their status: a submitted one is still on its way, an accepted one rests.
 """
 
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
 
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.order import Order, Status
@@ -14,6 +13,7 @@ from cerberus_trader.domain.settings import Paper
 from cerberus_trader.venues.paper.book import Book, Holding, Waiting
 
 MS = 1_000_000
+LEGS = {"s": "stop_loss", "r": "trailing_stop", "t": "take_profit"}
 RESTING = (Status.ACCEPTED, Status.PARTIALLY_FILLED)
 
 
@@ -22,19 +22,19 @@ def restore(
     orders: Mapping[str, Order],
     instruments: Mapping[str, Instrument],
     settings: Paper,
-    bests: Mapping[str, Decimal] | None = None,
+    trade_ids: Iterable[str] = (),
 ) -> Book:
     """Return the book that belongs to these positions and orders, in their order.
 
-    `bests` holds the best price of each trailing stop by position id, as kept beside the journal;
-    without one the trailing distance counts from the entry price. Orders whose cancellation was
+    The best price of a trailing stop starts at the entry price; the market layer keeps the later
+    ones. `trade_ids` (account/id) are those booked already: parts are numbered on behind them, and
+    a level that has filled in part goes on filling. Orders whose cancellation was
     asked for are kept; the caller asks again (`canceling`), and their end is reported then.
     """
-    book = Book()
+    book, booked = Book(), _parts_of(trade_ids)
     for position in positions.values():
-        book.put(
-            holding_of(position, instruments[position.instrument], settings, book, bests or {})
-        )
+        rule = instruments[position.instrument]
+        book.put(holding_of(position, rule, settings, book.number(), booked))
     for order in orders.values():
         if order.kind not in ("market", "limit") or not order.working:
             continue
@@ -42,6 +42,7 @@ def restore(
             order, order.created_ns + settings.latency_ms * MS, order.created_ns, book.number()
         )
         waiting.left = order.quantity - order.filled
+        waiting.parts = booked.get(f"{order.account}/{order.id}", 0)
         rests = order.status in RESTING or (
             order.status is Status.PENDING_CANCEL and order.kind == "limit"
         )
@@ -58,19 +59,34 @@ def holding_of(
     position: Position,
     instrument: Instrument,
     settings: Paper,
-    book: Book,
-    bests: Mapping[str, Decimal],
+    number: int,
+    booked: Mapping[str, int],
 ) -> Holding:
     """Return what the venue holds for a position, its liquidation level solved anew."""
     entry = Order(
         position.id, position.account, position.strategy, position.instrument, position.sign,
         "market", "entry", position.quantity, leverage=position.leverage,
     )  # fmt: skip
-    best = bests.get(position.id, position.entry_price)
-    held = Holding(book.number(), entry, instrument, position.opened_ns, best)
+    held = Holding(number, entry, instrument, position.opened_ns, position.entry_price)
     held.quantity, held.cost, held.margin = position.quantity, position.cost, position.margin
     held.stop, held.take_profit = position.stop, position.take_profit
     held.trailing = position.trailing
     held.take_profit_limit = settings.take_profit_order == "limit"
+    if settings.participation_max:
+        # more than this position's own parts: all that matters is that no number comes twice
+        held.parts = sum(booked.values())
+    for leg, reason in LEGS.items():
+        resting = leg == "t" and held.take_profit_limit
+        if f"{position.account}/{held.child}{leg}" in booked and not resting:
+            held.exiting = reason
     held.solve()
     return held
+
+
+def _parts_of(trade_ids: Iterable[str]) -> dict[str, int]:
+    """Count the booked parts by account/order id; a part's id is the order's, then .2, .3, …"""
+    counts: dict[str, int] = {}
+    for trade_id in trade_ids:
+        order = trade_id.rsplit(".", 1)[0] if "." in trade_id.rsplit("/", 1)[-1] else trade_id
+        counts[order] = counts.get(order, 0) + 1
+    return counts
