@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.market import Snapshot
 from cerberus_trader.domain.money import ONE, ZERO
+from cerberus_trader.domain.order import Status
 from cerberus_trader.engine.intake import Case, Levels
 
 MS = 1_000_000
@@ -121,8 +122,15 @@ def same_side(case: Case) -> str:
 
 
 def closing(case: Case) -> str:
-    """Name the close that is already on its way."""
-    return case.state.closings.get(case.key, ("",))[0]
+    """Name the close on its way to what is held; one that lost its position holds nothing up."""
+    state = case.state
+    for order_id in state.closings.get(case.key, ()):
+        order = state.orders[order_id]
+        held = case.position is not None and order.closes == case.position.id
+        held = held or order.closes in state.entries.get(case.key, ())
+        if held and order.status is not Status.UNKNOWN:
+            return order_id
+    return ""
 
 
 def nothing_to_close(case: Case) -> str:

@@ -4,7 +4,8 @@
 halts, and exits go on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from cerberus_trader.domain import events as e
@@ -12,7 +13,7 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import Command
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ZERO
-from cerberus_trader.domain.order import Status
+from cerberus_trader.domain.order import Reason, Status
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine import breaker, operator, orders, portfolio, risk, strategies
 from cerberus_trader.engine.apply import advance, apply
@@ -23,6 +24,7 @@ from cerberus_trader.engine.state import (
     equity,
     key_of,
     strategy_pnl,
+    strategy_state,
 )
 
 FAILED = (Status.REJECTED, Status.NOT_SENT, Status.UNKNOWN)
@@ -130,26 +132,41 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
         trips += breaker.trade_trips(state, now, score.total_streak)
     if state.failures:
         facts += breaker.failure_facts(state, now, failed=False)
-    if trips:
-        facts += breaker.consequences(state, trips, now, gone=key)
-        facts += flatten_new(state, booked, trips, now)
-    elif booked.position is not None:
-        facts += margin_facts(state, booked.position, marks, now)
-    return facts
-
-
-def flatten_new(
-    state: State, booked: f.Filled, trips: list[f.BreakerTripped], now_ns: int
-) -> list[f.Fact]:
-    """Close the position that this fill opened or left, if a trip of this event flattens."""
+    facts += breaker.consequences(state, trips, now, gone=key)
     position = booked.position
-    if position is None or key_of(position.account, position.instrument) in state.closings:
+    if position is None:
+        return facts
+    left = risk.uncovered(state, position, event.order_id, event.quantity)
+    flat = flat_reason(state, position, trips)
+    if flat:
+        return facts + reduction(state, position, flat, left, now)
+    return facts + ([] if trips else margin_facts(state, position, marks, now, left))
+
+
+def flat_reason(
+    state: State, position: Position, trips: Iterable[f.BreakerTripped] = ()
+) -> Reason | None:
+    """Say why a position may not stay open: a trip that flattens, or its strategy was stopped.
+
+    A trip holds until it is reset, so that what fills after it is closed too.
+    """
+    known = [(trip.scope, trip.action) for trip in state.trips.values()]
+    for scope, action in [*known, *((trip.scope, trip.action) for trip in trips)]:
+        if action == "flatten" and scope in ("", position.strategy):
+            return "breaker"
+    stopped = strategy_state(state, position.strategy).status == "stopped"
+    return "operator" if stopped else None
+
+
+def reduction(
+    state: State, position: Position, reason: Reason, quantity: Decimal, now_ns: int
+) -> list[f.Fact]:
+    """Submit the close of a quantity of a position, if there is anything to close."""
+    if quantity <= ZERO:
         return []
-    for trip in trips:
-        if trip.action == "flatten" and trip.scope in ("", position.strategy):
-            order = risk.reduction_id(state, position, "breaker")
-            return [orders.submit_reduction(risk.reduce(position, order, "breaker"), now_ns)]
-    return []
+    order = risk.reduction_id(state, position, reason)
+    ticket = risk.reduce(position, order, reason, "", quantity)
+    return [orders.submit_reduction(ticket, now_ns)]
 
 
 def on_order_report(state: State, event: e.OrderReport) -> list[f.Fact]:
@@ -178,7 +195,8 @@ def on_funding(state: State, event: e.FundingReport) -> list[f.Fact]:
     )
     if trips:
         return facts + breaker.consequences(state, trips, event.ts_ns)
-    return facts + margin_facts(state, booked.position, event.marks, event.ts_ns)
+    left = risk.uncovered(state, booked.position)
+    return facts + margin_facts(state, booked.position, event.marks, event.ts_ns, left)
 
 
 def on_level(state: State, event: e.LevelHit) -> list[f.Fact]:
@@ -199,11 +217,17 @@ def on_level(state: State, event: e.LevelHit) -> list[f.Fact]:
                 position.account, position.instrument, position.health, True, "no price"
             )
         ]
-    return margin_facts(state, position, event.marks, event.ts_ns)
+    left = risk.uncovered(state, position)
+    return margin_facts(state, position, event.marks, event.ts_ns, left)
 
 
-def margin_facts(state: State, position: Position, marks: Marks, now_ns: int) -> list[f.Fact]:
-    """Hold a position's margin against its thresholds: watch, reduce by half, close."""
+def margin_facts(
+    state: State, position: Position, marks: Marks, now_ns: int, left: Decimal
+) -> list[f.Fact]:
+    """Hold a position's margin against its thresholds: watch, reduce by half, close.
+
+    `left` is what no close on its way takes.
+    """
     mark = portfolio.mark_of(state, position.instrument, marks)
     if mark is None:
         return []
@@ -214,25 +238,31 @@ def margin_facts(state: State, position: Position, marks: Marks, now_ns: int) ->
         f.HealthChanged(position.account, position.instrument, health, False, f"mark {mark:f}")
     ]
     worse = portfolio.ORDER.index(health) > portfolio.ORDER.index(position.health)
-    closing = key_of(position.account, position.instrument) in state.closings
-    if worse and health in ("danger", "critical") and not closing:
-        part = None
-        if health == "danger":
-            instrument = state.instruments[position.instrument]
-            part = instrument.quantity_down(position.quantity / 2)
-        if part is None or part > ZERO:
-            order = risk.reduction_id(state, position, "margin")
-            ticket = risk.reduce(position, order, "margin", "", part)
-            facts.append(orders.submit_reduction(ticket, now_ns))
+    if worse and health == "critical":
+        facts += reduction(state, position, "margin", left, now_ns)
+    elif worse and health == "danger":
+        half = state.instruments[position.instrument].quantity_down(position.quantity / 2)
+        part = half - (position.quantity - left)
+        facts += reduction(state, position, "margin", part, now_ns)
     return facts
 
 
 def on_timer(state: State, event: e.TimerEvent) -> list[f.Fact]:
-    """Check every position's health on the health timer; the day begins by itself."""
+    """Check every position on the health timer; the day begins by itself.
+
+    What may not stay open and has no close on its way, because one failed, is closed again.
+    """
     facts: list[f.Fact] = []
     if event.kind == "health":
         for position in state.positions.values():
-            facts += margin_facts(state, position, event.marks, event.ts_ns)
+            left = risk.uncovered(state, position)
+            flat = flat_reason(state, position)
+            if flat is None and position.health == "critical":
+                flat = "margin"
+            if flat is not None and left > ZERO:
+                facts += reduction(state, position, flat, left, event.ts_ns)
+            else:
+                facts += margin_facts(state, position, event.marks, event.ts_ns, left)
     return facts
 
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from cerberus_trader.domain.decision import Decision, LeverageRecord, SizingRecord
 from cerberus_trader.domain.instrument import Instrument, margin_level
 from cerberus_trader.domain.money import HUNDRED, ONE, ZERO, brief, from_belief
-from cerberus_trader.domain.order import Bracket, Reason, order_id
+from cerberus_trader.domain.order import Bracket, Reason, Status, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine import decision_cache, leverage, sizing
 from cerberus_trader.engine.checks import INTAKE, RISK, Check
 from cerberus_trader.engine.intake import NOTHING, Case, Levels, held_of
-from cerberus_trader.engine.state import State, day_fraction, drawdown
+from cerberus_trader.engine.state import State, day_fraction, drawdown, key_of
 
 HOURS_OF_DAY = 24.0
 
@@ -151,13 +151,33 @@ def reduce(
     )  # fmt: skip
 
 
+def uncovered(
+    state: State, position: Position, booked: str = "", filled: Decimal = ZERO
+) -> Decimal:
+    """Return how much of a position no close on its way will take.
+
+    A close whose outcome nobody knows does not count: it may never have arrived, and a second
+    reduce-only order cannot take more than is open. `booked` names an order of which `filled` is
+    in `position` already, and not yet in the state.
+    """
+    left = position.quantity
+    for close_id in state.closings.get(key_of(position.account, position.instrument), ()):
+        order = state.orders[close_id]
+        if order.closes == position.id and order.status is not Status.UNKNOWN:
+            left -= order.quantity - order.filled - (filled if close_id == booked else ZERO)
+    return max(left, ZERO)
+
+
 def flatten(state: State, reason: Reason, strategy: str = "") -> list[Reducing]:
-    """Permit closing every position without a close on its way, of one strategy or of all."""
+    """Permit closing what no close on its way will take, of one strategy or of all."""
     tickets = []
-    for key, position in state.positions.items():
-        if key in state.closings or (strategy and position.strategy != strategy):
+    for position in state.positions.values():
+        if strategy and position.strategy != strategy:
             continue
-        tickets.append(reduce(position, reduction_id(state, position, reason), reason))
+        left = uncovered(state, position)
+        if left > ZERO:
+            order = reduction_id(state, position, reason)
+            tickets.append(reduce(position, order, reason, "", left))
     return tickets
 
 
