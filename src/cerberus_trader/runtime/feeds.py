@@ -15,7 +15,7 @@ from cerberus_trader.heads.lines.source import FileSource
 from cerberus_trader.replay.inputs import Sigmas
 from cerberus_trader.replay.tape import Tape
 from cerberus_trader.runtime.inbox import Due, Inbox, Instant, Timed
-from cerberus_trader.runtime.ingest import Ingest
+from cerberus_trader.runtime.ingest import REFUSED_NAME, Ingest
 from cerberus_trader.runtime.prices import CLOSE, INSIDE, POINT, Line, LiveMarket, Tick
 
 ROWS = 4_096
@@ -167,6 +167,8 @@ class FolderWatch:
     async def look(self, *, final: bool = False) -> None:
         """Take every line that is new; `final` takes unfinished last lines too."""
         for path in sorted(self.folder.glob("*.jsonl")):
+            if path.name == REFUSED_NAME:  # the state folder may be watched too
+                continue
             source = self._sources.setdefault(path, FileSource(path))
             try:
                 size = path.stat().st_size
@@ -200,8 +202,8 @@ class FolderWatch:
         if not rest or b"\n" in rest:
             return
         source.offset += len(rest)
-        source.number += 1
-        self.ingest.line(rest, f"{source.path}:{source.number}")
+        # its line break, once it comes, counts the line
+        self.ingest.line(rest, f"{source.path}:{source.number + 1}")
 
 
 def unreadable(path: Path, error: OSError) -> DataError:

@@ -1,0 +1,142 @@
+"""Feeds: files in order of time, folders line by line, standard input in blocks."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cerberus_trader.domain.signal import Signal
+from cerberus_trader.engine.state import State
+from cerberus_trader.market.columns import Bars, Quotes
+from cerberus_trader.replay.tape import Tape
+from cerberus_trader.runtime.feeds import FileFeed, FolderWatch, StandardInput, instants
+from cerberus_trader.runtime.inbox import Due, Inbox, Instant, Timed
+from cerberus_trader.runtime.ingest import Ingest, Refusals
+from cerberus_trader.runtime.log import Log
+from cerberus_trader.runtime.metrics import Metrics
+from cerberus_trader.runtime.prices import CLOSE, INSIDE, POINT, LiveMarket
+from tests.kit import COIN, NOON, OTHER, SECOND, D
+
+SIGNAL: dict[str, Any] = {"ts_ns": NOON, "instrument": "COIN", "side": "buy", "confidence": 0.5,
+                          "source": "head"}  # fmt: skip
+
+
+def column(*values: int) -> Any:
+    return np.array(values, dtype=np.int64)
+
+
+def quotes(*rows: tuple[int, int]) -> Tape:
+    ts, bid = (column(*c) for c in zip(*rows, strict=True))
+    return Tape(OTHER, Quotes(NOON + ts * SECOND, bid, bid + 2, 2))
+
+
+def bars() -> Tape:
+    ts = NOON + column(0, 60, 180) * SECOND
+    return Tape(COIN, Bars(ts, column(1, 2, 3), column(5, 6, 7), column(1, 1, 2), column(2, 3, 4),
+                           column(9, 9, 9), 0, 0, 60 * SECOND))  # fmt: skip
+
+
+def test_ticks_come_by_moment_insides_and_closes_before_points() -> None:
+    found = list(instants([bars(), quotes((0, 100), (60, 101), (60, 102))], NOON - 1))
+    flat = [(i.ts_ns - NOON, [(t.name, t.kind) for t in i.ticks]) for i in found]
+    assert flat[0] == (0, [("COIN", POINT), ("OTHER", POINT)])
+    assert flat[1] == (60 * SECOND - 1, [("COIN", INSIDE)])
+    assert flat[2] == (
+        60 * SECOND, [("COIN", CLOSE), ("COIN", POINT), ("OTHER", POINT), ("OTHER", POINT)],
+    )  # fmt: skip
+    assert flat[4] == (120 * SECOND, [("COIN", CLOSE)])
+    assert found[1].ticks[0].bar == (D(1), D(5), D(1))
+
+
+def test_a_restart_goes_on_behind_what_was_played() -> None:
+    tapes = [bars()]
+    whole = list(instants(tapes, NOON - 1))
+    for cut, instant in enumerate(whole):
+        assert list(instants(tapes, instant.ts_ns)) == whole[cut + 1 :]
+
+
+def test_what_was_known_when_it_left_off_is_known_again() -> None:
+    feed = FileFeed([bars(), quotes((0, 100))], Inbox(), NOON + 100 * SECOND, 0)
+    market = LiveMarket()
+    feed.prime(market)
+    found = market.snapshot("COIN", NOON + 100 * SECOND, ())
+    assert found is not None and (found.bid, found.ts_ns) == (D(2), NOON + 60 * SECOND)
+    assert market.mark("COIN") == D(2) and market.mark("OTHER") == D("1.01")
+
+
+async def test_signals_are_given_at_their_time_and_late_ones_at_once() -> None:
+    inbox = Inbox()
+    feed = FileFeed([quotes((0, 100), (10, 101))], inbox, NOON - 1, 0)
+    for name, ts in (("late", NOON - SECOND), ("same", NOON), ("after", NOON + 99 * SECOND)):
+        feed.add_signal(Signal(name, ts, "OTHER", "buy", 0.5, "h"))
+    playing = asyncio.ensure_future(feed.run())
+    found: list[Any] = [await inbox.take() for _ in range(6)]
+    assert [type(item) for item in found] == [Timed, Instant, Timed, Instant, Timed, Due]
+    assert [i.ts_ns - NOON for i in found if isinstance(i, Timed)] == [-1, 0, 99 * SECOND]
+    found[-1].barrier.set()
+    await playing
+
+
+def ingest(folder: Path, taken: list[Signal]) -> Ingest:
+    state = State(instruments={"COIN": COIN})
+    return Ingest(state, lambda: NOON, taken.append, Refusals(folder, Metrics(), Log("error")))
+
+
+def line(name: str) -> str:
+    return json.dumps({"id": name, **SIGNAL})
+
+
+async def test_each_line_of_a_folder_is_read_once_also_a_last_one_without_break(
+    tmp_path: Path,
+) -> None:
+    taken: list[Signal] = []
+    ing = ingest(tmp_path, taken)
+    watch = FolderWatch(tmp_path, ing)
+    path = tmp_path / "a.jsonl"
+    path.write_text(line("a") + "\n{broken\n" + line("b"))
+    (tmp_path / "other.txt").write_text(line("no"))
+    await watch.look()
+    assert [s.id for s in taken] == ["a"]
+    await watch.look()  # it has stopped growing
+    assert [s.id for s in taken] == ["a", "b"]
+    with path.open("a") as file:
+        file.write("\n" + line("c") + "\nworse\n")
+    await watch.look()
+    await watch.look()
+    assert [s.id for s in taken] == ["a", "b", "c"]
+    refused = (tmp_path / "refused.jsonl").read_text().splitlines()
+    assert [json.loads(x)["place"] for x in refused] == [f"{path}:2", f"{path}:5"]
+
+
+async def test_standard_input_gives_lines_whatever_the_blocks(tmp_path: Path) -> None:
+    taken: list[Signal] = []
+    inbox = Inbox()
+    reading, writing = os.pipe()
+    source = StandardInput(inbox, ingest(tmp_path, taken), reading)
+    running = asyncio.ensure_future(source.run())
+    text = line("a") + "\n" + '{"instrument": "COIN", "price": 3}\n' + line("b")
+    for start in range(0, len(text), 7):
+        os.write(writing, text[start : start + 7].encode())
+    os.close(writing)
+    await asyncio.wait_for(running, 10)
+    os.close(reading)
+    assert [s.id for s in taken] == ["a", "b"]
+    (item,) = inbox.prices
+    assert isinstance(item, Instant) and item.ticks[0].bid == D(3)
+
+
+async def test_a_line_without_end_is_cut_off_and_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cerberus_trader.runtime.feeds.LINE_BYTES_MAX", 100)
+    taken: list[Signal] = []
+    ing = ingest(tmp_path, taken)
+    source = StandardInput(Inbox(), ing)
+    await source.take(b'{"side"' + b"x" * 200)
+    await source.take(b"\n" + line("a").encode() + b"\n")
+    assert sum(ing.refusals.metrics.refused.values()) == 1
+    assert [s.id for s in taken] == ["a"]

@@ -1,0 +1,176 @@
+"""The trading loop: levels one after another, timers from state, a flood of signals."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cerberus_trader.domain.signal import Signal
+from cerberus_trader.runtime.inbox import Due, Instant
+from cerberus_trader.runtime.prices import POINT, Tick
+from cerberus_trader.runtime.trading import DAY, EXPIRY, HEALTH, NEVER, SILENCE, Trading
+from tests.kit import NOON, SECOND, D
+from tests.unit.runtime.test_runner import Rig
+
+MS = 1_000_000
+FREE = {"volatility_factor_min": 1.0, "success_factor_min": 1.0}
+
+
+def tick(price: str, ts: int, name: str = "COIN") -> Tick:
+    return Tick(name, POINT, D(price), D(price), ts)
+
+
+class Loop:
+    """Hold a trading loop whose journal is durable at once."""
+
+    def __init__(self, **sections: Any) -> None:
+        sections.setdefault("sizing", {"methods": ("risk",)})
+        sections.setdefault("leverage", FREE)
+        self.rig = Rig(**sections)
+        append = self.rig.journal.append
+
+        def sync(ts_ns: int, kind: str, body: bytes) -> int:
+            self.rig.journal.reached = append(ts_ns, kind, body)
+            return self.rig.journal.reached
+
+        self.rig.journal.append = sync  # type: ignore[method-assign]
+        self.trading = Trading(self.rig.runner, self.rig.market, self.rig.desk)
+
+    @property
+    def state(self) -> Any:
+        return self.rig.state
+
+    async def price(self, price: str, ms: int, name: str = "COIN", **fields: Any) -> None:
+        ts = NOON + ms * MS
+        await self.trading.on_instant(Instant(ts, (tick(price, ts, name)._replace(**fields),)))
+
+    async def buy(self, name: str = "s1", instrument: str = "COIN", **fields: Any) -> None:
+        now = self.rig.clock.now_ns()
+        await self.trading.judge(
+            Signal(name, now, instrument, "buy", 0.7, "head", **fields), now
+        )  # fmt: skip
+
+    def kinds(self) -> list[str]:
+        return [row.kind for row in self.rig.journal.rows()]
+
+
+@pytest.mark.req("C-19.2")
+async def test_a_signal_fills_at_the_first_price_after_the_latency() -> None:
+    loop = Loop(paper={"latency_ms": 50, "slippage_bps": D(0)})
+    await loop.price("100", 0)
+    await loop.buy(stop_loss_pct=D(2), take_profit_pct=D(3))
+    await loop.price("101", 49)
+    assert not loop.state.positions
+    await loop.price("102", 50)
+    (position,) = loop.state.positions.values()
+    assert position.entry_price == D(102) and position.stop == D("99.96")
+    await loop.price("105.06", 60)
+    assert not loop.state.positions and loop.state.counters.wins == 1
+
+
+async def test_a_trailing_stop_follows_every_price_and_survives_in_bests() -> None:
+    loop = Loop(paper={"latency_ms": 0, "slippage_bps": D(0)})
+    await loop.price("100", 0)
+    await loop.buy(trailing=D(2), stop_loss_pct=D(5))
+    await loop.price("100", 1)
+    (position,) = loop.state.positions.values()
+    await loop.price("104", 2)
+    assert loop.rig.desk.bests == {position.id: D(104)}
+    await loop.price("102.01", 3)
+    assert loop.state.positions
+    await loop.price("102", 4)
+    assert not loop.state.positions
+    loop.rig.desk.forget()
+    assert loop.rig.desk.bests == {}
+
+
+@pytest.mark.req("E-3.2.1")
+async def test_an_equity_floor_trips_at_the_price_that_reaches_it_once() -> None:
+    loop = Loop(breaker={"day_loss": D("0.005"), "day_loss_action": "flatten"},
+                paper={"latency_ms": 0, "slippage_bps": D(0)})  # fmt: skip
+    await loop.price("100", 0)
+    await loop.buy(stop_loss_pct=D(10))
+    await loop.price("100", 1)
+    (position,) = loop.state.positions.values()
+    fall = D(49) / position.quantity
+    await loop.price(str(round(100 - fall, 2)), 2)
+    assert not loop.state.trips
+    await loop.price("93", 3)
+    assert list(loop.state.trips) == ["day_loss"]
+    assert loop.kinds().count("level") == 1
+    assert not loop.state.positions  # flattened at this very moment's price
+
+
+async def test_timers_are_looked_up_from_the_state() -> None:
+    loop = Loop(health={"silence_ms_max": 30_000, "interval_ms": 5_000})
+    assert loop.trading.next_timer().ts_ns == NEVER
+    await loop.price("100", 0)
+    await loop.buy(stop_loss_pct=D(2))
+    await loop.price("100", 100)
+    begun = loop.rig.clock.now_ns()
+    found = []
+    for _ in range(7):
+        timer = loop.trading.next_timer()
+        found.append(timer.kind)
+        await loop.trading.on_due(Due(timer.ts_ns))
+    assert found[:5] == [HEALTH] * 5 and SILENCE in found
+    assert loop.rig.clock.now_ns() - begun == 30 * SECOND
+    (position,) = loop.state.positions.values()
+    assert position.stale
+    loop.trading.health_timer = False
+    assert loop.trading.next_timer().kind == DAY
+
+
+async def test_a_resting_entry_expires_at_its_time_without_a_price() -> None:
+    loop = Loop(paper={"latency_ms": 0})
+    await loop.price("100", 0)
+    await loop.buy(order="limit", limit=D(90), expires_ms=500, stop_loss_pct=D(2))
+    await loop.price("100", 1)
+    timer = loop.trading.next_timer()
+    assert (timer.kind, timer.ts_ns) == (EXPIRY, NOON + 500 * MS)
+    await loop.trading.on_due(Due(NOON + 500 * MS))
+    assert not loop.state.entries and loop.trading.next_timer().ts_ns == NEVER
+
+
+async def test_funding_on_a_live_price_is_paid_by_who_holds() -> None:
+    loop = Loop(paper={"latency_ms": 0})
+    await loop.price("100", 0)
+    await loop.buy(stop_loss_pct=D(2))
+    await loop.price("100", 1)
+    (position,) = loop.state.positions.values()
+    await loop.price("100", 2, funding=D("0.001"))
+    assert loop.state.counters.funding == position.quantity * D(100) * D("0.001")
+
+
+@pytest.mark.req("D-09.9", "E-13.3.2", "C-14.2", "D-10.10")
+async def test_a_flood_of_signals_is_judged_one_by_one_and_all_is_journalled() -> None:
+    loop = Loop(risk={"positions_max": 3})
+    names = ("COIN", "OTHER", "THIRD")
+    for name in names:
+        await loop.price("100", 0, name)
+    now = loop.rig.clock.now_ns()
+    for number in range(5_000):
+        loop.rig.runner.inbox.put_signal(
+            Signal(f"s{number}", now, names[number % 3], "buy", 0.7, "head", stop_loss_pct=D(2))
+        )
+    running = asyncio.ensure_future(loop.trading.run())
+    while any(loop.rig.runner.inbox.depth().values()):
+        await asyncio.sleep(0)
+    running.cancel()
+    counters = loop.state.counters
+    assert counters.signals == 5_000 and counters.faults == 0
+    assert counters.approved == counters.orders
+    assert counters.approved + sum(counters.denied.values()) == 5_000
+    assert loop.kinds().count("signal") == 5_000 == loop.rig.runner.metrics.decisions.count
+
+
+@pytest.mark.req("D-09.10")
+async def test_positions_of_several_instruments_live_and_end_apart() -> None:
+    loop = Loop(paper={"latency_ms": 0}, risk={"group_risk_max": D(1)})
+    for name in ("COIN", "OTHER", "THIRD"):
+        await loop.price("100", 0, name)
+        await loop.buy(name, name, stop_loss_pct=D(2))
+        await loop.price("100", 1, name)
+    assert len(loop.state.positions) == 3
+    await loop.price("90", 2, "OTHER")
+    assert sorted(loop.state.positions) == ["main/COIN", "main/THIRD"]
