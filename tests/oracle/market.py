@@ -355,9 +355,7 @@ class Market:
         """Record a fill with its fee."""
         rate = book.item.maker_fee if liquidity == "maker" else book.item.taker_fee
         fee = up(quantity * price * Fraction(rate), EIGHT)
-        self.fills.append(
-            Fill(now, book.item.name, reason, side, quantity, price, fee, liquidity)
-        )
+        self.fills.append(Fill(now, book.item.name, reason, side, quantity, price, fee, liquidity))
 
     # margin
 
@@ -388,9 +386,7 @@ class Market:
         if sign * (rounded - bankrupt) < 0:
             rounded = worse(price, tick, sign)
         fee = margin + sign * (rounded * q - position.cost)
-        self.fills.append(
-            Fill(now, book.item.name, "liquidation", -sign, q, rounded, fee, "taker")
-        )
+        self.fills.append(Fill(now, book.item.name, "liquidation", -sign, q, rounded, fee, "taker"))
         book.position = None
 
     def funding(self, book: Book, now: int) -> None:
@@ -422,12 +418,13 @@ class Market:
             self.judge_entry(book, signal, now, wanted, known)
             return
         if held:
+            # a close is for what was there when it was judged: a later add stays
+            size = held.quantity if book.position else self.quantity(book, held.signal)
             asked = number(signal.quantity) if wanted == 0 else None
-            whole = held.quantity if book.position else self.quantity(book, held.signal)
-            if asked is not None and asked < whole:
-                asked = self.quantity(book, signal)
-            if asked is None or asked > 0:
-                self.send(book, signal, now, -held.sign, bound=held.number, quantity=asked)
+            if asked is not None and asked < size:
+                size = self.quantity(book, signal)
+            if size > 0:
+                self.send(book, signal, now, -held.sign, bound=held.number, quantity=size)
         if wanted != 0 and (not held or self.rules.reverse):
             self.judge_entry(book, signal, now, wanted, known)
 
