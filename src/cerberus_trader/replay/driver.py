@@ -250,11 +250,9 @@ class Driver:
         """Let the rules decide about a position inside a bar."""
         start = candidate.ts_ns - tape.interval_ns + 1
         bar = bar_of(tape, candidate.row, start)
-        # only where this bar was entered (or added to) at its open can the open have passed a stop
-        entered = bar[0] if bar is not None else None
         best = self.finders[tape.name].best(held, candidate.row, inside=True)
         mark = adverse_mark(tape, start, held.sign)
-        return rules.inside_bar(held, bar, mark, best, tape.marks is None, entered)
+        return rules.inside_bar(held, bar, mark, best, tape.marks is None)
 
     def try_limit(self, tape: Tape, waiting: Waiting, candidate: Candidate) -> None:
         """Fill a resting entry that a row reaches; inside a bar, test its stop at once."""

@@ -89,8 +89,9 @@ def inside_bar(
     """Test a position inside a bar: adverse extreme first, then the favourable one.
 
     `bar` is (open, high, low), None for a mark bar without one; `mark` is the mark bar's adverse
-    extreme where given; `entered` is the price at which this very bar was entered (its open, or
-    a limit), for a stop that it had already passed; `adverse_only` after an entry inside it.
+    extreme where given; `entered` is the limit at which this very bar was entered or added to,
+    else its open counts, for a stop that it had already passed; `adverse_only` after an entry
+    inside it.
     """
     sign, level = held.sign, held.liquidation
     stop, reason = held.stop_at(best)
@@ -98,12 +99,11 @@ def inside_bar(
     if mark is None and liquidate:
         mark = worst
     dead = mark is not None and liquidated(held, mark)
-    if stop is not None and worst is not None and (worst - stop) * sign <= ZERO:
+    if stop is not None and bar is not None and worst is not None and (worst - stop) * sign <= ZERO:
         before = level is None or not reached(sign, stop, level.numerator, level.denominator)
         if not dead or before:
-            if entered is not None and (entered - stop) * sign < ZERO:
-                return Exit(reason, entered)
-            return Exit(reason, stop)
+            start = bar[0] if entered is None else entered
+            return Exit(reason, min(start, stop) if sign > 0 else max(start, stop))
     if dead:
         return Exit("liquidation", ZERO)
     profit = held.take_profit
