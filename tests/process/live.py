@@ -87,7 +87,8 @@ class Live:
             found = self.status()
             return found if found is not None and ready(found) else None
 
-        return until(look, f"{what}; log: {self.log.read_text()[-2000:]}")  # type: ignore[no-any-return]
+        found: dict[str, Any] = until(look, f"{what}; log: {self.log.read_text()[-2000:]}")
+        return found
 
     def open(self, number: int, price: str = "0.2", **fields: Any) -> dict[str, Any]:
         """Open a position at a price; return the status that shows it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cerberus_trader.control.tokens import TokenStore
+from cerberus_trader.domain.events import ConfigEvent
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.engine.state import state_hash
 from cerberus_trader.journal.queries import Views
@@ -188,7 +189,7 @@ def test_a_changed_configuration_is_one_event_and_a_bad_one_changes_nothing(
     after = engine.wait(lambda s: s["config"] != before["config"], "a new configuration")
     row = next(JournalReader(engine.state).rows(after["row"] - 1, after["row"]))
     event = decode_row(row.body).event
-    assert (row.kind, event.settings.risk.positions_max) == ("config", 1)  # type: ignore[union-attr]
+    assert isinstance(event, ConfigEvent) and event.settings.risk.positions_max == 1
     assert engine.end() == 0
     alerts = [line for line in engine.lines() if line.get("alert")]
     assert "positions_max" in json.dumps(alerts[0], ensure_ascii=False)

@@ -141,7 +141,8 @@ def test_an_hour_of_trading_stays_small_and_imports_nothing_heavy(tmp_path: Path
     write_signals(tmp_path / "signals" / "b.jsonl", 1_100, 10_001, 3, names[1])
     config = tmp_path / "calm.toml"
     config.write_text('[breaker]\nlosses_max = 0\nday_loss_action = "off"\n'
-                      '[strategies."*"]\nday_loss_action = "off"\n[sizing]\nrisk_fraction = 0.0002\n'
+                      '[strategies."*"]\nday_loss_action = "off"\n'
+                      "[sizing]\nrisk_fraction = 0.0002\n"
                       + LEVERAGE)  # fmt: skip
     code = (
         "import sys, cerberus_trader.control.engine_process as p\n"

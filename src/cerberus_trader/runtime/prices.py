@@ -87,8 +87,9 @@ class Line:
         self.interval_ns = interval_ns
         self.size = size
         self.row = -1
-        self.stream = StreamSigma() if sigma is None else None
-        self.sigma: SigmaOf = sigma if sigma is not None else self.stream  # type: ignore[assignment]
+        stream = StreamSigma()
+        self.stream = stream if sigma is None else None
+        self.sigma: SigmaOf = stream if sigma is None else sigma
         self.bid = self.ask = Decimal(0)
         self.point_ns = self.last_ns = -1
         self.price: tuple[int, Decimal, Decimal] | None = None

@@ -66,6 +66,8 @@ class ControlServer:
         self.clients += 1
         try:
             if self.clients > CLIENTS_MAX:
+                # closing on unread bytes would take the answer from the client
+                await asyncio.wait_for(reader.read(READ_BYTES), 1.0)
                 raise DataError("too many clients.", code="CLIENTS_MAX", fix="try again.")
             await self._talk(reader, writer)
         except DataError as error:
@@ -121,8 +123,9 @@ class ControlServer:
                 f"{request.command[:40]!r} is no command of this socket.", code="COMMAND_UNKNOWN",
                 fix=f"use one of {', '.join(OPEN_COMMANDS)}.",
             )  # fmt: skip
+        command: Any = request.command
         return await self.operate(
-            OperatorEvent(0, request.command, request.actor, request.reason, request.target)  # type: ignore[arg-type]
+            OperatorEvent(0, command, request.actor, request.reason, request.target)
         )
 
     async def _reset(self, request: frames.ResetBreaker) -> frames.Answer:

@@ -107,7 +107,7 @@ class Service:
         )
         try:
             self._build(tapes)
-        except BaseException:
+        except (CerberusError, OSError):
             with suppress(JournalError):
                 self.journal.close()
             raise

@@ -27,7 +27,8 @@ def journalled(folder: Path, bench: Bench, snapshot_at: int = 0) -> Engine:
         for event, _ in bench.rows:
             step = engine.step(event)
             body = encode_row(event, step.facts)
-            seq = journal.append(event.ts_ns, type(event).__struct_config__.tag, body)  # type: ignore[arg-type]
+            kind = str(type(event).__struct_config__.tag)
+            seq = journal.append(event.ts_ns, kind, body)
             if seq == snapshot_at:
                 journal.save_snapshot(
                     event.ts_ns, "1", bytes.fromhex(state_hash(engine.state)),

@@ -58,9 +58,9 @@ class Rig:
         self.journal.reached = self.journal.last_seq
         self.runner.on_durable(self.journal.reached)
 
-    def signal(self, side: str = "buy", name: str = "s1") -> None:
+    def signal(self, side: Any = "buy", name: str = "s1") -> None:
         now = self.clock.now_ns()
-        made = Signal(name, now, "COIN", side, 0.7, "head", stop_loss_pct=D(2))  # type: ignore[arg-type]
+        made = Signal(name, now, "COIN", side, 0.7, "head", stop_loss_pct=D(2))
         market = Snapshot(now, D(100), D(100), 0, 0.05, 0.05, (("COIN", D(100)),))
         self.runner.commit(SignalEvent(now, made, market))
 
