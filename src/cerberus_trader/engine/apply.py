@@ -371,7 +371,7 @@ def cash_moved(state: State, fact: f.CashMoved) -> None:
 def faulted(state: State, fact: f.Faulted) -> None:
     """Halt: deciding failed, so nothing new may be opened."""
     state.counters.faults += 1
-    state.trading = "halted"
+    state.trading = "frozen" if state.trading == "frozen" else "halted"
     state.risk_version += 1
 
 

@@ -30,7 +30,10 @@ def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
     if command == "reset_breaker":
         return breaker.reset_facts(state, now, event.actor, event.reason, event.authorised)
     if command in STATES:
-        facts: list[f.Fact] = [f.TradingStateChanged(STATES[command], event.actor, event.reason)]
+        # a halt of frozen trading stays frozen: resuming must not get around the thaw
+        frozen = command == "halt" and state.trading == "frozen"
+        after = "frozen" if frozen else STATES[command]
+        facts: list[f.Fact] = [f.TradingStateChanged(after, event.actor, event.reason)]
         if command in ("halt", "freeze"):
             facts += orders.cancel_entries(state, command)
         return facts

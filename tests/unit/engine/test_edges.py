@@ -321,3 +321,21 @@ def test_a_close_is_checked_for_its_own_fields_only() -> None:
     assert decision(bench.signal("close", id="")).code == "SIGNAL_INVALID"
     made = decision(bench.signal("close", confidence=9.0, stop_loss=D(1), stop_loss_pct=D(1)))
     assert made.verdict == "approved"
+
+
+def test_frozen_trading_stays_frozen_until_it_is_thawed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.take(OperatorEvent(bench.now, "freeze", "ann"))
+    bench.take(OperatorEvent(bench.now, "halt", "ann"))
+    assert bench.state.trading == "frozen"
+    monkeypatch.setattr(risk, "judge", lambda case: 1 / 0)
+    bench.signal()
+    assert bench.state.counters.faults == 1 and bench.state.trading == "frozen"
+
+
+def test_a_day_that_begins_with_a_signal_is_based_on_the_signals_prices() -> None:
+    bench = Bench()
+    order = bench.open(quantity=D(1))
+    bench.now += 86_400_000_000_000
+    bench.signal(instrument="OTHER", marks=(("COIN", D(90)), ("OTHER", D(100))))
+    assert bench.state.day_equity == 10_000 - 10 * order.quantity
