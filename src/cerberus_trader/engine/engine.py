@@ -73,7 +73,8 @@ def new_day(state: State, event: e.Event) -> list[f.Fact]:
     day = state.now_ns // DAY_NS
     if not state.config or day <= state.day:
         return []
-    marks = getattr(event, "marks", ())
+    market = getattr(event, "market", None)
+    marks = getattr(event, "marks", ()) if market is None else market.marks
     now = equity(state, marks)
     bases = tuple((name, strategy_pnl(state, name, marks)) for name in state.strategies)
     facts: list[f.Fact] = [f.DayStarted(day, now, bases, marks)]
