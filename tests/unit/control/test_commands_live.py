@@ -1,0 +1,135 @@
+"""The commands of a running engine: words, output, exit codes."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from cerberus_trader.control import commands_live
+from cerberus_trader.control.engine_process import reset_tokens
+from cerberus_trader.control.tokens import TokenStore
+from cerberus_trader.domain.errors import DataError
+from cerberus_trader.runtime import client, frames
+from cerberus_trader.runtime.status import status_of
+from cerberus_trader.runtime.trading import Trading
+from tests.kit import Bench, D
+from tests.unit.runtime.test_observer import journalled
+from tests.unit.runtime.test_trading import Loop
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    made = typer.Typer()
+    commands_live.register(made)
+    return made
+
+
+def invoke(app: typer.Typer, *arguments: object, **more: Any) -> Result:
+    return CliRunner().invoke(app, [str(item) for item in arguments], **more)
+
+
+def test_run_becomes_the_engines_own_process(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, words: became.append(words))
+    done = invoke(app, "run", "--prices", "a.csv", "--prices", "b.csv", "--speed", "max",
+                  "--signals", "s", "--config", "c.toml", "--exit-at-end", "--json")  # fmt: skip
+    assert done.exit_code == 0
+    assert became[0][1:] == [
+        "-m", "cerberus_trader.control.engine_process", "--state", "state", "--speed", "max",
+        "--prices", "a.csv", "--prices", "b.csv", "--config", "c.toml", "--signals", "s",
+        "--exit-at-end", "--json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("halt",), ("resume",), ("flatten",),
+     ("reset-breaker", "--token", "t", "--reason", "r")],
+)  # fmt: skip
+def test_without_an_engine_the_exit_code_is_4(
+    app: typer.Typer, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = invoke(app, *words, "--state", tmp_path)
+    assert done.exit_code == 4 and "is not running" in done.stderr
+    done = invoke(app, *words, "--state", tmp_path, "--json")
+    assert done.exit_code == 4
+    assert json.loads(done.stdout)["error"]["code"] == "NOT_RUNNING"
+
+
+def test_a_command_says_who_why_and_what_came_of_it(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[frames.Request] = []
+
+    def ask(state: Path, request: frames.Request) -> dict[str, Any]:
+        asked.append(request)
+        return {"command": "halt", "row": 7, "trading": "halted", "facts": ["state"]}
+
+    monkeypatch.setattr(client, "ask", ask)
+    done = invoke(app, "halt", "--reason", "news")
+    assert done.stdout == "halt: row 7 (state); trading is halted\n"
+    assert asked == [frames.Operate("halt", commands_live.actor(), "news")]
+    invoke(app, "reset-breaker", "--reason", "ok", "--token", "-", input="secret\n")
+    assert asked[1] == frames.ResetBreaker("secret", commands_live.actor(), "ok")
+    invoke(app, "reset-breaker", "--reason", "ok", env={"CERBERUS_TOKEN": "other"})
+    assert asked[2] == frames.ResetBreaker("other", commands_live.actor(), "ok")
+
+
+async def test_status_is_told_in_lines() -> None:
+    loop = Loop(paper={"latency_ms": 0})
+    await loop.price("100", 0)
+    await loop.buy(stop_loss_pct=D(2))
+    await loop.price("100", 1)
+    assert isinstance(loop.trading, Trading)
+    found = json.loads(json.dumps(status_of(loop.trading)))
+    text = "\n".join(commands_live.status_lines(found))
+    assert "trading active, breaker closed" in text
+    assert "long" in text and "COIN at 100.0" in text and "stop 98.02" in text
+    assert "approved 1" in text
+
+
+def test_explain_reads_a_stopped_engines_journal(app: typer.Typer, tmp_path: Path) -> None:
+    bench = Bench()
+    bench.signal(confidence=0.7)
+    bench.signal(instrument="OTHER", ts_ns=bench.now - DAY_MS * 10**6)
+    journalled(tmp_path, bench)
+    done = invoke(app, "explain", "d2", "--state", tmp_path)
+    assert done.exit_code == 0 and done.stdout.startswith("d2 default: Approved to buy COIN")
+    assert "<- binding" in done.stdout
+    last = json.loads(invoke(app, "explain", "--last", "--json", "--state", tmp_path).stdout)
+    assert (last["id"], last["code"]) == ("d3", "SIGNAL_STALE")
+    why = invoke(app, "explain", "--why-not", "--state", tmp_path)
+    assert "SIGNAL_STALE: age of the signal, ms 86400000, at most 10000" in why.stdout
+    approved = invoke(app, "explain", "d2", "--why-not", "--state", tmp_path)
+    assert "nothing had to differ" in approved.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("d2", "--last"), ("d99",)])
+def test_explain_refuses_what_it_cannot_answer(
+    app: typer.Typer, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    journalled(tmp_path, Bench())
+    done = invoke(app, "explain", *words, "--state", tmp_path)
+    assert done.exit_code == 2 and done.stderr.startswith("error: ")
+
+
+@pytest.mark.req("C-06.3")
+def test_only_an_admins_reset_token_passes(tmp_path: Path) -> None:
+    store, check, now = TokenStore(tmp_path), reset_tokens(tmp_path), time.time_ns()
+    text, token = store.create("admin", scope="reset", now_ns=now)
+    operator, _ = store.create("operator", now_ns=now)
+    for wrong in ("", operator, text + "x"):
+        with pytest.raises(DataError):
+            check(wrong)
+    assert check(text) == token.id
+    with pytest.raises(DataError, match="used"):
+        check(text)
