@@ -258,8 +258,11 @@ def on_timer(state: State, event: e.TimerEvent) -> list[f.Fact]:
         for position in state.positions.values():
             left = risk.uncovered(state, position)
             flat = flat_reason(state, position)
-            if flat is None and position.health == "critical":
-                flat = "margin"
+            mark = portfolio.mark_of(state, position.instrument, event.marks)
+            if flat is None and position.health == "critical" and mark is not None:
+                # its close was submitted when it became so; one that recovered is left alone
+                still = portfolio.health_at(state, position, mark) == "critical"
+                flat = "margin" if still else None
             if flat is not None and left > ZERO:
                 facts += reduction(state, position, flat, left, event.ts_ns)
             else:

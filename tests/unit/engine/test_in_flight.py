@@ -180,3 +180,41 @@ def test_an_add_to_a_working_entry_takes_no_second_place() -> None:
     bench.signal(order="limit", limit=D(99), quantity=D(1))
     step = bench.signal(order="limit", limit=D(98), quantity=D(1))
     assert (decision(step).action, decision(step).code) == ("add", "")
+
+
+def test_only_the_unfilled_rest_of_an_entry_counts_as_on_its_way() -> None:
+    strategies = {"a": Strategy(sources=("head",), add=True), "b": Strategy(sources=("b",))}
+    chosen = settings(risk={"position_exposure_max": D("0.05")})
+    bench = Bench(changed(chosen, strategies=strategies))
+    bench.signal(instrument="OTHER", source="b", quantity=D(1))  # another strategy's, elsewhere
+    entry = submitted(bench.signal(quantity=D(4)))
+    bench.fill(entry, quantity=D(3), leaves=D(1), margin=D(30))
+    assert submitted(bench.signal(quantity=D(4))).notional == 100  # 500 less 300 open, 100 working
+
+
+def test_of_two_closes_on_their_way_each_ends_by_itself() -> None:
+    bench = Bench()
+    bench.open()
+    part = submitted(bench.signal("close", quantity=D("0.5")))
+    rest = submitted(bench.take(OperatorEvent(bench.now, "flatten", "ann")))
+    bench.fill(part, quantity=D("0.5"), margin=D(1))
+    assert bench.state.closings == {"main/COIN": (rest.id,)}
+
+
+def test_a_critical_margins_close_that_failed_is_sent_again_by_the_timer() -> None:
+    wide = {"stop_multiple": 1.0, "liquidation_buffer": 0.0, "cap": D(30)}
+    off = {"day_loss_action": "off", "drawdown_action": "off"}
+    bench = Bench(settings(leverage=wide, breaker=off))
+    bench.open(confidence=0.9, stop_loss_pct=D("0.1"))
+    key = "main/COIN"
+    position = bench.state.positions[key]
+    bench.state.positions[key] = changed(position, margin=position.quantity * 10)
+    marks = (("COIN", D("90.6")),)
+    first = submitted(bench.take(TimerEvent(bench.now, "health", marks)))
+    assert bench.state.positions[key].health == "critical" and first.reason == "margin"
+    bench.take(OrderReport(bench.now, first.id, "rejected"))
+    second = submitted(bench.take(TimerEvent(bench.now, "health", marks)))
+    assert (second.quantity, second.reason) == (position.quantity, "margin")
+    bench.take(OrderReport(bench.now, second.id, "rejected"))
+    assert not bench.take(TimerEvent(bench.now, "health", (("COIN", D(100)),))).commands
+    assert bench.state.positions[key].health == "ok"
