@@ -34,12 +34,15 @@ class Live:
     """Start the engine on a folder with standard input as its market."""
 
     def __init__(
-        self, folder: Path, *words: str, preexec: Callable[[], None] | None = None
-    ) -> None:
+        self, folder: Path, *words: str, preexec: Callable[[], None] | None = None,
+        measured: bool = True,
+    ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.state = folder / "state"
         self.log = folder / "log.jsonl"
         environ = {k: v for k, v in os.environ.items() if not k.startswith("CERBERUS")}
+        if not measured:  # measuring coverage takes memory and disk of the engine's limits
+            environ = {k: v for k, v in environ.items() if not k.startswith("COVERAGE")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cerberus_trader.control.engine_process",

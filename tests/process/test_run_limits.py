@@ -1,6 +1,7 @@
 """The engine's process at its limits: a full disk, a full file, memory, load, shutdown policies."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -83,7 +84,7 @@ def test_a_journal_at_its_size_limit_ends_the_engine_with_code_3(tmp_path: Path)
     config = tmp_path / "small.toml"
     config.write_text('[journal]\npages_max = 60\n[sizing]\nmethods = ["risk"]\n'
                       '[logging]\nform = "json"\n')  # fmt: skip
-    engine = Live(tmp_path, "--config", str(config)).up()
+    engine = Live(tmp_path, "--config", str(config), measured=False).up()
     flood(engine)
     check_poisoned(engine, "full")
 
@@ -95,7 +96,7 @@ def test_a_file_size_limit_ends_the_engine_with_code_3(tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
 
-    engine = Live(tmp_path, "--config", str(config), preexec=limit).up()
+    engine = Live(tmp_path, "--config", str(config), preexec=limit, measured=False).up()
     flood(engine)
     check_poisoned(engine, "")
 
@@ -157,6 +158,7 @@ def test_an_hour_of_trading_stays_small_and_imports_nothing_heavy(tmp_path: Path
          "--signals", str(tmp_path / "signals"), "--config", str(config), "--exit-at-end",
          "--json", *words],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=tmp_path, timeout=100,
+        env={k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     text, _, heavy = done.stdout.partition("heavy ")

@@ -265,7 +265,8 @@ def on_timer(state: State, event: e.TimerEvent) -> list[f.Fact]:
                 flat = "margin" if still else None
             if flat is not None and left > ZERO:
                 facts += reduction(state, position, flat, left, event.ts_ns)
-            else:
+            elif any(name == position.instrument for name, _ in event.marks):
+                # a price that is only remembered says nothing new, and keeps it stale
                 facts += margin_facts(state, position, event.marks, event.ts_ns, left)
     return facts
 

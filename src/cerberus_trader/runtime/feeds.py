@@ -214,6 +214,9 @@ def unreadable(path: Path, error: OSError) -> DataError:
     )  # fmt: skip
 
 
+BLOCKS_MAX = 4
+
+
 class StandardInput:
     """Read lines of standard input on a thread of its own, as fast as they are taken."""
 
@@ -226,13 +229,15 @@ class StandardInput:
 
     async def run(self) -> None:
         """Take lines until standard input ends."""
-        loop, blocks = asyncio.get_running_loop(), asyncio.Queue[bytes](4)
+        loop, blocks = asyncio.get_running_loop(), asyncio.Queue[bytes]()
+        slots = threading.Semaphore(BLOCKS_MAX)  # the thread waits while the engine is behind
 
         def read() -> None:
             while True:
+                slots.acquire()
                 try:
                     block = os.read(self.fd, READ_BYTES)
-                    asyncio.run_coroutine_threadsafe(blocks.put(block), loop).result()
+                    loop.call_soon_threadsafe(blocks.put_nowait, block)
                 except (OSError, RuntimeError):
                     return
                 if not block:
@@ -241,6 +246,7 @@ class StandardInput:
         threading.Thread(target=read, name="standard-input", daemon=True).start()
         while block := await blocks.get():
             await self.take(block)
+            slots.release()
         await self.take(b"\n")
 
     async def take(self, block: bytes) -> None:

@@ -84,3 +84,10 @@ def test_a_bar_gives_its_share_once() -> None:
 def test_without_sizes_nothing_is_held_back() -> None:
     plain = Quotes(ROWS.ts, ROWS.bid, ROWS.ask, 2)
     assert len(Run(plain, signal(0, quantity=D(5)), paper=HALF).fills) == 1
+
+
+def test_a_stop_in_the_middle_of_an_entry_cancels_the_rest_of_it() -> None:
+    rows = sized((0, 9999, 10001, 2), (100, 9799, 9801, 2), (200, 9799, 9801, 20))
+    run = Run(rows, signal(0, quantity=D(9), stop_loss=D(99)), paper=HALF)
+    assert parts(run)[:2] == [("entry", 0, "1", "100.01"), ("stop_loss", 100, "1", "97.99")]
+    assert run.state.positions == {} and run.state.orders == {} and run.state.reserved == {}

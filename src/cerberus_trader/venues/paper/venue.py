@@ -183,6 +183,8 @@ class PaperVenue:
         held = self.book.holdings.get(f"{order.account}/{order.instrument}")
         if held is not None and held.sign != order.side:
             return [self._report(now_ns, order.id, "rejected", "the other side is open")]
+        if held is None and waiting.parts:  # a level or a close ended what the first parts opened
+            return [self._report(now_ns, order.id, "canceled", "its position was closed")]
         first = held is None
         if held is None:
             held = Holding(self.book.number(), order, rule, now_ns, best)
