@@ -346,7 +346,7 @@ class Market:
         left = (position.quantity - quantity) / position.quantity
         position.quantity *= left
         position.cost *= left
-        position.margin *= left
+        position.margin = up(position.margin * left, EIGHT)
         if not position.quantity:
             book.position = None
 

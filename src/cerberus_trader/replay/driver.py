@@ -279,7 +279,7 @@ class Driver:
         if held is None or not any(type(report) is FillReport for report in reports):
             return
         if held.opened_ns == ts:
-            held.since = candidate.row + inside
+            held.since, best = candidate.row + inside, held.best
         else:  # an add: the best goes on
             best = self.finders[tape.name].best(held, candidate.row, inside=inside)
         if inside:

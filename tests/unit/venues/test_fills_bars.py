@@ -203,6 +203,18 @@ def test_an_add_inside_a_bar_is_tested_on_that_bars_adverse_extreme() -> None:
     assert run.fills[2].quantity == 2
 
 
+def test_two_entries_of_one_bar_trail_from_the_first_ones_limit() -> None:
+    # short at 101 and 100.50 in a bar up to 102: the best is 101, the stop 101.10
+    first = signal(MINUTE, "sell", order="limit", limit=D(101))
+    second = signal(MINUTE, "sell", order="limit", limit=D("100.50"), trailing=D("0.1"))
+    series = plain((10000, 10200, 10000, 10100), (10100,) * 4)
+    run = Run(series, first, second, add=True)
+    assert run.told == [
+        ("entry", MINUTE + INSIDE, "101"), ("add", MINUTE + INSIDE, "100.5"),
+        ("trailing_stop", MINUTE + INSIDE, "101.1"),
+    ]  # fmt: skip
+
+
 def test_a_stop_that_an_adds_open_had_passed_fills_at_that_open() -> None:
     # long at 100, best 104; the add at the open of 101 trails by 1: 103, passed by that open
     series = plain((10000, 10400, 10000, 10400), (10100, 10100, 10050, 10050), (10050,) * 4)
