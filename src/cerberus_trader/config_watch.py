@@ -76,12 +76,17 @@ class ConfigWatcher(Generic[T]):
 
         The folder is watched, not the file: editors replace files by renaming others onto them.
         """
-        source = self._polled(stop) if poll else self._notified(stop)
+        seen = self._stamp()
+        self.check()  # what changed between loading and watching was notified to nobody
+        source = self._polled(stop, seen) if poll else self._notified(stop, seen)
         async for _ in source:
             self.check()
 
-    async def _notified(self, stop: asyncio.Event) -> AsyncIterator[None]:
-        """Yield at each notification of the operating system, or fall back to polling."""
+    async def _notified(self, stop: asyncio.Event, seen: Stamp) -> AsyncIterator[None]:
+        """Yield at each notification of the operating system, or fall back to polling.
+
+        Once a second the file itself is looked at too: a watch takes a moment to begin.
+        """
         try:
             from watchfiles import awatch
 
@@ -91,18 +96,22 @@ class ConfigWatcher(Generic[T]):
                 stop_event=stop,
                 debounce=DEBOUNCE_MS,
                 step=DEBOUNCE_MS // 2,
+                rust_timeout=POLL_MS,
+                yield_on_timeout=True,
                 recursive=False,
             )
             async for changes in watch:
-                if any(Path(name).name == self.path.name for _, name in changes):
+                now = self._stamp()
+                named = any(Path(name).name == self.path.name for _, name in changes)
+                if named or now != seen:
+                    seen = now
                     yield
         except (ImportError, OSError):
-            async for _ in self._polled(stop):
+            async for _ in self._polled(stop, seen):
                 yield
 
-    async def _polled(self, stop: asyncio.Event) -> AsyncIterator[None]:
+    async def _polled(self, stop: asyncio.Event, seen: Stamp) -> AsyncIterator[None]:
         """Yield whenever the file's time, size or identity differs, looking once a second."""
-        seen = self._stamp()
         while not stop.is_set():
             try:
                 await asyncio.wait_for(stop.wait(), POLL_MS / 1000)
