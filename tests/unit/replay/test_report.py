@@ -89,7 +89,8 @@ def test_every_link_and_figure_has_its_place(run: tuple[ReplayResult, str]) -> N
     for link in page.links:
         assert not link.startswith("#") or link[1:] in page.ids
     assert f"#{result.trades[0].decision_id}" in page.links
-    found = json.loads(re.search(r'id="figures">(.*?)</script>', html, re.S)[1])  # type: ignore[index]
+    (figures,) = re.findall(r'id="figures">(.*?)</script>', html, re.S)
+    found = json.loads(figures)
     assert set(page.places) <= set(found)
     assert {"equity", "leverage", "costs", "price-0"} <= set(found)
 
