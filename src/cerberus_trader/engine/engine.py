@@ -24,7 +24,6 @@ from cerberus_trader.engine.state import (
     equity,
     key_of,
     strategy_pnl,
-    strategy_state,
 )
 
 FAILED = (Status.REJECTED, Status.NOT_SENT, Status.UNKNOWN)
@@ -133,7 +132,8 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
         trips += breaker.trade_trips(state, now, score.total_streak)
     if state.failures:
         facts += breaker.failure_facts(state, now, failed=False)
-    facts += breaker.consequences(state, trips, now, gone=key)
+    if trips:
+        facts += breaker.consequences(state, trips, now, gone=key)
     position = booked.position
     if position is None:
         return facts
@@ -151,12 +151,12 @@ def flat_reason(
 
     A trip holds until it is reset, so that what fills after it is closed too.
     """
-    known = [(trip.scope, trip.action) for trip in state.trips.values()]
-    for scope, action in [*known, *((trip.scope, trip.action) for trip in trips)]:
-        if action == "flatten" and scope in ("", position.strategy):
-            return "breaker"
-    stopped = strategy_state(state, position.strategy).status == "stopped"
-    return "operator" if stopped else None
+    scopes = [trip.scope for trip in trips if trip.action == "flatten"]
+    scopes += [trip.scope for trip in state.trips.values() if trip.action == "flatten"]
+    if "" in scopes or position.strategy in scopes:
+        return "breaker"
+    record = state.strategies.get(position.strategy)
+    return "operator" if record is not None and record.status == "stopped" else None
 
 
 def reduction(

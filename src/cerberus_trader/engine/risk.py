@@ -161,6 +161,8 @@ def uncovered(
     in `position` already, and not yet in the state.
     """
     left = position.quantity
+    if not state.closings:
+        return left
     for close_id in state.closings.get(key_of(position.account, position.instrument), ()):
         order = state.orders[close_id]
         if order.closes == position.id and order.status is not Status.UNKNOWN:
