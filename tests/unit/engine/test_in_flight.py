@@ -218,3 +218,9 @@ def test_a_critical_margins_close_that_failed_is_sent_again_by_the_timer() -> No
     bench.take(OrderReport(bench.now, second.id, "rejected"))
     assert not bench.take(TimerEvent(bench.now, "health", (("COIN", D(100)),))).commands
     assert bench.state.positions[key].health == "ok"
+
+
+def test_a_health_timer_without_a_price_leaves_a_position_as_it_was() -> None:
+    bench = Bench()
+    bench.open()
+    assert not bench.take(TimerEvent(bench.now, "health", ())).facts
