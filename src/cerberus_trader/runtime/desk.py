@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain.events import FillReport
 from cerberus_trader.domain.order import Order
 from cerberus_trader.replay.search import better
 from cerberus_trader.runtime.prices import CLOSE, INSIDE, POINT, Line, LiveMarket, Tick
@@ -134,12 +135,18 @@ class Desk:
         if not rules.reaches_limit(order.side, order.price, bid, ask):
             return
         waiting.part_row = row
-        yield self.venue.rest(waiting, ts, best, line.offered(row, order.side))
+        reports = self.venue.rest(waiting, ts, best, line.offered(row, order.side))
+        yield reports
         held = self.book.holdings.get(f"{order.account}/{order.instrument}")
-        if held is None or held.opened_ns != ts or tick.bar is None:
+        if held is None or tick.bar is None:
             return
+        if not any(type(report) is FillReport for report in reports):
+            return
+        best = held.best
+        if held.opened_ns != ts:  # an add: the best goes on, with this bar's open
+            best = better(self.best(held), tick.bar[0], held.sign > 0)
         leg = rules.inside_bar(
-            held, tick.bar, None, order.price, not line.marked, order.price, adverse_only=True
+            held, tick.bar, None, best, not line.marked, order.price, adverse_only=True
         )
         if leg is not None:
             yield from self._leave(held, leg, line, row, ts)
