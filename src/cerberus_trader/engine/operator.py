@@ -1,7 +1,7 @@
 """The operator: commands of people, each with the role it takes and what it does.
 
-Stopping is easy, re-arming is hard: halt, flatten and cancel need no token; resume, reset, thaw
-and everything that adds risk again need an authorised event.
+Stopping is easy, re-arming is hard: halt, flatten and cancel need no token, and resume undoes no
+more than a halt; releasing a breaker, thawing and moving money need an authorised event.
 """
 
 from cerberus_trader.domain import facts as f
@@ -59,8 +59,9 @@ def refuse(state: State, event: OperatorEvent) -> str:
         return "trading is frozen: thaw it with an admin token"
     if command in ("deposit", "withdraw") and (event.amount is None or event.amount <= ZERO):
         return "the amount must be above 0"
-    if command == "withdraw" and event.amount is not None and event.amount > state.balance:
-        return f"the balance is only {state.balance}"
+    free = state.balance - state.margin
+    if command == "withdraw" and event.amount is not None and event.amount > free:
+        return f"the free balance is only {free:f}"
     if command.endswith("_strategy") and event.target not in state.settings.strategies:
         return f"no strategy {event.target!r} is configured"
     return ""
