@@ -198,8 +198,7 @@ def set_iterations(tree: ast.AST) -> list[str]:
 # Written in pieces, so that this file does not find itself.
 PLACES = re.compile(
     r"(?<![\w.$}])/(?:" + "|".join(["wo" + "rk", "fa" + "rm", "ro" + "ot", "ho" + r"me/\w+"]) + ")/"
-    r"|/tmp/" + "brief"
-    r"|pypi\." + "org|pythonhosted" + r"\.org|npmjs\." + "(?:org|com)|/op" + "t/pypi"
+    r"|pypi\." + "org|python" + r"hosted\.org|npm" + r"js\.(?:org|com)|/op" + "t/pypi"
 )
 
 
