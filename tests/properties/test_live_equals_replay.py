@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cerberus_trader.domain.events import ConfigEvent, Event
@@ -115,6 +115,8 @@ def as_stored(rows: Rows) -> Rows:
 
 @pytest.mark.req("C-14.2", "P-25.1")
 @settings(max_examples=60, deadline=None)
+@example(3845714)
+@example(207913939)
 @given(st.integers(0, 10**9))
 def test_a_played_file_gives_the_fills_of_its_replay(seed: int) -> None:
     config, tapes, signals = plain(seed)

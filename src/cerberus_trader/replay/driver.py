@@ -202,6 +202,8 @@ class Driver:
                 self.leave(tape, held, leg, candidate)
         if candidate.kind in (INSIDE, POINT):
             for waiting in book.resting_of(name):
+                if waiting.order.id not in book.resting:
+                    continue  # a trip in an earlier fill of this row cancelled it
                 if waiting.order.kind == "limit":
                     self.try_limit(tape, waiting, candidate)
                 else:

@@ -56,6 +56,8 @@ class Desk:
             if leg is not None:
                 yield from self._leave(held, leg, line, row, ts)
         for waiting in book.resting_of(tick.name):
+            if waiting.order.id not in book.resting:
+                continue  # a trip in an earlier fill of this row cancelled it
             if waiting.order.kind == "limit":
                 yield from self._try_limit(tick, line, waiting, row, ts)
             elif tick.kind == POINT and waiting.part_row != row:
