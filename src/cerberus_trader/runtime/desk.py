@@ -106,12 +106,12 @@ class Desk:
         return rules.at_row(held, tick.bid, tick.ask, best, liquidate)
 
     def _note_best(self, tick: Tick, held: Holding, ts: int) -> None:
-        """Let a row after the entry count for the trailing stop, from the next row on.
+        """Let a row from the entry's own on count for the trailing stop, from the next row on.
 
-        A bar counts as a whole once it is over; the one inside which the entry was made does not.
+        Later rows of the entry's instant count too. A bar counts as a whole once it is over; the one inside which the entry was made does not.
         Noted without a trailing stop too: an order that adds to the position may bring one.
         """
-        if held.opened_ns == ts:
+        if held.opened_ns == ts and tick.kind == INSIDE:
             return
         long = held.sign > 0
         if tick.kind == INSIDE:
