@@ -108,8 +108,9 @@ class Desk:
     def _note_best(self, tick: Tick, held: Holding, ts: int) -> None:
         """Let a row from the entry's own on count for the trailing stop, from the next row on.
 
-        Later rows of the entry's instant count too. A bar counts as a whole once it is over; the one inside which the entry was made does not.
-        Noted without a trailing stop too: an order that adds to the position may bring one.
+        Later rows of the entry's instant count too. A bar counts as a whole once it is over; the
+        one inside which the entry was made does not. Noted without a trailing stop too: an order
+        that adds to the position may bring one.
         """
         if held.opened_ns == ts and tick.kind == INSIDE:
             return
