@@ -15,7 +15,7 @@ from cerberus_trader import __version__
 from cerberus_trader.domain.errors import CerberusError
 
 CORE = ("msgspec", "pydantic", "numpy", "sqlalchemy", "alembic", "typer", "rich", "structlog",
-        "watchfiles", "psutil", "plotly")  # fmt: skip
+        "watchfiles", "psutil", "plotly", "cryptography")  # fmt: skip
 OPTIONAL = {"uvloop": "a faster event loop", "polars": "Parquet files: pip install "
             "'cerberus-trader[analytics]'"}  # fmt: skip
 DISK_MB_MIN = 512

@@ -1,0 +1,1 @@
+"""Secrets: the encrypted envelope that backups (and the vault) share."""
