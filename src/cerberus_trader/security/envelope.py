@@ -92,7 +92,7 @@ def _derive(passphrase: Passphrase, salt: bytes, cost: Cost) -> bytearray:
     Argon2id(
         salt=salt, length=KEY_BYTES, iterations=cost.passes, lanes=cost.lanes,
         memory_cost=cost.memory_kib,
-    ).derive_into(passphrase.buffer, key)  # fmt: skip
+    ).derive_into(passphrase.buffer, key)  # type: ignore[arg-type]  # fmt: skip
     return key
 
 
