@@ -30,8 +30,9 @@ from cerberus_trader.domain.settings import Settings
 T = TypeVar("T", bound=msgspec.Struct)
 Check = Callable[[Any], list[str]]
 
-RESERVED = frozenset({"CERBERUS_DATA"})
-"""Environment names that are not settings."""
+RESERVED = frozenset({"CERBERUS_DATA", "CERBERUS_TOKEN"})
+SECRET_END = "_PASSPHRASE"
+"""Environment names that are not settings: these, and every name that ends so."""
 DEFAULT_FILES = ("config/config.toml", "config/config.json")
 BYTES_MAX = 1_048_576
 
@@ -158,7 +159,7 @@ def read_environment(environ: Mapping[str, str]) -> Tree:
 
     tree: Tree = {}
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or name in RESERVED:
+        if not name.startswith(PREFIX) or name in RESERVED or name.endswith(SECRET_END):
             continue
         parts = name[len(PREFIX) :].lower().split("__")
         table = tree
@@ -167,6 +168,11 @@ def read_environment(environ: Mapping[str, str]) -> Tree:
             table = inner if isinstance(inner, dict) else table.setdefault(f"{part}__", {})
         table[parts[-1]] = EnvText(environ[name])
     return tree
+
+
+def read_secret(name: str) -> str:
+    """Read a passphrase from the environment, empty where there is none."""
+    return os.environ.get(name, "")
 
 
 def read_profile(stage: str) -> Tree:

@@ -224,3 +224,8 @@ def test_a_missing_a_foreign_and_an_unreadable_file_are_refused(tmp_path: Path) 
         locked = write(tmp_path, "", "locked.toml")
         locked.chmod(0)
         assert "cannot be read" in faults(locked)[0]
+
+
+def test_secrets_of_the_environment_are_no_settings(tmp_path: Path) -> None:
+    named = {"CERBERUS_TOKEN": "cbt_x", "CERBERUS_BACKUP_PASSPHRASE": "some words"}
+    assert b"some words" not in load_settings(environ=named, folder=tmp_path).document

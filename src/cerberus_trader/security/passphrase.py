@@ -5,10 +5,10 @@ again, and the text of an environment variable stays with the process.
 """
 
 import ctypes
-import os
 import unicodedata
 from pathlib import Path
 
+from cerberus_trader.config import read_secret
 from cerberus_trader.domain.errors import DataError
 
 BYTES_MIN, BYTES_MAX = 8, 1_024
@@ -70,5 +70,5 @@ def from_file(path: Path) -> Passphrase:
 
 def from_environment(name: str) -> Passphrase | None:
     """Take a passphrase from an environment variable; None where it is absent or empty."""
-    text = os.environ.get(name, "")
+    text = read_secret(name)
     return Passphrase(text, place=name) if text else None
