@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.market import Marks, Snapshot
 from cerberus_trader.domain.order import Reason
@@ -61,12 +62,16 @@ class FillReport(msgspec.Struct, frozen=True, array_like=True, tag="fill", gc=Fa
 
 
 class OrderReport(msgspec.Struct, frozen=True, array_like=True, tag="report", gc=False):
-    """Carry the venue's (or the gate's) word of an order's state, other than a fill."""
+    """Carry the venue's (or the gate's) word of an order's state, other than a fill.
+
+    `retry` says of a proven rejection that the cause will pass (a rate limit, a busy venue).
+    """
 
     ts_ns: int
     order_id: str
     state: Literal["accepted", "rejected", "canceled", "expired", "not_sent", "unknown"]
     reason: str = ""
+    retry: bool = False
 
 
 class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding", gc=False):
@@ -118,6 +123,55 @@ class OperatorEvent(msgspec.Struct, frozen=True, array_like=True, tag="operator"
     marks: Marks = ()
 
 
+class LinkEvent(msgspec.Struct, frozen=True, array_like=True, tag="link", gc=False):
+    """Carry the state of the line to an account's venue: nothing is known while it is down."""
+
+    ts_ns: int
+    account: str
+    state: Literal["connecting", "connected", "lost"]
+    reason: str = ""
+
+
+class OrderStatus(msgspec.Struct, frozen=True, array_like=True, tag="status", gc=False):
+    """Carry the venue's answer to a query of one order, None where it knows no such order.
+
+    `venue_ns` is the venue's own time of the answer. Every fill that the venue had reported by
+    then has been taken before.
+    """
+
+    ts_ns: int
+    order_id: str
+    venue_ns: int
+    order: VenueOrder | None = None
+
+
+class AccountReport(msgspec.Struct, frozen=True, array_like=True, tag="account", gc=False):
+    """Carry all that a venue holds for an account: working orders, positions, cash.
+
+    As with a query, every earlier fill has been taken before. `balance` is the wallet balance:
+    deposits and realised gains less fees and funding; None where the venue does not tell.
+    """
+
+    ts_ns: int
+    account: str
+    venue_ns: int
+    cause: Literal["start", "timer", "reconnect", "operator"]
+    orders: tuple[VenueOrder, ...] = ()
+    positions: tuple[VenuePosition, ...] = ()
+    balance: Decimal | None = None
+    marks: Marks = ()
+
+
+class Anomaly(msgspec.Struct, frozen=True, array_like=True, tag="anomaly", gc=False):
+    """Carry something that a venue said and that cannot be right; nothing was booked of it."""
+
+    ts_ns: int
+    account: str
+    kind: Literal["garbage", "trade_conflict", "out_of_order"]
+    place: str
+    detail: str
+
+
 class EndOfData(msgspec.Struct, frozen=True, array_like=True, tag="end", gc=False):
     """Carry the end of a replay's prices; `close` asks for closing what is open."""
 
@@ -135,5 +189,9 @@ Event = (
     | LevelHit
     | TimerEvent
     | OperatorEvent
+    | LinkEvent
+    | OrderStatus
+    | AccountReport
+    | Anomaly
     | EndOfData
 )

@@ -52,10 +52,15 @@ class OrderSubmitted(msgspec.Struct, frozen=True, array_like=True, tag="submitte
 
 
 class CancelRequested(msgspec.Struct, frozen=True, array_like=True, tag="cancel", gc=False):
-    """Say that an order's cancellation is asked for."""
+    """Say that an order's cancellation is asked for.
+
+    Account and instrument are named for an order that the state no longer holds.
+    """
 
     order_id: str
     reason: str
+    account: str = ""
+    instrument: str = ""
 
 
 class OrderChanged(msgspec.Struct, frozen=True, array_like=True, tag="order", gc=False):
@@ -198,6 +203,83 @@ class CashMoved(msgspec.Struct, frozen=True, array_like=True, tag="cash", gc=Fal
     actor: str
 
 
+class LinkChanged(msgspec.Struct, frozen=True, array_like=True, tag="link", gc=False):
+    """Say that an account must be reconciled before anything new is opened on it, and why."""
+
+    account: str
+    state: str
+    reason: str
+
+
+class OrderDoubted(msgspec.Struct, frozen=True, array_like=True, tag="doubted", gc=False):
+    """Hold how often a venue did not know an order, since when; only late absences count."""
+
+    order_id: str
+    since_ns: int
+    absent: int
+
+
+class MismatchFound(msgspec.Struct, frozen=True, array_like=True, tag="mismatch", gc=False):
+    """Say where our books and the venue's differ, and what is done about it. Always an alert.
+
+    A `suspected` one was seen once: it may be a report that is still on its way.
+    """
+
+    ts_ns: int
+    account: str
+    kind: str
+    place: str
+    ours: str
+    theirs: str
+    action: Literal["suspected", "noted", "frozen", "canceled", "closed"]
+
+
+class SuspicionEnded(msgspec.Struct, frozen=True, array_like=True, tag="unsuspected", gc=False):
+    """Say that a difference is no longer there."""
+
+    place: str
+
+
+class PositionCorrected(msgspec.Struct, frozen=True, array_like=True, tag="corrected", gc=False):
+    """Hold a position as the venue has it (None: none), where our books said otherwise."""
+
+    ts_ns: int
+    account: str
+    instrument: str
+    before: Position | None
+    after: Position | None
+    reason: str
+
+
+class BalanceCorrected(msgspec.Struct, frozen=True, array_like=True, tag="balance", gc=False):
+    """Hold what must be added to our balance to agree with the venue's."""
+
+    ts_ns: int
+    account: str
+    amount: Decimal
+    reason: str
+
+
+class Reconciled(msgspec.Struct, frozen=True, array_like=True, tag="reconciled", gc=False):
+    """Say that our books and the venue's agree; new exposure may be opened again."""
+
+    ts_ns: int
+    account: str
+    cause: str
+    orders: int
+    positions: int
+
+
+class AnomalyNoted(msgspec.Struct, frozen=True, array_like=True, tag="anomaly", gc=False):
+    """Say that a venue said something that cannot be right. Always an alert."""
+
+    ts_ns: int
+    account: str
+    kind: str
+    place: str
+    detail: str
+
+
 class Faulted(msgspec.Struct, frozen=True, array_like=True, tag="faulted", gc=False):
     """Say that deciding raised; the state did not change, and trading halts."""
 
@@ -225,5 +307,13 @@ Fact = (
     | DayStarted
     | PeakRaised
     | CashMoved
+    | LinkChanged
+    | OrderDoubted
+    | MismatchFound
+    | SuspicionEnded
+    | PositionCorrected
+    | BalanceCorrected
+    | Reconciled
+    | AnomalyNoted
     | Faulted
 )

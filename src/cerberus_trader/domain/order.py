@@ -47,8 +47,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     },
     _S.ACCEPTED: _ENDS | {_S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.REJECTED, _S.UNKNOWN},
     _S.PARTIALLY_FILLED: _ENDS | {_S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.UNKNOWN},
-    # a cancel is a request: the order may fill, or the cancel may be refused
-    _S.PENDING_CANCEL: _ENDS | {_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.REJECTED, _S.UNKNOWN},
+    # a cancel is a request: it is asked for again until the order's end, whatever else is said
+    _S.PENDING_CANCEL: _ENDS | {_S.PARTIALLY_FILLED, _S.REJECTED, _S.NOT_SENT},
     # nobody knows yet: a report, a query, or proof of absence ends it
     _S.UNKNOWN: _ENDS
     | {_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.REJECTED, _S.NOT_SENT},
@@ -111,7 +111,8 @@ class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Hold one order: ours from its submission on, whatever the venue says of it.
 
     `side` is +1 buy, -1 sell; `price` is the limit or trigger; `closes` is the entry order that
-    a reduce-only order is bound to; `risk` is the loss at the stop in account currency.
+    a reduce-only order is bound to; `risk` is the loss at the stop in account currency. A retry
+    of a rejected order is the next `attempt`, sent after a pause.
     """
 
     id: str
@@ -135,6 +136,8 @@ class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
     probation: bool = False
     status: Status = Status.SUBMITTED
     filled: Decimal = ZERO
+    attempt: int = 0
+    send_after_ns: int = 0
 
     @property
     def working(self) -> bool:

@@ -374,6 +374,43 @@ class Journal(Section, frozen=True):
     ] = 0
 
 
+class Orders(Section, frozen=True):
+    """Set how orders that failed are tried again: only those proven rejected (K-20)."""
+
+    retries_max: Annotated[
+        int, Meta(ge=0, le=10, description="further attempts after a rejection that will pass")
+    ] = 3
+    backoff_ms: Annotated[
+        int,
+        Meta(ge=1, le=60_000, description="pause before the first; each further one doubles it"),
+    ] = 250
+
+
+class Reconcile(Section, frozen=True):
+    """Set how our books are held against the venue's."""
+
+    interval_ms: Annotated[
+        int, Meta(ge=100, le=3_600_000, description="between two looks at a venue's account")
+    ] = 30_000
+    answer_ms_max: Annotated[
+        int, Meta(ge=10, le=600_000, description="a request without an answer is UNKNOWN then")
+    ] = 2_000
+    submit_window_ms: Annotated[
+        int,
+        Meta(ge=10, le=600_000, description="the venue is told to refuse an order older than this"),
+    ] = 5_000
+    skew_ms_max: Annotated[
+        Millis, Meta(description="how far the venue's clock may differ, for proofs of absence")
+    ] = 1_000
+    unexplained: Annotated[
+        Literal["freeze", "accept"],
+        Meta(description="what an order, fill or position that is not ours leads to"),
+    ] = "freeze"
+    balance_tolerance: Annotated[
+        NonNegative, Meta(description="a smaller difference of balances is left alone")
+    ] = Decimal("0.01")
+
+
 class Venue(Section, frozen=True):
     """Name a venue account: addresses and the NAMES of its keys, never the keys."""
 
@@ -417,6 +454,8 @@ class Settings(Section, frozen=True):
     health: Health = Health()
     paper: Paper = Paper()
     journal: Journal = Journal()
+    orders: Orders = Orders()
+    reconcile: Reconcile = Reconcile()
     logging: Logging = Logging()
     shutdown: Annotated[
         Literal["close", "cancel_orders_only", "leave"],

@@ -1,6 +1,7 @@
 """Folding: the only code that changes the state, one function per fact. It never decides."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -145,8 +146,8 @@ def reserve(state: State, order: Order, sign: int) -> None:
         state.reserved[order.instrument] = (notional, risk, margin)
 
 
-def end_order(state: State, order_id: str, status: Status) -> None:
-    """Move an order to its end, and release what it reserved."""
+def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZERO) -> None:
+    """Move an order to its end, and release what it reserved; `filled` is its last fill."""
     order = state.orders.pop(order_id, None)
     if order is None:
         return
@@ -154,7 +155,9 @@ def end_order(state: State, order_id: str, status: Status) -> None:
     if strike(state.entries, key, order_id):
         reserve(state, order, -1)
     strike(state.closings, key, order_id)
-    state.ended[order_id] = Ended(order, status)
+    state.ended[order_id] = Ended(order, status, order.filled + filled)
+    if state.doubts:
+        state.doubts.pop(order_id, None)
     if len(state.ended) > ENDED_MAX:
         forget(state.ended)
 
@@ -187,6 +190,8 @@ def order_changed(state: State, fact: f.OrderChanged) -> None:
     elif fact.order_id in state.orders:
         order = state.orders[fact.order_id]
         state.orders[fact.order_id] = replace(order, status=fact.status)
+        if fact.status is not Status.UNKNOWN:
+            state.doubts.pop(fact.order_id, None)
 
 
 def filled(state: State, fact: f.Filled) -> None:
@@ -205,17 +210,13 @@ def filled(state: State, fact: f.Filled) -> None:
     record.booked += gain
     hold(state, record, key_of(fact.account, fact.instrument), fact.position)
     order = state.orders.get(fact.order_id)
-    if fact.status is Status.FILLED:
-        end_order(state, fact.order_id, Status.FILLED)
-    elif order is not None:
-        keep_partial(state, order, fact)
-    if fact.position is not None:
-        for child in protective_orders(fact.position):
-            state.orders[child.id] = child
+    if order is None:
+        late_fill(state, fact)
+    elif fact.status is Status.FILLED:
+        end_order(state, fact.order_id, Status.FILLED, fact.quantity)
     else:
-        for child_id in protective_ids(fact.position_id):
-            if child_id in state.orders:
-                end_order(state, child_id, Status.CANCELED)
+        keep_partial(state, order, fact)
+    protect(state, fact.position_id, fact.position)
     if fact.reason == "liquidation":
         counters.liquidations += 1
     if fact.trade is not None:
@@ -229,11 +230,31 @@ def filled(state: State, fact: f.Filled) -> None:
 
 def keep_partial(state: State, order: Order, fact: f.Filled) -> None:
     """Keep a partly filled order, releasing the filled part of its reservation."""
-    after = replace(order, status=fact.status, filled=order.filled + fact.quantity)
+    canceling = order.status is Status.PENDING_CANCEL
+    status = order.status if canceling else fact.status
+    after = replace(order, status=status, filled=order.filled + fact.quantity)
     if order.id in state.entries.get(key_of(order.account, order.instrument), ()):
         reserve(state, order, -1)
         reserve(state, after, 1)
     state.orders[order.id] = after
+
+
+def late_fill(state: State, fact: f.Filled) -> None:
+    """Count a fill of an order that had ended."""
+    ended = state.ended.get(fact.order_id)
+    if ended is not None:
+        state.ended[fact.order_id] = replace(ended, filled=ended.filled + fact.quantity)
+
+
+def protect(state: State, before_id: str, after: Position | None) -> None:
+    """Hold the protective orders of a position, and end those of the one it replaces."""
+    if after is not None:
+        for child in protective_orders(after):
+            state.orders[child.id] = child
+    if after is None or after.id != before_id:
+        for child_id in protective_ids(before_id):
+            if child_id in state.orders:
+                end_order(state, child_id, Status.CANCELED)
 
 
 def hold(state: State, record: StrategyState, key: str, after: Position | None) -> None:
@@ -245,7 +266,7 @@ def hold(state: State, record: StrategyState, key: str, after: Position | None) 
         state.positions[key] = after
         weigh(state, record, after, 1)
     else:
-        del state.positions[key]
+        state.positions.pop(key, None)
 
 
 def weigh(state: State, record: StrategyState, position: Position, sign: int) -> None:
@@ -368,6 +389,60 @@ def cash_moved(state: State, fact: f.CashMoved) -> None:
     state.risk_version += 1
 
 
+def link_changed(state: State, fact: f.LinkChanged) -> None:
+    """Open nothing new on an account until it is reconciled."""
+    state.unreconciled[fact.account] = fact.reason or fact.state
+    state.risk_version += 1
+
+
+def order_doubted(state: State, fact: f.OrderDoubted) -> None:
+    """Keep how often a venue did not know an order."""
+    if fact.order_id in state.orders:
+        state.doubts[fact.order_id] = (fact.since_ns, fact.absent)
+
+
+def mismatch_found(state: State, fact: f.MismatchFound) -> None:
+    """Keep a difference: acted on once, then known."""
+    if fact.kind not in ("foreign_fill", "overfill", "orphan_order"):
+        detail = f"{fact.kind} {fact.ours} {fact.theirs}"
+        state.suspects[fact.place] = (detail, fact.action != "suspected")
+
+
+def suspicion_ended(state: State, fact: f.SuspicionEnded) -> None:
+    """Forget a difference that is gone."""
+    state.suspects.pop(fact.place, None)
+
+
+def position_corrected(state: State, fact: f.PositionCorrected) -> None:
+    """Hold a position as the venue has it."""
+    key = key_of(fact.account, fact.instrument)
+    before, after = fact.before, fact.after
+    if before is not None and (after is None or after.strategy != before.strategy):
+        hold(state, record_of(state, before.strategy), key, None)
+    if after is not None:
+        hold(state, record_of(state, after.strategy), key, after)
+    protect(state, before.id if before is not None else "", after)
+    state.risk_version += 1
+
+
+def balance_corrected(state: State, fact: f.BalanceCorrected) -> None:
+    """Take the venue's balance; what it differs by is a loss or gain of the account."""
+    state.balance += fact.amount
+    state.counters.corrections += fact.amount
+    state.risk_version += 1
+
+
+def reconciled(state: State, fact: f.Reconciled) -> None:
+    """Let new exposure be opened on an account again."""
+    state.unreconciled.pop(fact.account, None)
+    state.risk_version += 1
+
+
+def anomaly_noted(state: State, fact: f.AnomalyNoted) -> None:
+    """Count what cannot be right."""
+    state.counters.anomalies += 1
+
+
 def faulted(state: State, fact: f.Faulted) -> None:
     """Halt: deciding failed, so nothing new may be opened."""
     state.counters.faults += 1
@@ -395,5 +470,13 @@ FOLDS: dict[type, Callable[[State, Any], None]] = {
     f.DayStarted: day_started,
     f.PeakRaised: peak_raised,
     f.CashMoved: cash_moved,
+    f.LinkChanged: link_changed,
+    f.OrderDoubted: order_doubted,
+    f.MismatchFound: mismatch_found,
+    f.SuspicionEnded: suspicion_ended,
+    f.PositionCorrected: position_corrected,
+    f.BalanceCorrected: balance_corrected,
+    f.Reconciled: reconciled,
+    f.AnomalyNoted: anomaly_noted,
     f.Faulted: faulted,
 }

@@ -94,6 +94,11 @@ def tripped(case: Case) -> str:
     return ", ".join(names)
 
 
+def unreconciled(case: Case) -> str:
+    """Say why the account's venue may know more than we do."""
+    return case.state.unreconciled.get(case.strategy.account, "")
+
+
 def strategy_status(case: Case) -> str:
     """Name the strategy's status unless it is active."""
     status = case.record.status or case.strategy.status
@@ -181,6 +186,8 @@ INTAKE: tuple[Check, ...] = (
           lambda c: c.settings.intake.metadata_bytes_max, "max", False, True),
     Check("TRADING_HALTED", "state of trading", halted, None, "none"),
     Check("BREAKER_OPEN", "tripped conditions", tripped, None, "none"),
+    Check("VENUE_UNRECONCILED", "account not yet reconciled with its venue", unreconciled, None,
+          "none"),
     Check("STRATEGY_INACTIVE", "status of the strategy", strategy_status, None, "none"),
     Check("STRATEGY_INSTRUMENT", "instrument outside of the strategy's list",
           strategy_instrument, None, "none"),

@@ -15,7 +15,7 @@ from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import Reason, Status
 from cerberus_trader.domain.position import Position
-from cerberus_trader.engine import breaker, operator, orders, portfolio, risk, strategies
+from cerberus_trader.engine import breaker, operator, orders, portfolio, reconcile, risk, strategies
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.intake import Case
 from cerberus_trader.engine.state import (
@@ -120,7 +120,7 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
     current = equity(state, marks)
     change = portfolio.change_of(state, marks, before, booked)
     after = current + change
-    facts: list[f.Fact] = [booked]
+    facts: list[f.Fact] = [booked, *reconcile.fill_facts(state, event)]
     if after > state.peak:
         facts.append(f.PeakRaised(after))
     trips = breaker.booking_trips(state, now, after, booked.strategy, marks, change)
@@ -290,5 +290,9 @@ HANDLERS: dict[type, Callable[[State, Any], list[f.Fact]]] = {
     e.LevelHit: on_level,
     e.TimerEvent: on_timer,
     e.OperatorEvent: operator.on_operator,
+    e.LinkEvent: reconcile.on_link,
+    e.OrderStatus: reconcile.on_status,
+    e.AccountReport: reconcile.on_account,
+    e.Anomaly: reconcile.on_anomaly,
     e.EndOfData: on_end,
 }

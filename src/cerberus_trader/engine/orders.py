@@ -2,11 +2,13 @@
 
 from decimal import Decimal
 
+import msgspec
+
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, Command, SubmitOrder
 from cerberus_trader.domain.events import FillReport, OrderReport
 from cerberus_trader.domain.money import ZERO
-from cerberus_trader.domain.order import Order, Status, may_follow
+from cerberus_trader.domain.order import Order, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
 from cerberus_trader.engine.risk import Approved, Reducing
 from cerberus_trader.engine.state import State, key_of
@@ -20,6 +22,7 @@ REPORTED = {
     "unknown": Status.UNKNOWN,
 }
 MS = 1_000_000
+replace = msgspec.structs.replace
 
 
 def submit_entry(ticket: Approved) -> f.OrderSubmitted:
@@ -55,10 +58,10 @@ def cancel_entries(state: State, reason: str, strategy: str = "") -> list[f.Fact
     """Ask for the cancellation of every working entry, of one strategy or of all."""
     found: list[f.Fact] = []
     for order_ids in state.entries.values():
-        for order_id in order_ids:
-            order = state.orders[order_id]
+        for name in order_ids:
+            order = state.orders[name]
             if order.status is not Status.PENDING_CANCEL and strategy in ("", order.strategy):
-                found.append(f.CancelRequested(order_id, reason))
+                found.append(f.CancelRequested(name, reason))
     return found
 
 
@@ -70,16 +73,44 @@ def command_of(state: State, fact: f.Fact) -> Command | None:
         order = state.orders.get(fact.order_id)
         if order is not None:
             return CancelOrder(order.id, order.account, order.instrument)
+        if fact.instrument:
+            return CancelOrder(fact.order_id, fact.account, fact.instrument)
     return None
 
 
 def on_report(state: State, event: OrderReport) -> list[f.Fact]:
-    """Take the venue's word on an order's state; what cannot follow changes nothing."""
+    """Take the venue's word on an order's state; what cannot follow changes nothing.
+
+    An order proven rejected for a cause that will pass is tried again, as a new order.
+    """
     order = state.orders.get(event.order_id)
     status = REPORTED[event.state]
     if order is None or order.status is status or not may_follow(order.status, status):
         return []
-    return [f.OrderChanged(order.id, status, event.reason)]
+    facts: list[f.Fact] = [f.OrderChanged(order.id, status, event.reason)]
+    if event.retry and status is Status.REJECTED and order.status is not Status.PENDING_CANCEL:
+        facts += retry(state, order, event.ts_ns)
+    return facts
+
+
+def retry(state: State, order: Order, now_ns: int) -> list[f.Fact]:
+    """Submit the next attempt of a rejected order, to be sent after a pause that doubles.
+
+    The gate has the last word when the pause is over: an entry may be too late by then.
+    """
+    limits = state.settings.orders
+    if order.attempt >= limits.retries_max or (order.filled and not order.reduce_only):
+        return []
+    if not order.reduce_only and (state.trading != "active" or state.trips):
+        return []
+    attempt = order.attempt + 1
+    name = order_id(state.engine_id, order.account, order.strategy, order.id, attempt)
+    pause = limits.backoff_ms * MS << order.attempt
+    after = replace(
+        order, id=name + order.id[-1], quantity=order.quantity - order.filled, filled=ZERO,
+        status=Status.SUBMITTED, attempt=attempt, send_after_ns=now_ns + pause,
+    )  # fmt: skip
+    return [f.OrderSubmitted(after)]
 
 
 def book_fill(state: State, event: FillReport) -> f.Filled | None:
@@ -94,11 +125,15 @@ def book_fill(state: State, event: FillReport) -> f.Filled | None:
     if before is None or before.sign == event.side:
         after: Position | None = opened(event, order, before, strategy)
         realised, trade = ZERO, None
-    else:
+    elif event.quantity <= before.quantity:
         after, realised, trade = reduced(event, before)
-    held = after or before
+    else:
+        after, realised, trade = crossed(event, order, before, strategy)
+    held = before or after
     assert held is not None
     done = event.leaves <= ZERO
+    if order is not None and not order.reduce_only:  # fills may come in any order
+        done = order.filled + event.quantity >= order.quantity
     return f.Filled(
         event.order_id, event.trade_id, event.ts_ns, event.account, strategy, event.instrument,
         held.id, event.side, event.quantity, event.price, event.fee, event.liquidity,
@@ -128,6 +163,17 @@ def opened(
         before.realised, before.fees + event.fee, before.funding, before.signal_id,
         before.probation, before.health,
     )  # fmt: skip
+
+
+def crossed(
+    event: FillReport, order: Order | None, before: Position, strategy: str
+) -> tuple[Position, Decimal, Trade | None]:
+    """Return the position that a fill opens beyond the one it closes, and what that one gained."""
+    share = before.quantity / event.quantity
+    fee = event.fee * share
+    _, realised, trade = reduced(replace(event, quantity=before.quantity, fee=fee), before)
+    rest = replace(event, quantity=event.quantity - before.quantity, fee=event.fee - fee)
+    return opened(rest, order, None, strategy), realised, trade
 
 
 def reduced(event: FillReport, before: Position) -> tuple[Position | None, Decimal, Trade | None]:

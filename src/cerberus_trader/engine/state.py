@@ -61,10 +61,11 @@ class Trip(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Ended(msgspec.Struct, array_like=True, frozen=True):
-    """Remember an order that ended, and how: a venue may still report fills of it."""
+    """Remember an order that ended, how, and what of it has filled: late fills may still come."""
 
     order: Order
     status: Status
+    filled: Decimal = ZERO
 
 
 class CacheEntry(msgspec.Struct, array_like=True, frozen=True):
@@ -92,15 +93,19 @@ class Counters(msgspec.Struct):
     cache_hits: int = 0
     cache_misses: int = 0
     faults: int = 0
+    anomalies: int = 0
     fees: Decimal = ZERO
     funding: Decimal = ZERO
     realised: Decimal = ZERO
+    corrections: Decimal = ZERO
 
 
 class State(msgspec.Struct):
     """Hold the whole state; `risk_version` moves with all that risk depends on.
 
     `entries` and `closings` list the working orders of a place (see `key_of`), oldest first.
+    `unreconciled` names accounts on which nothing new may be opened, and why; `doubts` since when
+    and how often a venue denied an order; `suspects` the differences seen, and whether acted on.
     """
 
     engine_id: str = ""
@@ -129,6 +134,9 @@ class State(msgspec.Struct):
     closings: dict[str, tuple[str, ...]] = {}
     reserved: dict[str, tuple[Decimal, Decimal, Decimal]] = {}
     ended: dict[str, Ended] = {}
+    unreconciled: dict[str, str] = {}
+    doubts: dict[str, tuple[int, int]] = {}
+    suspects: dict[str, tuple[str, bool]] = {}
     trade_ids: dict[str, int] = {}
     marks: dict[str, Decimal] = {}
     seen: dict[str, int] = {}

@@ -46,6 +46,8 @@ class Gate:
             return "the journal failed"
         if state.trading != "active":
             return f"trading is {state.trading}"
+        if order.account in state.unreconciled:
+            return f"the venue is not reconciled: {state.unreconciled[order.account]}"
         for name, trip in state.trips.items():
             if trip.scope in ("", order.strategy):
                 return f"the breaker has tripped: {name}"

@@ -12,6 +12,12 @@ from cerberus_trader.domain.money import plain
 from cerberus_trader.runtime.log import Log
 
 
+RECONCILING = (
+    f.LinkChanged, f.MismatchFound, f.PositionCorrected, f.BalanceCorrected, f.Reconciled,
+    f.AnomalyNoted,
+)  # fmt: skip
+
+
 class Trace:
     """Log what a person follows of the durable facts; an observer."""
 
@@ -72,8 +78,32 @@ class Trace:
         elif type(fact) is f.HealthChanged:
             self.log.warning("health", row=seq, instrument=fact.instrument, state=fact.state,
                              stale=fact.stale, reason=fact.reason)  # fmt: skip
+        elif type(fact) in RECONCILING:
+            self._reconciling(seq, fact)
         elif type(fact) is f.Faulted:
             self.log.alert("faulted: trading is halted", row=seq, fault=fact.error)
         elif type(fact) is f.CommandRefused:
             self.log.warning("command refused", row=seq, command=fact.command, actor=fact.actor,
                              reason=fact.reason)  # fmt: skip
+
+    def _reconciling(self, seq: int, fact: f.Fact) -> None:
+        """Log what the comparison with the venue found; what differs is an alert."""
+        if type(fact) is f.LinkChanged:
+            self.log.warning("venue", row=seq, account=fact.account, state=fact.state,
+                             reason=fact.reason)  # fmt: skip
+        elif type(fact) is f.Reconciled:
+            self.log.info("reconciled", row=seq, account=fact.account, cause=fact.cause,
+                          orders=fact.orders, positions=fact.positions)  # fmt: skip
+        elif type(fact) is f.MismatchFound:
+            write = self.log.warning if fact.action == "suspected" else self.log.alert
+            write("mismatch", row=seq, account=fact.account, kind=fact.kind, place=fact.place,
+                  ours=fact.ours, theirs=fact.theirs, action=fact.action)  # fmt: skip
+        elif type(fact) is f.PositionCorrected:
+            self.log.warning("position corrected", row=seq, account=fact.account,
+                             instrument=fact.instrument, reason=fact.reason)  # fmt: skip
+        elif type(fact) is f.BalanceCorrected:
+            self.log.alert("balance corrected", row=seq, account=fact.account,
+                           amount=plain(fact.amount), reason=fact.reason)  # fmt: skip
+        elif type(fact) is f.AnomalyNoted:
+            self.log.alert("the venue said what cannot be right", row=seq, account=fact.account,
+                           kind=fact.kind, place=fact.place, detail=fact.detail)  # fmt: skip

@@ -35,7 +35,7 @@ def test_an_ended_order_only_ever_fills(status: Status) -> None:
 def test_a_timeout_is_unknown_and_never_a_rejection_by_itself() -> None:
     assert may_follow(Status.SUBMITTED, Status.UNKNOWN)
     assert may_follow(Status.UNKNOWN, Status.ACCEPTED)
-    assert may_follow(Status.PENDING_CANCEL, Status.UNKNOWN)
+    assert not may_follow(Status.PENDING_CANCEL, Status.UNKNOWN)  # it is asked for again
     assert Status.UNKNOWN in WORKING
 
 

@@ -1,0 +1,411 @@
+"""Reconciliation: our books against the venue's, by one table of local state x venue state.
+
+What the venue says is always booked; what we cannot explain freezes trading unless configured
+otherwise. Absence proves nothing by itself: an order that a venue does not know may still be on
+its way, or be left out of a list. Only when the venue has denied it twice, at times at which it
+could no longer have become live, and with every fill taken, is it over.
+"""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import AccountReport, Anomaly, FillReport, LinkEvent, OrderStatus
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.money import ZERO, plain
+from cerberus_trader.domain.order import Order, Status, order_id
+from cerberus_trader.domain.position import Position, protective_ids
+from cerberus_trader.engine import breaker, orders, risk
+from cerberus_trader.engine.state import State, key_of
+
+MS = 1_000_000
+replace = msgspec.structs.replace
+ADOPTED = "adopted"
+"""The strategy that owns what was found in an account and is nobody's."""
+ABSENCES = 2
+"""How often a venue must deny an order before it is over."""
+
+Action = Callable[["Look"], list[f.Fact]]
+
+
+class Look:
+    """Hold one look at an account, or at one order: when, and which differences it touched."""
+
+    __slots__ = ("account", "cause", "now_ns", "order", "order_id", "state", "theirs",
+                 "touched", "venue_ns")  # fmt: skip
+
+    def __init__(self, state: State, account: str, now_ns: int, venue_ns: int) -> None:
+        self.state = state
+        self.account = account
+        self.now_ns = now_ns
+        self.venue_ns = venue_ns
+        self.touched: list[str] = []
+        self.order: Order | None = None
+        self.order_id = ""
+        self.theirs: VenueOrder | None = None
+
+    def at(self, order_id: str, theirs: VenueOrder | None) -> list[f.Fact]:
+        """Do what the table says for one order."""
+        self.order_id, self.theirs = order_id, theirs
+        self.order = self.state.orders.get(order_id)
+        word = "absent" if theirs is None else theirs.state
+        return TABLE[local_state(self.state, order_id), word](self)
+
+    def suspect(self, kind: str, place: str, ours: str, theirs: str, action: str) -> list[f.Fact]:
+        """Act on a difference that is there a second time unchanged, once; the first time, wait."""
+        self.touched.append(place)
+        detail, acted = self.state.suspects.get(place, ("", False))
+        if detail != f"{kind} {ours} {theirs}":
+            return [self.mismatch(kind, place, ours, theirs, "suspected")]
+        if acted:
+            return []
+        found: list[f.Fact] = [self.mismatch(kind, place, ours, theirs, action)]
+        return found + (freeze_facts(self.state, kind) if action == "frozen" else [])
+
+    def mismatch(
+        self, kind: str, place: str, ours: str, theirs: str, action: Any
+    ) -> f.MismatchFound:
+        return f.MismatchFound(self.now_ns, self.account, kind, place, ours, theirs, action)
+
+
+def acted(facts: list[f.Fact], action: str) -> bool:
+    """Tell whether a suspicion has just become an action."""
+    return any(type(fact) is f.MismatchFound and fact.action == action for fact in facts)
+
+
+# -- what a row of the table does --------------------------------------------------------------
+
+
+def keep(look: Look) -> list[f.Fact]:
+    """Change nothing: both sides agree, or a report that is on its way will tell."""
+    return []
+
+
+def accept(look: Look) -> list[f.Fact]:
+    """Take it that the venue has the order and works it."""
+    assert look.order is not None
+    status = Status.PARTIALLY_FILLED if look.order.filled else Status.ACCEPTED
+    return [f.OrderChanged(look.order_id, status, "found at the venue")]
+
+
+def end(look: Look) -> list[f.Fact]:
+    """Take the venue's end of an order, once all of its fills are booked."""
+    order, theirs = look.order, look.theirs
+    assert order is not None and theirs is not None
+    if theirs.filled > order.filled:
+        return look.suspect(
+            "fills_missing", look.order_id, plain(order.filled), plain(theirs.filled),
+            freeze(look.state),
+        )  # fmt: skip
+    status = Status.CANCELED if theirs.state == "filled" else orders.REPORTED[theirs.state]
+    if theirs.state == "filled" and order.filled >= order.quantity:
+        status = Status.FILLED
+    return [f.OrderChanged(look.order_id, status, theirs.reason or "ended at the venue")]
+
+
+def doubt(look: Look) -> list[f.Fact]:
+    """Count an absence; the second one after the order could still have arrived ends it."""
+    order = look.order
+    assert order is not None
+    limits = look.state.settings.reconcile
+    known = look.state.doubts.get(look.order_id)
+    since = known[0] if known is not None else look.now_ns
+    absent = known[1] if known is not None else 0
+    if look.venue_ns > since + (limits.submit_window_ms + limits.skew_ms_max) * MS:
+        absent += 1
+    if absent < ABSENCES:
+        if known == (since, absent):
+            return []
+        return [f.OrderDoubted(look.order_id, since, absent)]
+    status = Status.CANCELED if order.filled else Status.EXPIRED
+    return [f.OrderChanged(look.order_id, status, "the venue denied it twice")]
+
+
+def question(look: Look) -> list[f.Fact]:
+    """Take back that an order is on its way or works: nobody knows, and the venue is asked."""
+    order = look.order
+    assert order is not None
+    limit = look.state.settings.reconcile.answer_ms_max * MS
+    if max(order.created_ns, order.send_after_ns) + limit >= look.now_ns:
+        return []
+    return [f.OrderChanged(look.order_id, Status.UNKNOWN, "the venue does not list it")]
+
+
+def ask_again(look: Look) -> list[f.Fact]:
+    """Ask again for a cancellation that has not happened."""
+    return [f.CancelRequested(look.order_id, "still working at the venue")]
+
+
+def cancel_orphan(look: Look) -> list[f.Fact]:
+    """Cancel an order that we hold for ended and that the venue works: ours, and unwanted."""
+    assert look.theirs is not None
+    ended = look.state.ended[look.order_id].status.value
+    mismatch = look.mismatch("orphan_order", look.order_id, ended, look.theirs.state, "canceled")
+    reason = "working at the venue, ended with us"
+    cancel = f.CancelRequested(look.order_id, reason, look.account, look.theirs.instrument)
+    return [mismatch, cancel, *freeze_facts(look.state, "orphan_order")]
+
+
+def foreign(look: Look) -> list[f.Fact]:
+    """Note a working order that is not ours."""
+    assert look.theirs is not None
+    theirs = f"{look.theirs.instrument} {plain(look.theirs.quantity)}"
+    return look.suspect("foreign_order", look.order_id, "", theirs, freeze(look.state))
+
+
+def unprotected(look: Look) -> list[f.Fact]:
+    """Close a position whose stop the venue does not hold (seen twice); a profit is let go."""
+    order, state = look.order, look.state
+    assert order is not None
+    position = state.positions.get(key_of(order.account, order.instrument))
+    if position is None or position.id != order.closes:
+        return []
+    if order.kind == "take_profit":
+        after = replace(position, take_profit=None)
+        return [correction(look, position.instrument, position, after, "its profit order is gone")]
+    facts = look.suspect("unprotected", look.order_id, order.kind, "absent", "closed")
+    left = risk.uncovered(state, position)
+    if acted(facts, "closed") and left > ZERO:
+        name = risk.reduction_id(state, position, "breaker")
+        ticket = risk.reduce(position, name, "breaker", "", left)
+        facts.append(orders.submit_reduction(ticket, look.now_ns))
+    return facts
+
+
+def correction(
+    look: Look, name: str, before: Position | None, after: Position | None, reason: str
+) -> f.PositionCorrected:
+    """Make the fact that our books follow the venue's."""
+    return f.PositionCorrected(look.now_ns, look.account, name, before, after, reason)
+
+
+LOCAL = ("none", "submitted", "unknown", "working", "canceling", "protective", "ended")
+VENUE = ("absent", "working", "filled", "canceled", "expired", "rejected")
+
+TABLE: dict[tuple[str, str], Action] = {
+    ("none", "absent"): keep,
+    ("none", "working"): foreign,
+    ("none", "filled"): keep,  # its fills were booked, and were a mismatch by themselves
+    ("none", "canceled"): keep,
+    ("none", "expired"): keep,
+    ("none", "rejected"): keep,
+    ("submitted", "absent"): question,
+    ("submitted", "working"): accept,
+    ("submitted", "filled"): end,
+    ("submitted", "canceled"): end,
+    ("submitted", "expired"): end,
+    ("submitted", "rejected"): end,
+    ("unknown", "absent"): doubt,
+    ("unknown", "working"): accept,
+    ("unknown", "filled"): end,
+    ("unknown", "canceled"): end,
+    ("unknown", "expired"): end,
+    ("unknown", "rejected"): end,
+    ("working", "absent"): question,
+    ("working", "working"): keep,
+    ("working", "filled"): end,
+    ("working", "canceled"): end,
+    ("working", "expired"): end,
+    ("working", "rejected"): end,
+    ("canceling", "absent"): doubt,
+    ("canceling", "working"): ask_again,
+    ("canceling", "filled"): end,
+    ("canceling", "canceled"): end,
+    ("canceling", "expired"): end,
+    ("canceling", "rejected"): end,
+    ("protective", "absent"): unprotected,
+    ("protective", "working"): keep,
+    ("protective", "filled"): keep,  # its fill closes the position
+    ("protective", "canceled"): unprotected,
+    ("protective", "expired"): unprotected,
+    ("protective", "rejected"): unprotected,
+    ("ended", "absent"): keep,
+    ("ended", "working"): cancel_orphan,
+    ("ended", "filled"): keep,
+    ("ended", "canceled"): keep,
+    ("ended", "expired"): keep,
+    ("ended", "rejected"): keep,
+}
+
+
+def local_state(state: State, order_id: str) -> str:
+    """Name an order's row of the table."""
+    order = state.orders.get(order_id)
+    if order is None:
+        return "ended" if order_id in state.ended else "none"
+    if order.kind in ("stop", "take_profit", "trailing"):
+        return "protective"
+    if order.status is Status.SUBMITTED:
+        return "submitted"
+    if order.status is Status.UNKNOWN:
+        return "unknown"
+    return "canceling" if order.status is Status.PENDING_CANCEL else "working"
+
+
+# -- events ------------------------------------------------------------------------------------
+
+
+def on_link(state: State, event: LinkEvent) -> list[f.Fact]:
+    """Open nothing new while the line to a venue is down or its account not looked at."""
+    if event.state == "connected" and event.account in state.unreconciled:
+        return []  # only an account report ends it
+    return [f.LinkChanged(event.account, event.state, event.reason)]
+
+
+def on_status(state: State, event: OrderStatus) -> list[f.Fact]:
+    """Take the venue's answer to a query of one order."""
+    order = state.orders.get(event.order_id)
+    if order is None:
+        return []  # it ended while the answer was on its way
+    return Look(state, order.account, event.ts_ns, event.venue_ns).at(event.order_id, event.order)
+
+
+def on_account(state: State, event: AccountReport) -> list[f.Fact]:
+    """Hold everything of an account against the venue's word."""
+    look = Look(state, event.account, event.ts_ns, event.venue_ns)
+    facts: list[f.Fact] = []
+    theirs = {order.order_id: order for order in event.orders}
+    ours = [order.id for order in state.orders.values() if order.account == event.account]
+    for name in dict.fromkeys([*ours, *theirs]):
+        facts += look.at(name, theirs.get(name))
+    facts += compare_positions(look, event)
+    facts += compare_balance(look, event)
+    facts += [f.SuspicionEnded(place) for place in state.suspects if place not in look.touched]
+    if event.account in state.unreconciled and settled(look, facts):
+        found = len(event.orders), len(event.positions)
+        facts.append(f.Reconciled(event.ts_ns, event.account, event.cause, *found))
+    return breaker.once(facts)
+
+
+def settled(look: Look, facts: Iterable[f.Fact]) -> bool:
+    """Tell whether nothing of an account is in question any more.
+
+    An order that nobody knows the outcome of keeps its exposure reserved, and asks for patience.
+    """
+    changed = {fact.order_id: fact.status for fact in facts if type(fact) is f.OrderChanged}
+    for order in look.state.orders.values():
+        status = changed.get(order.id, order.status)
+        if order.account == look.account and status in (Status.UNKNOWN, Status.SUBMITTED):
+            return False
+    return not acted(list(facts), "suspected")
+
+
+def compare_positions(look: Look, event: AccountReport) -> list[f.Fact]:
+    """Hold the positions of an account against the venue's, instrument by instrument."""
+    state = look.state
+    theirs = {position.instrument: position for position in event.positions}
+    ours = {p.instrument: p for p in state.positions.values() if p.account == event.account}
+    facts: list[f.Fact] = []
+    for name in dict.fromkeys([*ours, *theirs]):
+        if name in state.instruments:
+            facts += compare_position(look, name, ours.get(name), theirs.get(name))
+        else:
+            facts += look.suspect("position", name, "", "unknown instrument", freeze(state))
+    return facts
+
+
+def compare_position(
+    look: Look, name: str, ours: Position | None, theirs: VenuePosition | None
+) -> list[f.Fact]:
+    """Correct a position that differs twice in the same way: the venue's word counts."""
+    held = ours.sign * ours.quantity if ours is not None else ZERO
+    there = theirs.sign * theirs.quantity if theirs is not None else ZERO
+    if held == there:
+        if ours is None or theirs is None or theirs.margin == ours.margin:
+            return []
+        return [correction(look, name, ours, followed(ours, theirs), "the venue's margin")]
+    action = freeze(look.state)
+    facts = look.suspect("position", name, plain(held), plain(there), action)
+    if not acted(facts, action):
+        return facts
+    after: Position | None = None
+    if theirs is not None:
+        after = followed(ours, theirs) if ours is not None else adopted(look, theirs)
+    return [*facts, correction(look, name, ours, after, "the venue's position")]
+
+
+def followed(ours: Position, theirs: VenuePosition) -> Position:
+    """Return our position with the venue's quantities; its levels hold for the same side only."""
+    same = ours.sign == theirs.sign
+    return replace(
+        ours, sign=theirs.sign, quantity=theirs.quantity, cost=theirs.cost, margin=theirs.margin,
+        stop=ours.stop if same else None, take_profit=ours.take_profit if same else None,
+        trailing=ours.trailing if same else None,
+    )  # fmt: skip
+
+
+def adopted(look: Look, theirs: VenuePosition) -> Position:
+    """Return a position of ours for one that was found in the account."""
+    name = order_id(look.state.engine_id, look.account, ADOPTED, theirs.instrument, look.state.seq)
+    return Position(
+        name + "a", look.account, ADOPTED, theirs.instrument, theirs.sign, theirs.quantity,
+        theirs.cost, theirs.leverage, theirs.margin, look.now_ns,
+    )  # fmt: skip
+
+
+def compare_balance(look: Look, event: AccountReport) -> list[f.Fact]:
+    """Correct our balance where it differs twice by the same amount."""
+    ours, theirs = look.state.balance, event.balance
+    tolerance = look.state.settings.reconcile.balance_tolerance
+    if theirs is None or abs(theirs - ours) <= tolerance:
+        return []
+    place = f"balance {look.account}"
+    facts = look.suspect("balance", place, plain(ours), plain(theirs), "noted")
+    if acted(facts, "noted"):
+        facts.append(
+            f.BalanceCorrected(look.now_ns, look.account, theirs - ours, "the venue's balance")
+        )
+    return facts
+
+
+def on_anomaly(state: State, event: Anomaly) -> list[f.Fact]:
+    """Keep what a venue said that cannot be right."""
+    return [f.AnomalyNoted(event.ts_ns, event.account, event.kind, event.place, event.detail)]
+
+
+# -- mismatches --------------------------------------------------------------------------------
+
+
+def freeze(state: State) -> str:
+    """Name what an unexplained difference leads to."""
+    return "frozen" if state.settings.reconcile.unexplained == "freeze" else "noted"
+
+
+def freeze_facts(state: State, reason: str) -> list[f.Fact]:
+    """Freeze trading, unless configured to accept what is not ours."""
+    if freeze(state) == "noted" or state.trading == "frozen":
+        return []
+    facts: list[f.Fact] = [f.TradingStateChanged("frozen", "reconciliation", reason)]
+    return facts + orders.cancel_entries(state, "frozen")
+
+
+def leg_of(state: State, event: FillReport) -> Decimal:
+    """Return what a leg of a position may fill, known by its derived id; 0 for anything else."""
+    position = state.positions.get(key_of(event.account, event.instrument))
+    if position is None or event.order_id not in protective_ids(position.id):
+        return ZERO
+    return position.quantity
+
+
+def fill_facts(state: State, event: FillReport) -> list[f.Fact]:
+    """Find what is wrong with a fill that was booked: not our order, or more than was ordered."""
+    if event.reason == "liquidation":
+        return []
+    order = state.orders.get(event.order_id)
+    ended = state.ended.get(event.order_id)
+    if order is not None:
+        ordered, filled = order.quantity, order.filled + event.quantity
+    elif ended is not None:
+        ordered, filled = ended.order.quantity, ended.filled + event.quantity
+    else:
+        ordered, filled = leg_of(state, event), event.quantity
+    if filled <= ordered:
+        return []
+    kind = "overfill" if ordered else "foreign_fill"
+    look = Look(state, event.account, event.ts_ns, event.ts_ns)
+    action = freeze(state)
+    found = look.mismatch(kind, event.order_id, plain(ordered), plain(filled), action)
+    return [found, *freeze_facts(state, kind)]
