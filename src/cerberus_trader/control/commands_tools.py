@@ -28,7 +28,8 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=CODES)(doctor)
 
 
-def _echo(found: Any, as_json: bool, text: str) -> None:
+def echo(found: Any, as_json: bool, text: str) -> None:
+    """Print what was found, for programs or for people."""
     typer.echo(json.dumps(found, indent=2, default=str) if as_json else text)
 
 
@@ -49,7 +50,7 @@ def config_check(
         loaded = load_settings(file, stage=profile)
         known = load_instruments([Path(path) for path in loaded.settings.instruments])
         found = {"ok": True, "hash": loaded.hash, "instruments": len(known)}
-        _echo(found, as_json, f"ok: {file} ({loaded.hash[:12]}, {len(known)} instruments)")
+        echo(found, as_json, f"ok: {file} ({loaded.hash[:12]}, {len(known)} instruments)")
 
 
 @config_app.command("show", epilog=CODES)
@@ -104,7 +105,7 @@ def token_create(
         )  # fmt: skip
         found = {"token": text, "id": token.id, "role": role, "scope": scope,
                  "expires_ns": token.expires_ns}  # fmt: skip
-        _echo(found, as_json, f"{text}\nShown once; id {token.id}, {role}, scope {scope}.")
+        echo(found, as_json, f"{text}\nShown once; id {token.id}, {role}, scope {scope}.")
 
 
 @token_app.command("list", epilog=CODES)
@@ -121,7 +122,7 @@ def token_list(state: State = Path("state"), as_json: Json = False) -> None:
         ]  # fmt: skip
         lines = [f"{t['id']}  {t['role']:8} {t['scope']:5} {t['status']:8} {t['label']}"
                  for t in found]  # fmt: skip
-        _echo(found, as_json, "\n".join(lines) or "no tokens")
+        echo(found, as_json, "\n".join(lines) or "no tokens")
 
 
 @token_app.command("revoke", epilog=CODES)
@@ -135,7 +136,7 @@ def token_revoke(
         from cerberus_trader.control.tokens import TokenStore
 
         TokenStore(state).revoke(token_id, now_ns=time.time_ns())
-        _echo({"revoked": token_id}, as_json, f"revoked {token_id}")
+        echo({"revoked": token_id}, as_json, f"revoked {token_id}")
 
 
 # -- journal --------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ def journal_verify(
             text += f"\ndecided {again['rows']} rows again: {again['differences']} differ"
             if again["first"]:
                 text += f"\n  first: row {again['first']}"
-        _echo(found, as_json, text)
+        echo(found, as_json, text)
         if not found["ok"]:
             raise typer.Exit(3)
 
@@ -212,7 +213,7 @@ def journal_rebuild(state: Folder = Path("state"), as_json: Json = False) -> Non
 
         with ViewsWriter(state) as writer:
             count = rebuild(JournalReader(state).verified_rows(), writer, __version__)
-        _echo({"rows": count}, as_json, f"rebuilt the views from {count} rows")
+        echo({"rows": count}, as_json, f"rebuilt the views from {count} rows")
 
 
 # -- doctor ---------------------------------------------------------------------------------
@@ -224,6 +225,6 @@ def doctor(state: State = Path("state"), as_json: Json = False) -> None:
         from cerberus_trader.control.doctor import examine, lines
 
         found = examine(state)
-        _echo(found, as_json, "\n".join(lines(found)))
+        echo(found, as_json, "\n".join(lines(found)))
         if found["problems"]:
             raise typer.Exit(EXIT_FAILED)

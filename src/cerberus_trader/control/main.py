@@ -6,7 +6,7 @@
 import typer
 
 from cerberus_trader import __version__
-from cerberus_trader.control import commands_live, commands_replay, commands_tools
+from cerberus_trader.control import commands_backup, commands_live, commands_replay, commands_tools
 
 app = typer.Typer(
     name="cerberus",
@@ -36,6 +36,7 @@ def root(
 commands_replay.register(app)
 commands_live.register(app)
 commands_tools.register(app)
+commands_backup.register()
 
 
 def main() -> None:

@@ -15,8 +15,10 @@ class FolderLock:
     Raises `JournalError` naming the holder's process id when another engine has the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        path = folder / LOCK_NAME
+    def __init__(
+        self, folder: Path, name: str = LOCK_NAME, held: str = "the journal is in use"
+    ) -> None:
+        path = folder / name
         # The lock belongs to the open file, so it also keeps out a second engine in this process.
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -25,7 +27,7 @@ class FolderLock:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._fd)
             raise JournalError(
-                f"the journal is in use by process {holder}.",
+                f"{held} by process {holder}.",
                 code="JOURNAL_LOCKED",
                 place=str(folder),
                 fix="stop that process, or name another journal folder.",

@@ -50,6 +50,21 @@ class JournalReader:
         finally:
             connection.close()
 
+    def newest(self, kind: str, limit: int, through_seq: int = 2**62) -> list[Row]:
+        """Read the rows of one kind, the newest first, `limit` at most."""
+        connection = connect_reader(self.path)
+        try:
+            cursor = connection.execute(
+                f"SELECT {COLUMNS} FROM journal WHERE stream = ? AND seq <= ? AND kind = ?"
+                " ORDER BY seq DESC LIMIT ?",
+                (self.meta.stream, through_seq, kind, limit),
+            )
+            return [Row(*values) for values in cursor]
+        except DAMAGE as error:
+            raise failure(error, self.path, DOING) from error
+        finally:
+            connection.close()
+
     def verified_rows(self, after_seq: int = 0) -> Iterator[Row]:
         """Read rows in order, each checked against the one before it."""
         head = genesis(self.meta.engine_id)

@@ -13,9 +13,10 @@ from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.facts import ConfigApplied, SignalJudged
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.journal.reader import JournalReader
-from cerberus_trader.journal.rows import Row
-from cerberus_trader.journal.store import JOURNAL_NAME, connect_reader
+from cerberus_trader.journal.store import JOURNAL_NAME
 from cerberus_trader.observe.explain import explain, why_not
+
+NEWEST = 1_000
 
 
 def explained(folder: Path, decision_id: str = "") -> dict[str, Any]:
@@ -54,14 +55,14 @@ def _seq_of(reader: JournalReader, decision_id: str) -> int:
     if decision_id:
         number = decision_id.removeprefix("d")
         return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
-    for row in _newest(reader, "signal", 2**62):
+    for row in reader.newest("signal", NEWEST):
         if any(isinstance(fact, SignalJudged) for fact in decode_row(row.body).facts):
             return row.seq
     return 0
 
 
 def _config(reader: JournalReader, digest: str, seq: int) -> ConfigApplied:
-    for row in _newest(reader, "config", seq):
+    for row in reader.newest("config", NEWEST, seq):
         for fact in decode_row(row.body).facts:
             if isinstance(fact, ConfigApplied) and fact.digest == digest:
                 return fact
@@ -69,17 +70,3 @@ def _config(reader: JournalReader, digest: str, seq: int) -> ConfigApplied:
         f"the journal does not hold the configuration {digest[:12]}.", place=str(reader.path),
         fix="run `cerberus journal verify`.",
     )  # fmt: skip
-
-
-def _newest(reader: JournalReader, kind: str, through_seq: int) -> list[Row]:
-    """Read the rows of one kind, newest first, a thousand at most."""
-    connection = connect_reader(reader.path)
-    try:
-        cursor = connection.execute(
-            "SELECT stream, seq, ts_ns, kind, body, hash FROM journal WHERE stream = ?"
-            " AND seq <= ? AND kind = ? ORDER BY seq DESC LIMIT 1000",
-            (reader.meta.stream, through_seq, kind),
-        )
-        return [Row(*values) for values in cursor]
-    finally:
-        connection.close()

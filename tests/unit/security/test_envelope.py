@@ -26,6 +26,7 @@ from cerberus_trader.security.envelope import (
     unseal,
 )
 from cerberus_trader.security.passphrase import Passphrase, from_environment, from_file, wipe
+from tests.keys import quick_keys
 
 WORDS = "correct horse battery"
 CHUNK = CHUNK_MIN + TAG_BYTES
@@ -35,15 +36,7 @@ SETTINGS_AT = {"version": 8, "kdf": 9, "cipher": 10, "memory": 27, "passes": 31,
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Derive each key once: damage is tried thousands of times."""
-    derive, known = envelope._derive, dict[tuple[bytes, bytes, Cost], bytes]()
-
-    def remembered(words: Passphrase, salt: bytes, cost: Cost) -> bytearray:
-        key = (bytes(words.buffer), salt, cost)
-        if key not in known:
-            known[key] = bytes(derive(words, salt, cost))
-        return bytearray(known[key])
-
-    monkeypatch.setattr(envelope, "_derive", remembered)
+    quick_keys(monkeypatch)
 
 
 def sealed(data: bytes, purpose: str = "test") -> bytes:

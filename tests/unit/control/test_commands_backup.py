@@ -1,0 +1,104 @@
+"""The commands journal backup and restore: passphrases, outputs, exit codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cerberus_trader.control import commands_backup
+from cerberus_trader.control.main import app
+from cerberus_trader.journal.sqlite import SqliteJournal
+from tests.keys import quick_keys
+
+WORDS = "correct horse battery"
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_keys(monkeypatch)
+    monkeypatch.delenv(commands_backup.ENVIRONMENT, raising=False)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    with SqliteJournal(tmp_path / "state") as journal:
+        for number in range(50):
+            journal.append(10**18 + number, "tick", b"body %d" % number)
+    return tmp_path / "state"
+
+
+def call(*arguments: str | Path, code: int = 0) -> str:
+    done = runner.invoke(app, ["journal", *map(str, arguments)])
+    assert done.exit_code == code, (done.exit_code, done.output)
+    return done.output
+
+
+def data(*arguments: str | Path, code: int = 0) -> Any:
+    return json.loads(call(*arguments, "--json", code=code))
+
+
+@pytest.mark.req("D-11.8", "D-12.8")
+def test_backup_and_restore_with_a_passphrase_of_the_environment(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(commands_backup.ENVIRONMENT, WORDS)
+    made = data("backup", tmp_path / "one", "--state", state)
+    assert made["encrypted"] and (made["rows"], made["last_seq"]) == (50, 50)
+    assert made["bytes"] == (tmp_path / "one").stat().st_size
+    text = call("restore", tmp_path / "one", "--into", tmp_path / "again")
+    assert "50 rows to row 50 of 2001-09-09 01:46:40 UTC" in text and made["last_hash"][:16] in text
+    assert call("verify", "--state", tmp_path / "again").startswith("ok: 50 rows")
+    monkeypatch.setenv(commands_backup.ENVIRONMENT, "incorrect horse")
+    error = data("restore", tmp_path / "one", "--into", tmp_path / "more", code=2)["error"]
+    assert error["code"] == "ENVELOPE_PASSPHRASE" and "horse" not in json.dumps(error)
+
+
+def test_a_passphrase_from_a_file_or_none_asked_for(state: Path, tmp_path: Path) -> None:
+    words = tmp_path / "words"
+    words.write_text(WORDS + "\n")
+    assert "encrypted" in call("backup", tmp_path / "one", "--state", state,
+                               "--passphrase-file", words)  # fmt: skip
+    assert data("restore", tmp_path / "one", "--into", tmp_path / "again",
+                "--passphrase-file", words)["rows"] == 50  # fmt: skip
+    text = call("backup", tmp_path / "two", "--state", state, "--plain")
+    assert "NOT ENCRYPTED" in text
+    assert data("restore", tmp_path / "two", "--into", tmp_path / "plain")["rows"] == 50
+
+
+def test_without_a_passphrase_nothing_is_written(state: Path, tmp_path: Path) -> None:
+    error = data("backup", tmp_path / "one", "--state", state, code=2)["error"]
+    assert error["code"] == "PASSPHRASE_MISSING" and "--passphrase-file" in error["fix"]
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_person_is_asked_twice(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def prompt(text: str, **options: Any) -> str:
+        asked.append(options["confirmation_prompt"])
+        return WORDS
+
+    monkeypatch.setattr(commands_backup.typer, "prompt", prompt)
+    monkeypatch.setattr(commands_backup, "is_terminal", lambda: True)
+    call("backup", tmp_path / "one", "--state", state)
+    call("restore", tmp_path / "one", "--into", tmp_path / "again")
+    assert asked == [True, False]
+
+
+def test_what_is_wrong_has_an_exit_code(state: Path, tmp_path: Path) -> None:
+    call("backup", tmp_path / "one", "--state", tmp_path / "none", "--plain", code=2)
+    call("backup", tmp_path / "one", "--state", state, "--plain")
+    call("backup", tmp_path / "one", "--state", state, "--plain", code=2)
+    call("restore", tmp_path / "one", "--into", state, code=2)
+    raw = bytearray((tmp_path / "one").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (tmp_path / "one").write_bytes(raw)
+    found = data("restore", tmp_path / "one", "--into", tmp_path / "x", code=2)
+    assert found["error"]["code"] == "BACKUP_DAMAGED"
+    (state / "journal.db").write_bytes(b"junk" * 3000)
+    call("backup", tmp_path / "two", "--state", state, "--plain", code=3)
