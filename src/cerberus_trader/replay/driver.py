@@ -434,13 +434,10 @@ class Driver:
 
     def marks(self, ts: int, name: str) -> Marks:
         """Price every instrument that has exposure, and one more, at a time."""
-        found = []
-        for held in self.engine.state.exposures:
-            price = self.by_name[held].mark(ts)
-            if price is not None:
-                found.append((held, price))
-        if name and name not in self.engine.state.exposures:
-            price = self.by_name[name].mark(ts)
+        tapes, exposures = self.by_name, self.engine.state.exposures
+        found = [(held, price) for held in exposures if (price := tapes[held].mark(ts)) is not None]
+        if name and name not in exposures:
+            price = tapes[name].mark(ts)
             if price is not None:
                 found.append((name, price))
         return tuple(found)

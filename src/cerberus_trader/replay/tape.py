@@ -1,5 +1,6 @@
 """The tape: one instrument's recorded history, read at a point in time and never later."""
 
+from bisect import bisect_right
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from cerberus_trader.market.valuation import Valuation
 
 Prices = Quotes | Trades | Bars
 Marks = MarkPoints | MarkBars
+
+NEAR_ROWS = 128
 
 
 class Known(NamedTuple):
@@ -62,17 +65,45 @@ class Tape:
         self.start_ns = int(self.ts[0])
         self.end_ns = int(self.ts[-1]) + self.interval_ns
         self.valuation = Valuation(prices, marks)
-        self._half = Decimal(1).scaleb(-prices.digits - 1)
+        self._half = Decimal(5).scaleb(-prices.digits - 1)
+        # single values come quicker out of memory views than out of NumPy
+        self._times = self.ts.data
+        self._bids = (prices.open if isinstance(prices, Bars) else prices.bid).data
+        self._asks = self._bids if isinstance(prices, Bars) else prices.ask.data
+        self._pace_ns = max((int(self.ts[-1]) - self.start_ns) // self.rows, 1)
+        self._row, self._row_ns = 0, self.start_ns
+        # these alone are marked at their mid; all else asks the valuation
+        self._mid = self.points is not None and marks is None
         self._marked_ns = -1
         self._mark: Decimal | None = None
 
     def row_at(self, t: int) -> int:
-        """Return the last row (bar open) at or before t, -1 if there is none."""
-        return int(self.ts.searchsorted(t, "right")) - 1
+        """Return the last row (bar open) at or before t, -1 if there is none.
+
+        Rows come about evenly, and whoever asks goes forward by little, mostly: so the row that
+        the last answer lets expect comes first, then those around it, then all.
+        """
+        times = self._times
+        guess = self._row + (t - self._row_ns) // self._pace_ns
+        if 0 <= guess < self.rows - 1 and times[guess] <= t:
+            if t < times[guess + 1]:
+                self._row, self._row_ns = guess, times[guess]
+                return guess
+            low, high = guess, guess + NEAR_ROWS
+        else:
+            low, high = guess - NEAR_ROWS, guess
+        row = low - 1
+        if low >= 0 and high <= self.rows:
+            row = bisect_right(times, t, low, high) - 1
+        if not low <= row < high - 1:
+            row = int(self.ts.searchsorted(t, "right")) - 1
+        self._row = row if row > 0 else 0
+        self._row_ns = times[self._row]
+        return row
 
     def row_after(self, t: int) -> int:
         """Return the first row (bar open) later than t; the number of rows if there is none."""
-        return int(self.ts.searchsorted(t, "right"))
+        return self.row_at(t) + 1
 
     def known(self, t: int) -> Known | None:
         """Return the price a signal at t is judged on: last row, or last close known."""
@@ -81,7 +112,7 @@ class Tape:
             if row < 0:
                 return None
             bid, ask = self.quote(row)
-            return Known(int(self.ts[row]), bid, ask, 0)
+            return Known(self._times[row], bid, ask, 0)
         row = self.row_at(t - self.interval_ns)
         if row < 0 or self.bars is None:
             return None
@@ -90,22 +121,17 @@ class Tape:
 
     def execution(self, due_ns: int) -> tuple[int, int] | None:
         """Return (time, row) of the first instant (bar open) at or after `due_ns`: its last row."""
-        row = int(self.ts.searchsorted(due_ns, "left"))
+        times, row = self._times, self.row_after(due_ns - 1)
         if row >= self.rows:
             return None
-        ts = int(self.ts[row])
-        while row + 1 < self.rows and self.ts[row + 1] == ts:
+        ts = times[row]
+        while row + 1 < self.rows and times[row + 1] == ts:
             row += 1
         return ts, row
 
     def quote(self, row: int) -> tuple[Decimal, Decimal]:
         """Return bid and ask of a row; for bars the open, twice."""
-        if self.bars is not None:
-            price = self.decimal(int(self.bars.open[row]))
-            return price, price
-        assert self.points is not None
-        bid = int(self.points.bid[row])
-        ask = int(self.points.ask[row])
+        bid, ask = self._bids[row], self._asks[row]
         low = self.decimal(bid)
         return low, low if bid == ask else self.decimal(ask)
 
@@ -131,13 +157,12 @@ class Tape:
         """Return the mark at t: mark price, else mid, price, latest open or close."""
         if t == self._marked_ns:
             return self._mark
-        points = self.points
-        if points is None or self.marks is not None:
-            found = self.valuation.exact_at(t)
+        if self._mid:
+            row = self.row_at(t)
+            both = self._bids[row] + self._asks[row]
+            found = Decimal(both) * self._half if row >= 0 else None
         else:
-            row = int(self.ts.searchsorted(t, "right")) - 1
-            both = int(points.bid[row]) + int(points.ask[row])
-            found = Decimal(both * 5) * self._half if row >= 0 else None
+            found = self.valuation.exact_at(t)
         self._marked_ns, self._mark = t, found
         return found
 
