@@ -71,6 +71,14 @@ class TradingFailure(CerberusError):
     category, severity, exit_code = Category.TRADING, Severity.HIGH, 1
 
 
+class VenueLost(TradingFailure):
+    """Say that a request has no answer: what came of it is not known."""
+
+
+class VenueGarbage(VenueLost):
+    """Say that a venue's answer cannot be read: what came of the request is not known."""
+
+
 class RiskViolation(CerberusError):
     """Report a tripped breaker or a violated limit (a trip alerts by itself: K-01)."""
 
@@ -110,6 +118,8 @@ RECOVERY: dict[type[CerberusError], str] = {
     SystemFailure: "stop new exposure, keep the venue's protection, alert, exit and restart",
     JournalError: "refuse to trade; verify or restore the journal before the next start",
     TradingFailure: "treat the outcome as unknown until the venue reports it; never resend",
+    VenueLost: "treat the outcome as unknown; ask the venue until it has told",
+    VenueGarbage: "treat the outcome as unknown; journal and alert, ask again",
     RiskViolation: "deny new exposure; exits and cancels go on; reset needs a token",
     DataError: "refuse the input, count and report it; everything else goes on",
     ConfigError: "keep the configuration in force and report each fault",

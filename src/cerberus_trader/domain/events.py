@@ -75,7 +75,10 @@ class OrderReport(msgspec.Struct, frozen=True, array_like=True, tag="report", gc
 
 
 class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding", gc=False):
-    """Carry a funding payment: `amount` is what the position paid (negative: received)."""
+    """Carry a funding payment: `amount` is what the position paid (negative: received).
+
+    A `payment_id`, where the venue gives one, keeps it from being booked twice.
+    """
 
     ts_ns: int
     account: str
@@ -85,6 +88,7 @@ class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding",
     amount: Decimal
     margin: Decimal
     marks: Marks = ()
+    payment_id: str = ""
 
 
 class LevelHit(msgspec.Struct, frozen=True, array_like=True, tag="level", gc=False):

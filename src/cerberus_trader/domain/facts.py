@@ -105,6 +105,7 @@ class FundingBooked(msgspec.Struct, frozen=True, array_like=True, tag="funded", 
     position: Position
     amount: Decimal
     marks: Marks = ()
+    payment_id: str = ""
 
 
 class HealthChanged(msgspec.Struct, frozen=True, array_like=True, tag="health", gc=False):
@@ -261,10 +262,14 @@ class BalanceCorrected(msgspec.Struct, frozen=True, array_like=True, tag="balanc
 
 
 class Reconciled(msgspec.Struct, frozen=True, array_like=True, tag="reconciled", gc=False):
-    """Say that our books and the venue's agree; new exposure may be opened again."""
+    """Say that our books and the venue's agreed at the venue's time; exposure may be opened.
+
+    Bookings older than `venue_ns` need not be asked for again.
+    """
 
     ts_ns: int
     account: str
+    venue_ns: int
     cause: str
     orders: int
     positions: int

@@ -301,6 +301,8 @@ def funding_booked(state: State, fact: f.FundingBooked) -> None:
     """Book a funding payment, which moves the position's margin."""
     position = fact.position
     note_marks(state, fact.marks)
+    if fact.payment_id:
+        state.trade_ids[f"{position.account}/{fact.payment_id}"] = fact.ts_ns
     state.balance -= fact.amount
     state.counters.funding += fact.amount
     record = record_of(state, position.strategy)
@@ -434,8 +436,9 @@ def balance_corrected(state: State, fact: f.BalanceCorrected) -> None:
 
 def reconciled(state: State, fact: f.Reconciled) -> None:
     """Let new exposure be opened on an account again."""
-    state.unreconciled.pop(fact.account, None)
-    state.risk_version += 1
+    state.agreed[fact.account] = fact.venue_ns
+    if state.unreconciled.pop(fact.account, None) is not None:
+        state.risk_version += 1
 
 
 def anomaly_noted(state: State, fact: f.AnomalyNoted) -> None:

@@ -23,7 +23,7 @@ ORDER: tuple[HealthState, ...] = ("ok", "watch", "danger", "critical")
 def book_funding(state: State, event: FundingReport) -> f.FundingBooked | None:
     """Book a funding payment against the position it was paid on."""
     position = state.positions.get(key_of(event.account, event.instrument))
-    if position is None:
+    if position is None or f"{event.account}/{event.payment_id}" in state.trade_ids:
         return None
     after = Position(
         position.id, position.account, position.strategy, position.instrument, position.sign,
@@ -32,7 +32,7 @@ def book_funding(state: State, event: FundingReport) -> f.FundingBooked | None:
         position.realised, position.fees, position.funding + event.amount, position.signal_id,
         position.probation, position.health, position.stale,
     )  # fmt: skip
-    return f.FundingBooked(event.ts_ns, after, event.amount, event.marks)
+    return f.FundingBooked(event.ts_ns, after, event.amount, event.marks, event.payment_id)
 
 
 def change_of(state: State, marks: Marks, before: Position | None, booked: f.Filled) -> Decimal:

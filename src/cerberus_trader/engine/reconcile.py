@@ -274,9 +274,9 @@ def on_account(state: State, event: AccountReport) -> list[f.Fact]:
     facts += compare_positions(look, event)
     facts += compare_balance(look, event)
     facts += [f.SuspicionEnded(place) for place in state.suspects if place not in look.touched]
-    if event.account in state.unreconciled and settled(look, facts):
-        found = len(event.orders), len(event.positions)
-        facts.append(f.Reconciled(event.ts_ns, event.account, event.cause, *found))
+    if settled(look, facts):
+        found = event.cause, len(event.orders), len(event.positions)
+        facts.append(f.Reconciled(event.ts_ns, event.account, event.venue_ns, *found))
     return breaker.once(facts)
 
 

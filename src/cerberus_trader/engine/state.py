@@ -104,7 +104,8 @@ class State(msgspec.Struct):
     """Hold the whole state; `risk_version` moves with all that risk depends on.
 
     `entries` and `closings` list the working orders of a place (see `key_of`), oldest first.
-    `unreconciled` names accounts on which nothing new may be opened, and why; `doubts` since when
+    `unreconciled` names accounts on which nothing new may be opened, and why; `agreed` until when,
+    by the venue's clock, our books and the venue's were last seen to agree; `doubts` since when
     and how often a venue denied an order; `suspects` the differences seen, and whether acted on.
     """
 
@@ -135,6 +136,7 @@ class State(msgspec.Struct):
     reserved: dict[str, tuple[Decimal, Decimal, Decimal]] = {}
     ended: dict[str, Ended] = {}
     unreconciled: dict[str, str] = {}
+    agreed: dict[str, int] = {}
     doubts: dict[str, tuple[int, int]] = {}
     suspects: dict[str, tuple[str, bool]] = {}
     trade_ids: dict[str, int] = {}

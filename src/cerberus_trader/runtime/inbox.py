@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.domain.events import ConfigEvent, OperatorEvent
+from cerberus_trader.domain.events import ConfigEvent, Event, OperatorEvent
 from cerberus_trader.domain.facts import Fact
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.runtime.prices import Tick
-from cerberus_trader.venues.paper.venue import Report
 
 LIMITS = {"operator": 256, "signals": 20_000, "prices": 1_024}
 
@@ -56,7 +55,7 @@ class Due(NamedTuple):
     barrier: asyncio.Event | None = None
 
 
-Item = Command | Instant | Timed | Due | Report
+Item = Command | Instant | Timed | Due | Event
 Lane = Literal["reports", "operator", "signals", "prices"]
 
 
@@ -64,7 +63,7 @@ class Inbox:
     """Hold the lanes; one consumer takes, any task of the same loop puts."""
 
     def __init__(self) -> None:
-        self.reports: deque[Report] = deque()
+        self.reports: deque[Event] = deque()
         self.operator: deque[Command] = deque()
         self.signals: deque[Timed] = deque()
         self.prices: deque[Instant | Timed | Due] = deque()
@@ -72,8 +71,8 @@ class Inbox:
         self._room = asyncio.Event()
         self._room.set()
 
-    def put_report(self, report: Report) -> None:
-        """Take a report of the venue or the gate."""
+    def put_report(self, report: Event) -> None:
+        """Take a word of the venue, the link or the gate."""
         self.reports.append(report)
         self._ready.set()
 

@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
 from cerberus_trader.domain.commands import Command as EngineCommand
-from cerberus_trader.domain.commands import SubmitOrder
 from cerberus_trader.domain.events import Event, OrderReport, SignalEvent
 from cerberus_trader.domain.order import TERMINAL
 from cerberus_trader.domain.row import encode_row
@@ -35,6 +35,14 @@ STALL_S = 1.0
 Observe = Callable[[int, Event, tuple[f.Fact, ...]], None]
 
 
+class Port(Protocol):
+    """Take commands for a venue; what came of them follows as reports."""
+
+    def submit(self, command: SubmitOrder, now_ns: int) -> None: ...
+
+    def cancel(self, command: CancelOrder, now_ns: int) -> Iterable[Report]: ...
+
+
 class Written(NamedTuple):
     """Hold an appended row whose effects wait for the durable watermark."""
 
@@ -47,7 +55,8 @@ class Written(NamedTuple):
 class Runner:
     """Take events; used from one event loop only.
 
-    `on_durable` is to be called, in that loop, with each new durable watermark.
+    `on_durable` is to be called, in that loop, with each new durable watermark. `venue` takes
+    the commands: the desk's paper venue, or the link to another one.
     """
 
     def __init__(
@@ -57,6 +66,7 @@ class Runner:
         self.state = engine.state
         self.journal = journal
         self.desk = desk
+        self.venue: Port = desk.venue
         self.clock = clock
         self.version = version
         self.inbox = Inbox()
@@ -181,15 +191,19 @@ class Runner:
         """Hand a command to the venue, if the gate lets it pass."""
         now = self.clock.now_ns()
         if type(command) is not SubmitOrder:
-            for report in self.desk.venue.cancel(command, now):  # type: ignore[arg-type]
+            for report in self.venue.cancel(command, now):  # type: ignore[arg-type]
                 self.inbox.put_report(report)
+            return
+        wait_ns = command.order.send_after_ns - now
+        if wait_ns > 0 and not self.clock.virtual:  # a further attempt, after its pause
+            asyncio.get_running_loop().call_later(wait_ns / 1e9, self.send, command)
             return
         reason = self.gate.refusal(command.order, now)
         if reason:
             self.metrics.not_sent += 1
             self.inbox.put_report(OrderReport(now, command.order.id, "not_sent", reason))
             return
-        self.desk.venue.submit(command, now)
+        self.venue.submit(command, now)
 
     # -- snapshots -------------------------------------------------------------------------
 

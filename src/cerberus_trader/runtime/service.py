@@ -16,30 +16,24 @@ from cerberus_trader import __version__
 from cerberus_trader.config import find_file
 from cerberus_trader.domain.errors import CerberusError, ConfigError, DataError, JournalError
 from cerberus_trader.domain.events import ConfigEvent, OperatorEvent
-from cerberus_trader.engine.engine import Engine
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.store import JournalOptions
 from cerberus_trader.replay.inputs import ReplayRequest, load_tapes
 from cerberus_trader.replay.tape import Tape
 from cerberus_trader.runtime.clock import Clock, FileClock, WallClock
-from cerberus_trader.runtime.desk import Desk
 from cerberus_trader.runtime.feeds import FileFeed, FolderWatch, StandardInput
 from cerberus_trader.runtime.inbox import Command, Due
 from cerberus_trader.runtime.ingest import Ingest, Refusals
 from cerberus_trader.runtime.load_config import Configuration, load_apart
 from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.observer import Observer
-from cerberus_trader.runtime.prices import LiveMarket
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
 from cerberus_trader.runtime.reload import ConfigReload
-from cerberus_trader.runtime.runner import Runner
 from cerberus_trader.runtime.server import CheckToken, ControlServer
+from cerberus_trader.runtime.shell import Shell, config_event
 from cerberus_trader.runtime.status import status_of
 from cerberus_trader.runtime.trace import Trace
-from cerberus_trader.runtime.trading import Trading
 from cerberus_trader.runtime.watermark import Watermark
-from cerberus_trader.venues.paper.restore import canceling, restore
-from cerberus_trader.venues.paper.venue import PaperVenue
 
 TIMERS_S = 0.25
 BESTS_S = 5.0
@@ -122,23 +116,19 @@ class Service:
     def _build(self, tapes: list[Tape]) -> None:
         self.observer = self._observer()
         visit = self.observer.visit if self.observer is not None else None
-        engine = Engine(recover(self.journal.restore(), visit))
-        state = engine.state
-        self.market = LiveMarket()
+        state = recover(self.journal.restore(), visit)
         clock = self._clock(tapes, state.now_ns)
-        venue = PaperVenue(
-            self.config.loaded.settings.paper,
-            state.instruments,
-            lambda ts, name: self.market.marks(state.exposures, name),
-        )
-        self.desk = Desk(venue, self.market)
-        self.runner = Runner(engine, self.journal, self.desk, clock, version=__version__)
+        paced = not tapes or self.options.speed > 0
+        self.shell = Shell(
+            state, self.journal, self.config.loaded.settings, clock, version=__version__,
+            health_timer=paced,
+        )  # fmt: skip
+        self.market, self.desk = self.shell.market, self.shell.desk
+        self.runner, self.trading = self.shell.runner, self.shell.trading
         self.runner.observers += [self.runner.note, Trace(self.log).take]
         if self.observer is not None:
             self.runner.observers.append(self.observer.take)
         self.watermark.fire = self.runner.on_durable
-        paced = not tapes or self.options.speed > 0
-        self.trading = Trading(self.runner, self.market, self.desk, health_timer=paced)
         self.refusals = Refusals(self.options.state, self.runner.metrics, self.log)
         if tapes:
             self.feed = FileFeed(tapes, self.runner.inbox, clock.now_ns(), self.options.speed)
@@ -169,31 +159,14 @@ class Service:
 
     async def begin(self) -> None:
         """Put the configuration in force where it is new, and wake what was left waiting."""
-        state, now = self.runner.state, self.runner.clock.now_ns()
-        if state.config != self.config.loaded.hash or state.instruments != self.config.instruments:
-            self.runner.commit(self.config_event(self.config, "start"))
-        self.trading.configure()
-        settings = state.settings.paper
-        bests = read_bests(self.options.state)
-        self.desk.venue.book = restore(
-            state.positions, state.orders, state.instruments, settings, state.trade_ids
-        )
-        self.desk.bests = bests
-        self.desk.forget()
-        for order in canceling(state.orders):
-            await self.runner.take_all([self.desk.cancel(order, now)])
-        for waiting in list(self.desk.book.arriving.values()):
-            order = waiting.order
-            if not order.reduce_only and now > self.runner.gate.send_before(order):
-                late = "found at start, too late to execute"
-                await self.runner.take_all([self.desk.venue.expire(order.id, now, late)])
-        await self.runner.durable(self.journal.last_seq)
+        event = self.config_event(self.config, "start")
+        await self.shell.begin(event, read_bests(self.options.state))
 
     def config_event(self, config: Configuration, actor: str) -> ConfigEvent:
         """Make the event that puts a configuration in force."""
-        return ConfigEvent(
-            self.runner.clock.now_ns(), config.loaded.settings, config.loaded.hash,
-            tuple(config.instruments.values()), self.journal.engine_id, actor,
+        return config_event(
+            config.loaded.settings, config.loaded.hash, config.instruments,
+            self.journal.engine_id, self.runner.clock.now_ns(), actor,
         )  # fmt: skip
 
     # -- running ---------------------------------------------------------------------------

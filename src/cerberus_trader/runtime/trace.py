@@ -11,7 +11,6 @@ from cerberus_trader.domain.events import Event
 from cerberus_trader.domain.money import plain
 from cerberus_trader.runtime.log import Log
 
-
 RECONCILING = (
     f.LinkChanged, f.MismatchFound, f.PositionCorrected, f.BalanceCorrected, f.Reconciled,
     f.AnomalyNoted,

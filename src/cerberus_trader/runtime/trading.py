@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from cerberus_trader.domain.events import LevelHit, OperatorEvent, SignalEvent, TimerEvent
+from cerberus_trader.domain.events import Event, LevelHit, OperatorEvent, SignalEvent, TimerEvent
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.position import Position
 from cerberus_trader.domain.signal import Signal
@@ -72,10 +72,20 @@ class Trading:
             elif type(item) is Command:
                 await self.on_command(item)
             else:
-                await self.runner.take(item)  # type: ignore[arg-type]
+                await self.runner.take(self.stamped(item))  # type: ignore[arg-type]
             taken += 1
             if not taken % YIELD_ITEMS:
                 await asyncio.sleep(0)
+
+    def stamped(self, event: Event) -> Event:
+        """Give a venue's words the engine's time, and the prices of what is held."""
+        if event.ts_ns:
+            return event
+        now = self.runner.clock.now_ns()
+        if not hasattr(event, "marks"):
+            return replace(event, ts_ns=now)
+        marks = self.market.marks(self.state.exposures, getattr(event, "instrument", ""))
+        return replace(event, ts_ns=now, marks=marks)
 
     # -- items -----------------------------------------------------------------------------
 

@@ -1,12 +1,16 @@
-"""The port to a venue: what it can do (a table), and the few methods the gate calls."""
+"""The port to a venue: what it can do (a table), and the few methods that the link calls."""
 
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeVar
+from decimal import Decimal
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain.commands import CancelOrder
 from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.events import FillReport, FundingReport, OrderReport
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.order import Order
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -23,17 +27,71 @@ class Capabilities(msgspec.Struct, frozen=True):
     submits_per_second_max: int = 0
 
 
-class Venue(Protocol):
-    """Take commands; answer later with reports."""
+class Ack(NamedTuple):
+    """Hold a venue's answer to a submission; `retry` says that the cause of a no will pass."""
+
+    accepted: bool
+    reason: str = ""
+    retry: bool = False
+
+
+class Answer(NamedTuple):
+    """Hold a venue's answer to a query, None for an order it does not know; its own time."""
+
+    venue_ns: int
+    order: VenueOrder | None
+
+
+class AccountView(NamedTuple):
+    """Hold what a venue says of an account: its own time, orders, positions, cash."""
+
+    venue_ns: int
+    orders: tuple[VenueOrder, ...]
+    positions: tuple[VenuePosition, ...]
+    balance: Decimal | None
+
+
+Booking = FillReport | FundingReport
+Word = Booking | OrderReport
+
+
+class VenueClient(Protocol):
+    """Talk to a venue. Every method may raise `VenueLost`: then nobody knows what came of it.
+
+    A cancelled or timed-out call says no more than a lost one. Reports that come by themselves go
+    to `on_word`; `on_lost` is called when the line breaks.
+    """
 
     capabilities: Capabilities
+    on_word: Callable[[Word], None]
+    on_lost: Callable[[str], None]
 
-    def submit(self, command: SubmitOrder, now_ns: int) -> None:
-        """Take an order; its outcome comes as a report."""
+    async def connect(self) -> None:
+        """Open the line; reports come from now on."""
         ...
 
-    def cancel(self, command: CancelOrder, now_ns: int) -> None:
-        """Take a request to cancel; its outcome comes as a report."""
+    async def submit(self, order: Order, send_before_ns: int) -> Ack:
+        """Send an order that the venue refuses to take after a time."""
+        ...
+
+    async def cancel(self, order: CancelOrder) -> None:
+        """Ask for an order's cancellation; its end comes as a report."""
+        ...
+
+    async def query(self, order: Order) -> Answer:
+        """Ask for one order by our id."""
+        ...
+
+    async def account(self, account: str) -> AccountView:
+        """Ask for everything that is held for an account."""
+        ...
+
+    async def bookings(self, account: str, since_ns: int) -> list[Booking]:
+        """Ask for every fill and payment since a time of the venue's clock, the oldest first."""
+        ...
+
+    async def close(self) -> None:
+        """Close the line."""
         ...
 
 

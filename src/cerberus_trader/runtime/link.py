@@ -1,0 +1,259 @@
+"""The link: commands out to a venue, its words back in, and what to do when it does not answer.
+
+A request without an answer, or with one that cannot be read, leaves the order UNKNOWN: it is asked
+about until the venue has told, never sent again. Who is asked about follows from the state alone,
+so that a restart goes on where the last process ended. Before each query and each look at the
+account every booking since the last agreement is taken, so that no answer overtakes its fills.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
+
+import msgspec
+
+from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain.errors import VenueGarbage, VenueLost
+from cerberus_trader.domain.events import (
+    AccountReport,
+    Anomaly,
+    Event,
+    FillReport,
+    LinkEvent,
+    OrderReport,
+    OrderStatus,
+)
+from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.engine.state import State
+from cerberus_trader.runtime.clock import Clock
+from cerberus_trader.venues.base import Booking, VenueClient, Word
+
+MS = 1_000_000
+OVERLAP_NS = 5_000_000_000
+REQUESTS_MAX = 64
+CONFLICTS_MAX = 10_000
+BACKOFF_S_MAX = 5.0
+
+Cause = Literal["start", "timer", "reconnect", "operator"]
+Put = Callable[[Event], None]
+
+
+class Link:
+    """Speak with one venue for one account; used from one event loop.
+
+    `put` takes events for the engine; they are stamped and priced when they are taken.
+    """
+
+    def __init__(
+        self, client: VenueClient, account: str, state: State, clock: Clock, put: Put,
+        send_before: Callable[[Order], int],
+    ) -> None:  # fmt: skip
+        self.client = client
+        self.account = account
+        self.state = state
+        self.clock = clock
+        self.put = put
+        self.send_before = send_before
+        self.connected = False
+        self.lost = asyncio.Event()
+        self.wake = asyncio.Event()
+        self._requests: dict[asyncio.Task[None], None] = {}
+        self._room = asyncio.Semaphore(REQUESTS_MAX)
+        self._asked: dict[str, tuple[int, float]] = {}
+        self._contents: dict[str, Booking] = {}
+        client.on_word = self.on_word
+        client.on_lost = self.on_lost
+
+    # -- commands --------------------------------------------------------------------------
+
+    def submit(self, command: SubmitOrder, now_ns: int) -> None:
+        """Send an order; what came of it follows as an event."""
+        self._start(self._submit(command.order))
+
+    def cancel(self, command: CancelOrder, now_ns: int) -> list[OrderReport]:
+        """Ask for a cancellation; it may overtake the submission (K-13)."""
+        self._start(self._cancel(command))
+        return []
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._requests[task] = None
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._requests[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_exception_handler({"message": "a request failed", "exception": error})
+
+    async def _submit(self, order: Order) -> None:
+        now = self.clock.now_ns()
+        window = now + self.state.settings.reconcile.submit_window_ms * MS
+        before = window if order.reduce_only else min(window, self.send_before(order))
+        try:
+            async with asyncio.timeout(self._answer_s):
+                ack = await self.client.submit(order, before)
+        except (VenueLost, TimeoutError) as error:
+            self._garbled(error, f"submit {order.id}")
+            self._report(order.id, "unknown", _words(error))
+            self.wake.set()
+            return
+        self._report(order.id, "accepted" if ack.accepted else "rejected", ack.reason, ack.retry)
+
+    async def _cancel(self, command: CancelOrder) -> None:
+        try:
+            async with asyncio.timeout(self._answer_s):
+                await self.client.cancel(command)
+        except (VenueLost, TimeoutError) as error:  # asked about, and asked again
+            self._garbled(error, f"cancel {command.order_id}")
+            self.wake.set()
+
+    def _report(self, order_id: str, state: Any, reason: str, retry: bool = False) -> None:
+        self.put(OrderReport(0, order_id, state, reason, retry))
+
+    # -- words -----------------------------------------------------------------------------
+
+    def on_word(self, word: Word) -> None:
+        """Take what the venue says by itself."""
+        if isinstance(word, OrderReport) or self._consistent(word):
+            self.put(word)
+
+    def on_lost(self, reason: str) -> None:
+        """Note that the line broke."""
+        if self.connected:
+            self.connected = False
+            self.put(LinkEvent(0, self.account, "lost", reason))
+        self.lost.set()
+
+    def _consistent(self, booking: Booking) -> bool:
+        """Refuse a booking whose id came before with another content: the first one stands."""
+        name = name_of(booking)
+        plain: Booking = msgspec.structs.replace(booking, ts_ns=0, marks=())
+        before = self._contents.setdefault(name, plain)
+        if len(self._contents) > CONFLICTS_MAX:
+            del self._contents[next(iter(self._contents))]
+        if before == plain:
+            return True
+        detail = "an id came again with another content"
+        self.put(Anomaly(0, self.account, "trade_conflict", name, detail))
+        return False
+
+    def _garbled(self, error: BaseException, place: str) -> None:
+        if isinstance(error, VenueGarbage):
+            self.put(Anomaly(0, self.account, "garbage", place, error.message[:200]))
+
+    # -- the loop --------------------------------------------------------------------------
+
+    @property
+    def _answer_s(self) -> float:
+        return self.state.settings.reconcile.answer_ms_max / 1e3
+
+    def begin(self) -> None:
+        """Say that nothing new may be opened before the account was looked at."""
+        self.put(LinkEvent(0, self.account, "connecting", "not yet reconciled"))
+
+    async def run(self) -> None:
+        """Keep the line, and look at the account: at start, on a timer, after each reconnect."""
+        cause: Cause = "start"
+        while True:
+            await self._connect()
+            self.lost.clear()
+            self.connected = True
+            self.put(LinkEvent(0, self.account, "connected"))
+            await self._keep(cause)
+            cause = "reconnect"
+
+    async def _connect(self) -> None:
+        pause = 0.1
+        while True:
+            try:
+                async with asyncio.timeout(self._answer_s):
+                    return await self.client.connect()
+            except (VenueLost, TimeoutError) as error:
+                self._garbled(error, "connect")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, BACKOFF_S_MAX)
+
+    async def _keep(self, cause: Cause) -> None:
+        """Look at the account until the line breaks: often while something is in question."""
+        pause = 0.0
+        while not self.lost.is_set():
+            done = await self._look(cause)
+            cause = "timer" if done else cause
+            if done and self.account not in self.state.unreconciled and not self._questions():
+                pause = self.state.settings.reconcile.interval_ms / 1e3
+            else:
+                pause = min(max(pause * 2, 0.05), BACKOFF_S_MAX, self._answer_s)
+            await self._pause(pause)
+
+    async def _pause(self, pause: float) -> None:
+        """Wait a while, or until the line breaks or an answer failed to come."""
+        self.wake.clear()
+        waits = [asyncio.ensure_future(event.wait()) for event in (self.lost, self.wake)]
+        try:
+            await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _look(self, cause: Cause) -> bool:
+        """Take missed bookings, ask about every order in question, then about the account."""
+        try:
+            for order in self._questions():
+                await self.catch_up()
+                async with asyncio.timeout(self._answer_s):
+                    answer = await self.client.query(order)
+                self.put(OrderStatus(0, order.id, answer.venue_ns, answer.order))
+            await self.catch_up()
+            async with asyncio.timeout(self._answer_s):
+                view = await self.client.account(self.account)
+            await self.catch_up()
+        except (VenueLost, TimeoutError) as error:
+            self._garbled(error, "account")
+            return False
+        self.put(
+            AccountReport(
+                0, self.account, view.venue_ns, cause, view.orders, view.positions, view.balance
+            )
+        )
+        return True
+
+    async def catch_up(self) -> None:
+        """Take every booking since the last agreement; those known are passed over."""
+        since = self.state.agreed.get(self.account, 0) - OVERLAP_NS
+        async with asyncio.timeout(self._answer_s):
+            bookings = await self.client.bookings(self.account, max(since, 0))
+        for booking in bookings:
+            if self._consistent(booking) and not self._booked(booking):
+                self.put(booking)
+
+    def _booked(self, booking: Booking) -> bool:
+        return f"{booking.account}/{name_of(booking)}" in self.state.trade_ids
+
+    def _questions(self) -> list[Order]:
+        """List the orders that the venue must be asked about, from the state alone."""
+        late = self.clock.now_ns() - self.state.settings.reconcile.answer_ms_max * MS
+        return [
+            order
+            for order in self.state.orders.values()
+            if order.account == self.account
+            and (
+                order.status is Status.UNKNOWN
+                or (order.status is Status.PENDING_CANCEL and order.created_ns < late)
+            )
+        ]
+
+    async def close(self) -> None:
+        """Give up requests that wait, and close the line."""
+        for task in list(self._requests):
+            task.cancel()
+        await self.client.close()
+
+
+def name_of(booking: Booking) -> str:
+    """Return the id under which a fill or payment is booked once."""
+    return booking.trade_id if isinstance(booking, FillReport) else booking.payment_id
+
+
+def _words(error: BaseException) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else str(error)[:200]
