@@ -10,6 +10,7 @@ kept as an exact fraction, so that prices are compared with it without a divisio
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -20,7 +21,7 @@ from cerberus_trader.domain.money import ONE, ZERO, ceil_to, floor_to
 Kind = Literal["perpetual", "spot"]
 
 
-class Tier(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """Hold one maintenance tier: notionals in quote currency, `rate` and `cum` of the venue."""
 
     floor: Decimal
@@ -28,6 +29,16 @@ class Tier(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     rate: Decimal
     leverage_max: Decimal
     cum: Decimal = ZERO
+
+    @cached_property
+    def rate_float(self) -> float:
+        """Return the maintenance rate as a float."""
+        return float(self.rate)
+
+    @cached_property
+    def leverage_float(self) -> float:
+        """Return the largest leverage as a float."""
+        return float(self.leverage_max)
 
 
 class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ Fractions are of 1 (0.04 is 4 %), percentages say `_pct`; units come last in the
 """
 
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
@@ -110,7 +111,7 @@ class Cache(Section, frozen=True):
     ] = 0.25
 
 
-class Leverage(Section, frozen=True):
+class Leverage(Section, frozen=True, gc=True, dict=True):
     """Set bases, factors and caps of the leverage calculator."""
 
     low: Annotated[Positive, Meta(description="base for low confidence")] = Decimal(5)
@@ -147,6 +148,11 @@ class Leverage(Section, frozen=True):
     fractional: Annotated[
         bool, Meta(description="grant leverage without flooring it to a whole number")
     ] = False
+
+    @cached_property
+    def cap_float(self) -> float:
+        """Return the hard maximum as a float."""
+        return float(self.cap)
 
 
 class Sizing(Section, frozen=True):
@@ -246,7 +252,7 @@ class Risk(Section, frozen=True):
     ] = False
 
 
-class Breaker(Section, frozen=True):
+class Breaker(Section, frozen=True, gc=True, dict=True):
     """Set what trips the circuit breaker and what the trip does."""
 
     day_loss: Annotated[
@@ -281,6 +287,11 @@ class Breaker(Section, frozen=True):
     half_open_trades: Annotated[Count, Meta(description="trades on probation after a reset")] = 5
     half_open_size: Annotated[Fraction, Meta(description="size on probation")] = Decimal("0.25")
 
+    @cached_property
+    def day_loss_float(self) -> float:
+        """Return the loss of the day as a float."""
+        return float(self.day_loss)
+
 
 class Health(Section, frozen=True):
     """Set the margin ratios and ages at which a position is watched, reduced, closed."""
@@ -299,7 +310,7 @@ class Health(Section, frozen=True):
     ] = 30_000
 
 
-class Strategy(Section, frozen=True):
+class Strategy(Section, frozen=True, gc=True, dict=True):
     """Configure one strategy: an instance of a head with its budget."""
 
     head: Annotated[str, Meta(description="the head that feeds it")] = "file"
@@ -341,6 +352,11 @@ class Strategy(Section, frozen=True):
     params: Annotated[
         dict[str, bool | int | float | str], Meta(description="parameters of the head")
     ] = {}
+
+    @cached_property
+    def leverage_float(self) -> float:
+        """Return its own cap as a float."""
+        return float(self.leverage_max)
 
 
 class Paper(Section, frozen=True):

@@ -8,18 +8,21 @@ market's, the others are limits, which the research profile lifts.
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from cerberus_trader.domain.instrument import Instrument
-from cerberus_trader.domain.market import Snapshot
+import msgspec
+
+from cerberus_trader.domain.instrument import Instrument, reached
 from cerberus_trader.domain.money import ONE, ZERO
 from cerberus_trader.domain.order import Status
-from cerberus_trader.engine.intake import Case, Levels
+from cerberus_trader.engine.intake import Case
 
 MS = 1_000_000
+TWICE_BPS = Decimal(20000)
+LEAST_FRACTION = Decimal("0.000001")
 
 
-class Check(NamedTuple):
+class Check(msgspec.Struct, frozen=True):
     """Hold one row: the denial code, what is measured against which limit, in plain words."""
 
     code: str
@@ -29,12 +32,6 @@ class Check(NamedTuple):
     kind: Literal["max", "min", "none"]
     exits: bool = False
     rule: bool = False
-
-
-def _market(case: Case) -> Snapshot:
-    if case.market is None:
-        raise LookupError("no price")
-    return case.market
 
 
 def _instrument(case: Case) -> Instrument:
@@ -56,27 +53,52 @@ def signal_faults(case: Case) -> str:
 
 def data_age(case: Case) -> int:
     """Return the age of the price in ms; the age of a bar counts from its close."""
-    return (case.now - _market(case).ts_ns) // MS
+    if case.market is None:
+        raise LookupError("no price")
+    return (case.now - case.market.ts_ns) // MS
 
 
 def data_age_max(case: Case) -> int:
     """Return the age limit in ms: bars add their interval."""
-    interval = case.market.interval_ns // MS if case.market else 0
-    return case.settings.intake.data_age_ms_max + interval
+    limit = case.settings.intake.data_age_ms_max
+    if case.market is None or not case.market.interval_ns:
+        return limit
+    return limit + case.market.interval_ns // MS
 
 
 def spread_bps(case: Case) -> Decimal:
     """Return the spread in basis points of the mid; 0 where the quote is crossed."""
-    market = _market(case)
-    if market.ask <= market.bid:
-        return ZERO
-    return (market.ask - market.bid) * 20000 / (market.ask + market.bid)
+    if case.market is None:
+        raise LookupError("no price")
+    bid, ask = case.market.bid, case.market.ask
+    return (ask - bid) * TWICE_BPS / (ask + bid) if ask > bid else ZERO
 
 
 def volume(case: Case) -> Decimal:
     """Return the volume the signal reports; unreported is enough where nothing is asked."""
+    reported = case.signal.volume
+    if reported is not None:
+        return reported
     minimum = case.settings.intake.volume_min
-    return case.signal.volume if case.signal.volume is not None else minimum - (minimum > 0)
+    return minimum - ONE if minimum else ZERO
+
+
+def sigma(case: Case) -> float:
+    """Return the daily volatility, 0 where no limit asks for it."""
+    if not case.settings.risk.volatility_halt:
+        return 0.0
+    if case.market is None:
+        raise LookupError("no price")
+    return case.market.sigma
+
+
+def sigma_minute(case: Case) -> float:
+    """Return the one-minute volatility as a daily fraction, 0 where no limit asks for it."""
+    if not case.settings.risk.minute_volatility_halt:
+        return 0.0
+    if case.market is None:
+        raise LookupError("no price")
+    return case.market.sigma_minute
 
 
 def halted(case: Case) -> str:
@@ -198,51 +220,25 @@ INTAKE: tuple[Check, ...] = (
     Check("POSITION_CLOSING", "close on its way", closing, None, "none", True, True),
     Check("POSITION_NONE", "nothing to close", nothing_to_close, None, "none", True, True),
     Check("VOLATILITY_HIGH", "volatility, daily fraction",
-          lambda c: _market(c).sigma if c.settings.risk.volatility_halt else 0.0,
-          lambda c: c.settings.risk.volatility_halt, "max"),
+          sigma, lambda c: c.settings.risk.volatility_halt, "max"),
     Check("VOLATILITY_MINUTE_HIGH", "one-minute volatility, daily fraction",
-          lambda c: _market(c).sigma_minute if c.settings.risk.minute_volatility_halt else 0.0,
-          lambda c: c.settings.risk.minute_volatility_halt, "max"),
+          sigma_minute, lambda c: c.settings.risk.minute_volatility_halt, "max"),
     Check("SIZE_BELOW_MINIMUM", "part to close", close_size, None, "none", True, True),
 )  # fmt: skip
 
 
-def _levels(case: Case) -> Levels:
-    if case.levels is None:
-        raise LookupError("no levels")
-    return case.levels
-
-
-def _granted(case: Case) -> Decimal:
-    if case.leverage is None:
-        raise LookupError("no leverage")
-    return case.leverage.granted
-
-
-def _quantity(case: Case) -> Decimal:
-    if case.sizing is None:
-        raise LookupError("no size")
-    return case.sizing.quantity
-
-
-def _notional(case: Case) -> Decimal:
-    if case.sizing is None:
-        raise LookupError("no size")
-    return case.sizing.notional
-
-
 def leverage_min(case: Case) -> Decimal:
     """Return the least leverage that may trade: 1, or anything above 0 where fractions are."""
-    return Decimal("0.000001") if case.settings.leverage.fractional else ONE
+    return LEAST_FRACTION if case.settings.leverage.fractional else ONE
 
 
 def stop_beyond_liquidation(case: Case) -> str:
     """Name a stop that liquidation would come before."""
-    levels = _levels(case)
-    if levels.stop is None or levels.liquidation is None:
+    stop, level = case.stop, case.liquidation
+    if stop is None or level is None:
         return ""
-    beyond = (levels.stop - levels.liquidation) * case.sign <= ZERO
-    return f"stop {levels.stop} beyond {levels.liquidation:.8g}" if beyond else ""
+    beyond = reached(case.sign, stop, level.numerator, level.denominator)
+    return f"stop {stop} beyond {level.price:.8g}" if beyond else ""
 
 
 def places(case: Case) -> int:
@@ -266,60 +262,54 @@ def position_exposure(case: Case) -> Decimal:
     """Return the notional of the position after this order."""
     position = case.position
     held = position.cost if position is not None and case.action == "add" else ZERO
-    return held + case.held.place + _notional(case)
+    return held + case.held.place + case.notional
 
 
 def gross_exposure(case: Case) -> Decimal:
     """Return the notional of everything after this order, working orders included."""
-    return case.held.gross + _notional(case)
+    return case.held.gross + case.notional
 
 
 def group_exposure(case: Case) -> Decimal:
     """Return the same for the instrument's group."""
-    return case.held.group + _notional(case)
+    return case.held.group + case.notional
 
 
 def group_risk(case: Case) -> Decimal:
     """Return what the group loses if every stop is hit, this order's included."""
-    return case.held.group_risk + _notional(case) * case.unit
-
-
-def margin_needed(case: Case) -> Decimal:
-    """Return the margin that this order locks."""
-    granted = _granted(case)
-    return _notional(case) / granted if granted else ZERO
+    return case.held.group_risk + case.risk
 
 
 def order_notional_max(case: Case) -> Decimal:
     """Return the largest order; without a limit, this order's own notional."""
-    return case.settings.risk.order_notional_max or _notional(case)
+    return case.settings.risk.order_notional_max or case.notional
 
 
 RISK: tuple[Check, ...] = (
     Check("LEVEL_WRONG_SIDE", "levels against the reference price",
-          lambda c: _levels(c).fault, None, "none", False, True),
+          lambda c: c.fault, None, "none", False, True),
     Check("STOP_BEYOND_LIQUIDATION", "stop beyond the liquidation price",
           stop_beyond_liquidation, None, "none"),
-    Check("LEVERAGE_NONE", "leverage granted", _granted, leverage_min, "min"),
-    Check("SIZE_BELOW_MINIMUM", "quantity granted", _quantity, quantity_min, "min", False, True),
-    Check("NOTIONAL_BELOW_MINIMUM", "notional granted", _notional,
+    Check("LEVERAGE_NONE", "leverage granted", lambda c: c.granted, leverage_min, "min"),
+    Check("SIZE_BELOW_MINIMUM", "quantity granted", lambda c: c.quantity, quantity_min, "min", False, True),
+    Check("NOTIONAL_BELOW_MINIMUM", "notional granted", lambda c: c.notional,
           lambda c: _instrument(c).notional_min, "min", False, True),
     Check("POSITIONS_MAX", "places taken", places,
           lambda c: c.settings.risk.positions_max, "max"),
     Check("STRATEGY_POSITIONS_MAX", "places the strategy takes", strategy_places,
           lambda c: c.strategy.positions_max, "max"),
     Check("POSITION_EXPOSURE", "notional of the position", position_exposure,
-          lambda c: c.settings.risk.position_exposure_max * c.equity, "max"),
+          lambda c: c.limits.position, "max"),
     Check("GROUP_EXPOSURE", "notional of the group", group_exposure,
-          lambda c: c.settings.risk.group_exposure_max * c.equity, "max"),
+          lambda c: c.limits.group, "max"),
     Check("GROSS_EXPOSURE", "notional of everything", gross_exposure,
-          lambda c: c.settings.risk.gross_exposure_max * c.equity, "max"),
+          lambda c: c.limits.gross, "max"),
     Check("STRATEGY_EXPOSURE", "notional of the strategy",
-          lambda c: c.record.gross + c.held.strategy + _notional(c),
-          lambda c: c.settings.risk.gross_exposure_max * c.strategy.budget * c.equity, "max"),
+          lambda c: c.record.gross + c.held.strategy + c.notional,
+          lambda c: c.limits.strategy, "max"),
     Check("GROUP_RISK", "loss if every stop of the group is hit", group_risk,
-          lambda c: c.settings.risk.group_risk_max * c.equity, "max"),
-    Check("ORDER_NOTIONAL", "notional of the order", _notional, order_notional_max, "max"),
-    Check("MARGIN_INSUFFICIENT", "margin needed", margin_needed,
+          lambda c: c.limits.group_risk, "max"),
+    Check("ORDER_NOTIONAL", "notional of the order", lambda c: c.notional, order_notional_max, "max"),
+    Check("MARGIN_INSUFFICIENT", "margin needed", lambda c: c.margin,
           lambda c: c.held.free_margin, "max"),
 )  # fmt: skip

@@ -4,10 +4,10 @@ The key holds all that the analysis depends on, the version of the risk state in
 trip, a new day or a new configuration makes every older entry unreachable.
 """
 
-from hashlib import blake2b
-from math import frexp
+from decimal import Decimal
+from math import frexp, ldexp
 
-from cerberus_trader.domain.decision import Value
+from cerberus_trader.domain.signal import Level
 from cerberus_trader.engine.leverage import Analysis
 from cerberus_trader.engine.state import State
 
@@ -17,18 +17,21 @@ def price_bucket(price: float, sigma: float, width: float) -> str:
     if not price > 0.0 or not sigma > 0.0:
         return "0"
     exponent = frexp(width * sigma * price)[1] - 1
-    return f"{int(price / 2.0**exponent)}^{exponent}"
+    return f"{int(ldexp(price, -exponent))}^{exponent}"
 
 
-def cache_key(state: State, parts: tuple[Value, ...], price: float, sigma: float) -> str:
-    """Hash instrument, side, level, strategy, price bucket and risk version to a key.
+def cache_key(
+    state: State, instrument: str, sign: int, level: Level, strategy: str, price: Decimal,
+    sigma: float,
+) -> str:  # fmt: skip
+    """Join what an analysis depends on: what is asked, the price's bucket, the risk version.
 
-    `sigma` is the daily fraction; a bucket is measured in sigma of one minute.
+    `sigma` is the daily fraction; a bucket is measured in sigma of one minute. A configuration
+    that is put in force moves the risk version too.
     """
     minute = sigma / 37.94733192202055  # sqrt of the 1,440 minutes of a day
-    bucket = price_bucket(price, minute, state.settings.cache.price_bucket_sigma)
-    text = f"{parts}|{bucket}|{state.risk_version}|{state.config}"
-    return blake2b(text.encode(), digest_size=8).hexdigest()
+    bucket = price_bucket(float(price), minute, state.settings.cache.price_bucket_sigma)
+    return f"{state.risk_version}:{bucket}:{sign}:{level.value}:{instrument}:{strategy}"
 
 
 def look_up(state: State, key: str, now_ns: int) -> Analysis | None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from cerberus_trader.domain.decision import LeverageRecord, SizingRecord
 from cerberus_trader.domain.events import SignalEvent
-from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.instrument import Instrument, MarginLevel
 from cerberus_trader.domain.market import Marks, Snapshot
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import Order
@@ -24,29 +24,32 @@ from cerberus_trader.engine.state import (
 
 
 class Case:
-    """Gather state, signal and market; later stages add leverage, size and levels.
+    """Gather state, signal and market; later stages add levels, leverage and size.
 
-    `action` is entry, add, close or reverse; `sign` is +1 buy, -1 sell, 0 close; `reference` is
-    the price that levels are held against; `reserve_*` count open, working and unknown orders.
+    `action` is entry, add, close or reverse; `sign` is +1 buy, -1 sell, 0 close; `owner` and
+    `held_sign` say whose the place is and on which side, empty and 0 where it is free;
+    `reference` is the price that levels are held against; `unit` the loss per notional at the
+    stop, `risk` that of the whole order; `margin` what the order locks.
     """
 
     __slots__ = (
-        "action", "cache_hit", "cache_key", "entry", "equity", "event", "held", "instrument",
-        "key", "level", "levels", "leverage", "market", "marks", "name", "now", "position",
-        "record", "reference", "settings", "sign", "signal", "sizing", "state", "stop_fraction",
-        "strategy", "unit",
+        "action", "cache_hit", "cache_key", "entry", "equity", "event", "fault", "granted",
+        "held", "held_sign", "instrument", "key", "level", "leverage", "limits", "liquidation",
+        "margin", "market", "marks", "name", "notional", "now", "owner", "position", "quantity",
+        "record", "reference", "risk", "settings", "sign", "signal", "sizing", "state", "stop",
+        "stop_fraction", "strategy", "take_profit", "trailing", "unit",
     )  # fmt: skip
 
     def __init__(self, state: State, event: SignalEvent) -> None:
-        signal = event.signal
+        signal, settings, market = event.signal, state.settings, event.market
         self.state: State = state
         self.event: SignalEvent = event
         self.signal: Signal = signal
-        self.market: Snapshot | None = event.market
+        self.market: Snapshot | None = market
         self.now: int = event.ts_ns
-        self.settings: Settings = state.settings
-        self.marks: Marks = event.market.marks if event.market else ()
-        self.name: str = strategy_name(state.settings, signal.source)
+        self.settings: Settings = settings
+        self.marks: Marks = market.marks if market is not None else ()
+        self.name: str = strategy_name(settings, signal.source)
         self.strategy: Strategy = strategy_of(state, self.name)
         self.record: StrategyState = strategy_state(state, self.name)
         self.instrument: Instrument | None = state.instruments.get(signal.instrument)
@@ -56,33 +59,58 @@ class Case:
         entries = state.entries.get(self.key)
         self.entry: Order | None = state.orders.get(entries[0]) if entries else None
         self.sign: int = 1 if signal.side == "buy" else -1 if signal.side == "sell" else 0
+        self.owner: str = ""
+        self.held_sign: int = 0
+        if self.position is not None:
+            self.owner, self.held_sign = self.position.strategy, self.position.sign
+        elif self.entry is not None:
+            self.owner, self.held_sign = self.entry.strategy, self.entry.side
         self.action: str = action_of(self)
         self.level: Level = signal.level or confidence_level(
-            signal.confidence, state.settings.intake.confidence_levels
+            signal.confidence, settings.intake.confidence_levels
         )
+        self.limits: Limits = NO_LIMITS
         self.reference: Decimal = ZERO
+        self.stop: Decimal | None = None
+        self.take_profit: Decimal | None = None
+        self.trailing: Decimal | None = None
         self.stop_fraction: Decimal = ZERO
-        self.levels: Levels | None = None
+        self.fault: str = ""
+        self.liquidation: MarginLevel | None = None
         self.held: Held = NOTHING
-        self.unit: Decimal = ZERO
         self.cache_key: str = ""
         self.cache_hit: bool = False
         self.leverage: LeverageRecord | None = None
         self.sizing: SizingRecord | None = None
+        self.granted: Decimal = ZERO
+        self.quantity: Decimal = ZERO
+        self.notional: Decimal = ZERO
+        self.unit: Decimal = ZERO
+        self.risk: Decimal = ZERO
+        self.margin: Decimal = ZERO
 
-    @property
-    def held_sign(self) -> int:
-        """Return the side of the open position, else of the working entry, else 0."""
-        if self.position is not None:
-            return self.position.sign
-        return self.entry.side if self.entry is not None else 0
 
-    @property
-    def owner(self) -> str:
-        """Return the strategy that owns the place, empty where it is free."""
-        if self.position is not None:
-            return self.position.strategy
-        return self.entry.strategy if self.entry is not None else ""
+class Limits(NamedTuple):
+    """Hold the limits that scale with equity, as notional in account currency."""
+
+    position: Decimal
+    group: Decimal
+    gross: Decimal
+    strategy: Decimal
+    group_risk: Decimal
+
+
+NO_LIMITS = Limits(ZERO, ZERO, ZERO, ZERO, ZERO)
+
+
+def limits_of(settings: Settings, strategy: Strategy, equity: Decimal) -> Limits:
+    """Return the limits that scale with equity."""
+    risk = settings.risk
+    gross = risk.gross_exposure_max * equity
+    return Limits(
+        risk.position_exposure_max * equity, risk.group_exposure_max * equity, gross,
+        gross * strategy.budget, risk.group_risk_max * equity,
+    )  # fmt: skip
 
 
 class Held(NamedTuple):
@@ -142,19 +170,6 @@ def held_of(case: Case, instrument: Instrument) -> Held:
             risk += planned
     place, strategy = on_the_way(case) if state.entries else (ZERO, ZERO)
     return Held(gross, grouped, risk, case.equity - margin, place, strategy)
-
-
-class Levels:
-    """Hold the planned protective levels, rounded: stop and take-profit prices at the reference."""
-
-    __slots__ = ("fault", "liquidation", "stop", "take_profit", "trailing")
-
-    def __init__(self) -> None:
-        self.stop: Decimal | None = None
-        self.take_profit: Decimal | None = None
-        self.trailing: Decimal | None = None
-        self.liquidation: Decimal | None = None
-        self.fault: str = ""
 
 
 def strategy_name(settings: Settings, source: str) -> str:

@@ -14,7 +14,7 @@ from cerberus_trader.domain.order import Bracket, Reason, Status, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine import decision_cache, leverage, sizing
 from cerberus_trader.engine.checks import INTAKE, RISK, Check
-from cerberus_trader.engine.intake import NOTHING, Case, Levels, held_of
+from cerberus_trader.engine.intake import NOTHING, Case, held_of, limits_of
 from cerberus_trader.engine.state import State, day_fraction, drawdown, key_of
 
 HOURS_OF_DAY = 24.0
@@ -53,29 +53,27 @@ class Verdict(NamedTuple):
 def run_checks(case: Case, table: tuple[Check, ...], lifted: bool) -> tuple[list[Any], list[int]]:
     """Run every check of a table; return the values and the indexes of those that failed.
 
-    A check that raises counts as failed. The hot loop of a decision: rows are unpacked, not
-    read by name.
+    A check that raises counts as failed.
     """
     values: list[Any] = []
     failed: list[int] = []
     exit_only = case.action == "close"
-    for _, _, measure, limit, kind, exits, rule in table:
-        if exit_only and not exits:
+    for check in table:
+        if exit_only and not check.exits:
             values.append(None)
             continue
+        measure, limit = check.measure, check.limit
         try:
             value = measure(case)
-            if type(value) is Decimal:
-                value = brief(value)  # what is stored is what was judged
             if limit is None:
                 passed = not value
-            elif kind == "max":
-                passed = value <= limit(case)
             else:
-                passed = value >= limit(case)
+                if type(value) is Decimal:
+                    value = brief(value)  # what is stored is what was judged
+                passed = value <= limit(case) if check.kind == "max" else value >= limit(case)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             value, passed = type(error).__name__, False
-        if not passed and (rule or not lifted):
+        if not passed and (check.rule or not lifted):
             failed.append(len(values))
         values.append(value)
     return values, failed
@@ -199,12 +197,21 @@ def plan(case: Case) -> None:
         case.reference = instrument.price_down(limit) if buy else instrument.price_up(limit)
     else:
         case.reference = market.bid if market.bid == market.ask else (market.bid + market.ask) / 2
-    case.levels = plan_levels(case, instrument)
+    plan_levels(case, instrument)
     case.held = held_of(case, instrument)
     if case.action == "reverse" and case.position is not None:
         case.held = without(case, case.position)
-    case.leverage, case.sizing = leverage_and_size(case, instrument)
-    set_liquidation(case, instrument)
+    case.limits = limits_of(case.settings, case.strategy, case.equity)
+    case.unit = sizing.loss_per_unit(case.settings.sizing, instrument, case.stop_fraction)
+    record, sized = leverage_and_size(case, instrument)
+    case.leverage, case.granted = record, record.granted
+    case.sizing, case.quantity, case.notional = sized, sized.quantity, sized.notional
+    case.risk = case.notional * case.unit
+    if case.granted:
+        case.margin = margin = case.notional / case.granted
+        case.liquidation = margin_level(
+            instrument.tiers, case.sign, case.quantity, case.notional, margin
+        )
 
 
 def without(case: Case, position: Position) -> Any:
@@ -222,10 +229,9 @@ def without(case: Case, position: Position) -> Any:
     )
 
 
-def plan_levels(case: Case, instrument: Instrument) -> Levels:
+def plan_levels(case: Case, instrument: Instrument) -> None:
     """Round the levels (a stop towards the entry, a take-profit away) and check their sides."""
     signal, sign, reference = case.signal, case.sign, case.reference
-    levels = Levels()
     stop = signal.stop_loss
     if stop is None:
         percent = signal.stop_loss_pct
@@ -235,9 +241,9 @@ def plan_levels(case: Case, instrument: Instrument) -> Levels:
             stop = reference * (HUNDRED - sign * percent) / HUNDRED
     if stop is not None:
         stop = instrument.price_up(stop) if sign > 0 else instrument.price_down(stop)
-        levels.stop = stop
-        if (reference - stop) * sign <= ZERO:
-            levels.fault = f"stop {stop} is not beyond the reference {reference}"
+        case.stop = stop
+        if (stop >= reference) if sign > 0 else (stop <= reference):
+            case.fault = f"stop {stop} is not beyond the reference {reference}"
         case.stop_fraction = abs(reference - stop) / reference
     profit = signal.take_profit
     if profit is None:
@@ -249,15 +255,14 @@ def plan_levels(case: Case, instrument: Instrument) -> Levels:
             profit = reference * (HUNDRED + sign * percent) / HUNDRED
     if profit is not None:
         profit = instrument.price_up(profit) if sign > 0 else instrument.price_down(profit)
-        levels.take_profit = profit
-        if (profit - reference) * sign <= ZERO:
-            levels.fault = f"take-profit {profit} is not beyond the reference {reference}"
-    levels.trailing = signal.trailing
-    if levels.trailing is None and signal.trailing_pct is not None:
-        levels.trailing = reference * signal.trailing_pct / HUNDRED
-    if levels.stop is None and levels.trailing is not None:
-        case.stop_fraction = levels.trailing / reference
-    return levels
+        case.take_profit = profit
+        if (profit <= reference) if sign > 0 else (profit >= reference):
+            case.fault = f"take-profit {profit} is not beyond the reference {reference}"
+    case.trailing = signal.trailing
+    if case.trailing is None and signal.trailing_pct is not None:
+        case.trailing = reference * signal.trailing_pct / HUNDRED
+    if case.stop is None and case.trailing is not None:
+        case.stop_fraction = case.trailing / reference
 
 
 def default_stop_pct(case: Case) -> Decimal:
@@ -275,22 +280,22 @@ def leverage_and_size(case: Case, instrument: Instrument) -> tuple[LeverageRecor
     """Grant leverage and size: bounds without leverage give the tier, the tier its caps."""
     settings, market, signal = case.settings, case.market, case.signal
     assert market is not None
-    case.unit = sizing.loss_per_unit(settings.sizing, instrument, case.stop_fraction)
-    room = room_of(case)
-    ask = sizing.Ask(
-        case.reference, signal.quantity, signal.volume, signal.confidence, market.sigma,
-        case.stop_fraction, case.record.success_low, scale_of(case),
-    )  # fmt: skip
     if settings.sizing.obey_quantity and signal.quantity is not None:
         return obeyed(case, instrument, signal.quantity)
+    fall, base, room = drawdown(case.state, case.equity), base_of(case), room_of(case)
+    ask = sizing.Ask(
+        case.reference, signal.quantity, signal.volume, signal.confidence, market.sigma,
+        case.record.success_low, scale_of(case, fall),
+    )  # fmt: skip
     bounds = sizing.free_bounds(settings.sizing, case.strategy, ask, room, case.equity, case.unit)
-    planned, _ = sizing.least(bounds)
+    planned = sizing.least(bounds)
     record = leverage.grant(
-        settings.leverage, base_of(case), analysis_of(case), caps_of(case, instrument, planned)
-    )
+        settings.leverage, base, analysis_of(case, base, fall),
+        caps_of(case, instrument, planned[0]),
+    )  # fmt: skip
     sized = sizing.size(
-        settings.sizing, case.strategy, instrument, ask, room, bounds, case.equity, case.unit,
-        record.granted,
+        settings.sizing, case.strategy, instrument, ask, room, bounds, planned, case.equity,
+        case.unit, record.granted,
     )  # fmt: skip
     return record, sized
 
@@ -316,22 +321,24 @@ def base_of(case: Case) -> Decimal:
     return min(base, limits.low) if case.state.probation_left else base
 
 
-def scale_of(case: Case) -> Decimal:
+def scale_of(case: Case, fall: Decimal) -> Decimal:
     """Return what multiplies the size: probation's share, half from the soft drawdown on."""
-    state, limits = case.state, case.settings.breaker
-    scale = limits.half_open_size if state.probation_left else ONE
-    if limits.drawdown_soft and drawdown(state, case.equity) >= limits.drawdown_soft:
+    limits = case.settings.breaker
+    scale = limits.half_open_size if case.state.probation_left else ONE
+    if limits.drawdown_soft and fall >= limits.drawdown_soft:
         scale /= 2
     return scale
 
 
-def analysis_of(case: Case) -> leverage.Analysis:
+def analysis_of(case: Case, base: Decimal, fall: Decimal) -> leverage.Analysis:
     """Return the analysis from the cache, or make it; the case remembers which."""
     state, settings, market = case.state, case.settings, case.market
     assert market is not None
     if settings.cache.ttl_ms:
-        parts = (case.signal.instrument, case.sign, case.level.value, case.name)
-        case.cache_key = decision_cache.cache_key(state, parts, float(case.reference), market.sigma)
+        case.cache_key = decision_cache.cache_key(
+            state, case.signal.instrument, case.sign, case.level, case.name, case.reference,
+            market.sigma,
+        )  # fmt: skip
         kept = decision_cache.look_up(state, case.cache_key, case.now)
         if kept is not None:
             case.cache_hit = True
@@ -340,81 +347,68 @@ def analysis_of(case: Case) -> leverage.Analysis:
         market.sigma,
         case.record.success_low,
         float(day_fraction(state, case.equity)),
-        float(drawdown(state, case.equity)),
+        float(fall) if fall else 0.0,
     )
-    return leverage.analyse(
-        settings.leverage, base_of(case), inputs, float(settings.breaker.day_loss)
-    )
+    return leverage.analyse(settings.leverage, base, inputs, settings.breaker.day_loss_float)
 
 
 def caps_of(case: Case, instrument: Instrument, planned: Decimal | None) -> tuple[float, ...]:
     """Return the caps on leverage in the order of `leverage.CAPS`."""
-    settings, strategy = case.settings, case.strategy
+    settings, strategy, unlimited = case.settings, case.strategy, leverage.UNLIMITED
     limits = settings.leverage
     tier = instrument.tier_of(planned if planned is not None else case.equity)
-    maintenance = float(tier.rate) if tier is not None else 0.0
-    venue = float(tier.leverage_max) if tier is not None else 1.0
-    stop = float(case.stop_fraction)
-    slots = max(1, settings.risk.positions_max)
-    margin = case.equity * strategy.budget / slots
-    left = settings.risk.gross_exposure_max * case.equity - case.held.gross
+    liquidation = account = unlimited
+    if case.stop_fraction:
+        liquidation = leverage.liquidation_cap(
+            limits, tier.rate_float if tier is not None else 0.0, float(case.stop_fraction),
+            case.sign,
+        )  # fmt: skip
+    margin = case.equity * strategy.budget
+    if margin > ZERO and not settings.risk.lift_all:
+        # what is left of the gross limit, over the equal share of one place in the budget
+        places = max(1, settings.risk.positions_max)
+        account = float((case.limits.gross - case.held.gross) * places / margin)
     asked = case.signal.leverage
     return (
-        venue,
-        leverage.liquidation_cap(limits, maintenance, stop, case.sign)
-        if stop
-        else leverage.UNLIMITED,
-        float(left / margin) if margin > ZERO and not settings.risk.lift_all
-        else leverage.UNLIMITED,
-        leverage.UNLIMITED,
-        float(limits.cap),
-        float(strategy.leverage_max),
-        float(asked) if asked is not None else leverage.UNLIMITED,
-    )  # fmt: skip
+        tier.leverage_float if tier is not None else 1.0,
+        liquidation,
+        account,
+        unlimited,
+        limits.cap_float,
+        strategy.leverage_float,
+        float(asked) if asked is not None else unlimited,
+    )
 
 
 def room_of(case: Case) -> sizing.Room:
     """Return what the limits leave; everything where they are lifted."""
-    risk, held, equity = case.settings.risk, case.held, case.equity
+    risk, held, limits = case.settings.risk, case.held, case.limits
     if risk.lift_all:
         return sizing.Room(None, None, None, None, None, None, held.free_margin)
     position = case.position.cost if case.position and case.action == "add" else ZERO
-    gross = risk.gross_exposure_max * equity
     return sizing.Room(
-        risk.position_exposure_max * equity - position - held.place,
-        risk.group_exposure_max * equity - held.group,
-        gross - held.gross,
-        risk.group_risk_max * equity - held.group_risk,
-        gross * case.strategy.budget - case.record.gross - held.strategy,
+        limits.position - position - held.place,
+        limits.group - held.group,
+        limits.gross - held.gross,
+        limits.group_risk - held.group_risk,
+        limits.strategy - case.record.gross - held.strategy,
         risk.order_notional_max or None,
         held.free_margin,
     )
 
 
-def set_liquidation(case: Case, instrument: Instrument) -> None:
-    """Note the planned liquidation price at the reference, for the check against the stop."""
-    record, sized, levels = case.leverage, case.sizing, case.levels
-    assert record is not None and sized is not None and levels is not None
-    if not record.granted or not sized.quantity or not instrument.tiers:
-        return
-    margin = sized.notional / record.granted
-    level = margin_level(instrument.tiers, case.sign, sized.quantity, sized.notional, margin)
-    levels.liquidation = level.price if level is not None else None
-
-
 def bracket_of(case: Case) -> Bracket:
     """Return the protective orders of an approved entry; what the signal named stays as named."""
-    signal, levels = case.signal, case.levels
-    assert levels is not None
+    signal = case.signal
     limit = case.settings.paper.take_profit_order == "limit"
     pct = signal.stop_loss_pct
-    if signal.stop_loss is None and pct is None and levels.stop is not None:
+    if signal.stop_loss is None and pct is None and case.stop is not None:
         pct = default_stop_pct(case)
-    stop = levels.stop if signal.stop_loss is not None else None
+    stop = case.stop if signal.stop_loss is not None else None
     profit, profit_pct = None, signal.take_profit_pct
     if signal.take_profit is not None:
-        profit = levels.take_profit
-    elif profit_pct is None and levels.take_profit is not None:
+        profit = case.take_profit
+    elif profit_pct is None and case.take_profit is not None:
         profit_pct = case.stop_fraction * HUNDRED * case.settings.levels.reward_multiple
     return Bracket(stop, pct, profit, profit_pct, signal.trailing, signal.trailing_pct, limit)
 

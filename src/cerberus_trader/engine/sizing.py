@@ -60,14 +60,13 @@ class Room(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
-    """Hold what sizing needs to know of a signal; sigma is daily, -1 unknown; stop a fraction."""
+    """Hold what sizing needs to know of a signal; sigma is daily, -1 unknown."""
 
     price: Decimal
     quantity: Decimal | None
     volume: Decimal | None
     confidence: float
     sigma: float
-    stop: Decimal
     success_low: float
     scale: Decimal
 
@@ -84,6 +83,11 @@ def loss_per_unit(limits: Sizing, instrument: Instrument, stop: Decimal) -> Deci
     return stop + 2 * instrument.taker_fee + limits.slippage_allowance
 
 
+def risk_fraction(limits: Sizing, strategy: Strategy) -> Decimal:
+    """Return the fraction of its equity that a strategy may lose at a stop."""
+    return limits.risk_fraction * strategy.risk_tolerance * KIND_SHARE[strategy.kind]
+
+
 def free_bounds(
     limits: Sizing, strategy: Strategy, ask: Ask, room: Room, equity: Decimal, unit: Decimal
 ) -> list[Decimal | None]:
@@ -93,18 +97,17 @@ def free_bounds(
         bounds[0] = ask.quantity * ask.price
     share = equity * strategy.budget
     for method in strategy.sizing or limits.methods:
-        if method == "risk" or method == "confidence":
-            fraction = limits.risk_fraction * strategy.risk_tolerance * KIND_SHARE[strategy.kind]
-            if method == "confidence":
-                bounds[5] = share * fraction * from_belief(ask.confidence) / unit
-            else:
-                bounds[1] = share * fraction / unit
+        if method == "risk":
+            bounds[1] = share * risk_fraction(limits, strategy) / unit
         elif method == "volatility":
             wide = limits.volatility_target / ask.sigma if ask.sigma > 0.0 else 0.0
             bounds[2] = share * from_belief(wide)
         elif method == "kelly":
             full = min(limits.kelly_max, kelly(ask.success_low, limits.reward_ratio))
             bounds[3] = share * from_belief(limits.kelly_fraction * full) / unit
+        elif method == "confidence":
+            fraction = risk_fraction(limits, strategy) * from_belief(ask.confidence)
+            bounds[5] = share * fraction / unit
     bounds[7], bounds[8], bounds[9] = room.position, room.group, room.gross
     if room.group_risk is not None:
         bounds[10] = room.group_risk / unit
@@ -131,20 +134,27 @@ def size(
     ask: Ask,
     room: Room,
     bounds: list[Decimal | None],
+    planned: tuple[Decimal | None, int],
     equity: Decimal,
     unit: Decimal,
     leverage: Decimal,
 ) -> SizingRecord:
     """Complete the bounds with those of the leverage, take the least, round down to the lot.
 
-    `bounds` come from `free_bounds`. The scale (probation, drawdown) applies to the result,
-    not to a bound, so that it always bites.
+    `bounds` come from `free_bounds`, `planned` is the least of them. The scale (probation,
+    drawdown) applies to the result, not to a bound, so that it always bites.
     """
-    bounds[6] = room.free_margin * (ONE - limits.margin_reserve) * leverage
+    smallest, binding = planned
     if "balance" in (strategy.sizing or limits.methods):
-        bounds[4] = equity * strategy.budget * limits.balance_fraction * leverage
-    smallest, binding = least(bounds)
-    notional = max(smallest or ZERO, ZERO) * ask.scale
+        bounds[4] = balance = equity * strategy.budget * limits.balance_fraction * leverage
+        if smallest is None or balance < smallest:
+            smallest, binding = balance, 4
+    bounds[6] = margin = room.free_margin * (ONE - limits.margin_reserve) * leverage
+    if smallest is None or margin < smallest:
+        smallest, binding = margin, 6
+    notional = smallest if smallest > ZERO else ZERO
+    if ask.scale != ONE:
+        notional *= ask.scale
     quantity = instrument.quantity_down(notional / ask.price)
     shown = tuple([None if bound is None else brief(bound) for bound in bounds])
     return SizingRecord(ask.price, brief(unit), shown, binding, quantity * ask.price, quantity)

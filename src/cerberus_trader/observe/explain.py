@@ -17,6 +17,7 @@ from cerberus_trader.domain.settings import Settings
 from cerberus_trader.engine import leverage as lev
 from cerberus_trader.engine import sizing
 from cerberus_trader.engine.checks import INTAKE, RISK, Check
+from cerberus_trader.engine.intake import limits_of
 from cerberus_trader.engine.state import strategy_from
 
 SIZE_CODES = ("SIZE_BELOW_MINIMUM", "NOTIONAL_BELOW_MINIMUM")
@@ -108,16 +109,18 @@ def _judged(
 
 def _case(decision: Decision, settings: Settings, instruments: dict[str, Instrument]) -> Any:
     """Stand in for the case: only what limits read, taken from the document."""
+    strategy = strategy_from(settings, decision.strategy)
+    equity = Decimal(decision.equity)
     sized = decision.sizing
     return SimpleNamespace(
         settings=settings,
-        strategy=strategy_from(settings, decision.strategy),
-        equity=Decimal(decision.equity),
+        strategy=strategy,
+        equity=equity,
+        limits=limits_of(settings, strategy, equity),
         instrument=instruments.get(decision.instrument),
         market=SimpleNamespace(interval_ns=decision.interval_ns),
         held=SimpleNamespace(free_margin=Decimal(decision.free_margin)),
-        sizing=sized,
-        leverage=decision.leverage,
+        notional=sized.notional if sized is not None else ZERO,
     )
 
 

@@ -17,21 +17,25 @@ ROOM = sizing.Room(None, None, None, None, None, None, D(10_000))
 def ask(**fields: Any) -> sizing.Ask:
     values: dict[str, Any] = {
         "price": D(1), "quantity": None, "volume": None, "confidence": 0.7, "sigma": 0.0623,
-        "stop": D("0.025"), "success_low": 0.4538, "scale": D(1), **fields,
+        "success_low": 0.4538, "scale": D(1), **fields,
     }  # fmt: skip
     return sizing.Ask(**values)
 
 
 def sized(
     methods: tuple[str, ...], leverage: str = "11", *, strategy: Strategy | None = None,
-    limits: Sizing | None = None, room: sizing.Room = ROOM, equity: str = "10000", **fields: Any,
+    limits: Sizing | None = None, room: sizing.Room = ROOM, equity: str = "10000",
+    stop: str = "0.025", **fields: Any,
 ) -> sizing.SizingRecord:  # fmt: skip
     limits = limits or Sizing(methods=methods)  # type: ignore[arg-type]
     strategy = strategy or Strategy()
     asked = ask(**fields)
-    unit = sizing.loss_per_unit(limits, COIN, asked.stop)
+    unit = sizing.loss_per_unit(limits, COIN, D(stop))
     bounds = sizing.free_bounds(limits, strategy, asked, room, D(equity), unit)
-    return sizing.size(limits, strategy, COIN, asked, room, bounds, D(equity), unit, D(leverage))
+    planned = sizing.least(bounds)
+    return sizing.size(
+        limits, strategy, COIN, asked, room, bounds, planned, D(equity), unit, D(leverage)
+    )
 
 
 def bound(record: sizing.SizingRecord, name: str) -> D | None:
