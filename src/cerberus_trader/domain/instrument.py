@@ -11,7 +11,7 @@ kept as an exact fraction, so that prices are compared with it without a divisio
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -120,7 +120,7 @@ def check_tiers(tiers: tuple[Tier, ...], *, place: str) -> None:
         previous = tier
 
 
-class MarginLevel(NamedTuple):
+class MarginLevel(msgspec.Struct, frozen=True, gc=False):
     """Hold the price of a margin level as an exact fraction, with the tier it falls in."""
 
     numerator: Decimal
@@ -156,9 +156,11 @@ def margin_level(
     """
     if not tiers or not quantity:
         return None
-    base = ratio * (cost - sign * wallet)
+    long = sign > 0
+    base = ratio * (cost - wallet if long else cost + wallet)
     for tier in tiers:
-        numerator, factor = base - sign * tier.cum, ratio - sign * tier.rate
+        numerator = base - tier.cum if long else base + tier.cum
+        factor = ratio - tier.rate if long else ratio + tier.rate
         if factor > ZERO and (numerator <= tier.cap * factor or tier is tiers[-1]):
             return MarginLevel(numerator, quantity * factor, tier) if numerator > ZERO else None
     return None

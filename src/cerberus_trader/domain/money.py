@@ -90,7 +90,7 @@ def from_belief(value: float, digits: int = 9) -> Decimal:
 
     The one place where a float becomes a decimal; refuses NaN and infinities.
     """
-    number = Decimal(f"{value:.{digits}g}")
+    number = Decimal(f"{value:.9g}" if digits == 9 else f"{value:.{digits}g}")
     if not number.is_finite():
         raise DataError(f"{value} is not a finite number.", code="DATA_NUMBER")
     return number

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from cerberus_trader.domain.money import HUNDRED, ZERO
+
 Side = Literal["buy", "sell", "close"]
 
 
@@ -75,8 +77,8 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def faults(self) -> list[str]:
         """List what is wrong with the signal by itself, each naming the field and the fix."""
-        found = []
-        if not self.id or len(self.id) > 128:
+        found: list[str] = []
+        if not 0 < len(self.id) <= 128:
             found.append("id must have 1 to 128 characters")
         if not 0.0 <= self.confidence <= 1.0:
             found.append("confidence must be low, medium, high, extreme or 0..1")
@@ -90,11 +92,13 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, gc=False):
             found.append("give trailing or trailing_pct, not both")
         if self.order == "limit" and self.limit is None and self.side != "close":
             found.append("a limit order needs limit")
-        for name, value in zip(POSITIVE, self.amounts, strict=True):
-            if value is not None and not (value.is_finite() and value > 0):
-                found.append(f"{name} must be a finite number above 0")
-            elif value is not None and value >= 100 and name in BELOW_HUNDRED:
-                found.append(f"{name} must be below 100 (percent)")
+        for index, value in enumerate(self.amounts):
+            if value is None:
+                continue
+            if not value.is_finite() or value <= ZERO:
+                found.append(f"{POSITIVE[index]} must be a finite number above 0")
+            elif value >= HUNDRED and POSITIVE[index] in BELOW_HUNDRED:
+                found.append(f"{POSITIVE[index]} must be below 100 (percent)")
         if self.expires_ms < 0:
             found.append("expires_ms must not be negative")
         return found

@@ -25,6 +25,8 @@ from cerberus_trader.engine.state import (
     key_of,
 )
 
+NOTHING = (ZERO, ZERO, ZERO)
+
 replace = msgspec.structs.replace
 
 
@@ -130,16 +132,16 @@ def submitted(state: State, fact: f.OrderSubmitted) -> None:
 
 def reserve(state: State, order: Order, sign: int) -> None:
     """Add (or take back) an entry's notional, risk and margin to what is reserved."""
-    notional, risk, margin = state.reserved.get(order.instrument, (ZERO, ZERO, ZERO))
-    left = (
-        order.notional
-        if not order.filled
-        else order.notional * ((order.quantity - order.filled) / order.quantity)
-    )
-    share = left / order.notional if order.notional else ZERO
-    notional += sign * left
-    risk += sign * order.risk * share
-    margin += sign * left / order.leverage
+    notional, risk, margin = state.reserved.get(order.instrument, NOTHING)
+    left, planned = order.notional, order.risk
+    if order.filled:
+        left *= (order.quantity - order.filled) / order.quantity
+        planned *= left / order.notional if order.notional else ZERO
+    locked = left / order.leverage
+    if sign > 0:
+        notional, risk, margin = notional + left, risk + planned, margin + locked
+    else:
+        notional, risk, margin = notional - left, risk - planned, margin - locked
     if notional <= ZERO:
         state.reserved.pop(order.instrument, None)
     else:
@@ -167,11 +169,10 @@ def strike(places: dict[str, tuple[str, ...]], key: str, order_id: str) -> bool:
     held = places.get(key, ())
     if order_id not in held:
         return False
-    left = tuple(item for item in held if item != order_id)
-    if left:
-        places[key] = left
-    else:
+    if len(held) == 1:
         del places[key]
+    else:
+        places[key] = tuple([item for item in held if item != order_id])
     return True
 
 
@@ -275,26 +276,28 @@ def weigh(state: State, record: StrategyState, position: Position, sign: int) ->
     exposure = state.exposures.get(name)
     if exposure is None:
         exposure = state.exposures[name] = Exposure()
-    quantity = position.quantity * sign
-    signed_cost = position.cost * sign * position.sign
+    quantity, cost = position.quantity, position.cost
+    risk, margin = position.risk, position.margin
+    if sign < 0:
+        quantity, cost, risk, margin = -quantity, -cost, -risk, -margin
+    record.positions += sign
+    record.gross += cost
+    state.margin += margin
+    exposure.risk += risk
     if position.sign > 0:
         exposure.long += quantity
     else:
         exposure.short += quantity
-    exposure.cost += signed_cost
-    exposure.risk += position.risk * sign
+        quantity, cost = -quantity, -cost
+    exposure.cost += cost
     if not exposure.long and not exposure.short:
         del state.exposures[name]
-    net, cost = record.books.get(name, (ZERO, ZERO))
-    net += quantity * position.sign
-    cost += signed_cost
-    record.positions += sign
-    record.gross += position.cost * sign
+    net, net_cost = record.books.get(name, (ZERO, ZERO))
+    net += quantity
     if net:
-        record.books[name] = (net, cost)
+        record.books[name] = (net, net_cost + cost)
     else:
         record.books.pop(name, None)
-    state.margin += position.margin * sign
 
 
 def funding_booked(state: State, fact: f.FundingBooked) -> None:

@@ -42,7 +42,9 @@ def account_limits(state: State) -> list[tuple[str, Decimal, str]]:
 def strategy_limit(state: State, name: str) -> tuple[Decimal, str] | None:
     """Return a strategy's day-loss floor on its own P&L, with its action; None where off."""
     strategy = strategy_of(state, name)
-    if strategy.day_loss_action == "off" or f"strategy_day_loss:{name}" in state.trips:
+    if strategy.day_loss_action == "off" or (
+        state.trips and f"strategy_day_loss:{name}" in state.trips
+    ):
         return None
     record = state.strategies.get(name)
     base = record.day_base if record is not None else ZERO
@@ -72,11 +74,11 @@ def floors(state: State) -> list[Floor]:
 
 def equity_trips(state: State, now_ns: int, equity: Decimal) -> list[f.BreakerTripped]:
     """Trip every account condition that this equity reaches."""
-    return [
-        f.BreakerTripped(now_ns, name, "", plain(equity), plain(floor), action)
-        for name, floor, action in account_limits(state)
-        if equity <= floor
-    ]
+    trips = []
+    for name, floor, action in account_limits(state):
+        if equity <= floor:
+            trips.append(f.BreakerTripped(now_ns, name, "", plain(equity), plain(floor), action))
+    return trips
 
 
 def strategy_trips(state: State, now_ns: int, name: str, pnl: Decimal) -> list[f.BreakerTripped]:
@@ -84,9 +86,8 @@ def strategy_trips(state: State, now_ns: int, name: str, pnl: Decimal) -> list[f
     limit = strategy_limit(state, name)
     if limit is None or pnl > limit[0]:
         return []
-    return [
-        f.BreakerTripped(now_ns, "strategy_day_loss", name, plain(pnl), plain(limit[0]), limit[1])
-    ]
+    floor, action = limit
+    return [f.BreakerTripped(now_ns, "strategy_day_loss", name, plain(pnl), plain(floor), action)]
 
 
 def consequences(
@@ -130,11 +131,8 @@ def booking_trips(
 
     `equity` is the account's after the booking, `change` what the booking did to it.
     """
-    trips = equity_trips(state, now_ns, equity)
-    if strategy_limit(state, strategy) is not None:
-        pnl = strategy_pnl(state, strategy, marks) + change
-        trips += strategy_trips(state, now_ns, strategy, pnl)
-    return trips
+    pnl = strategy_pnl(state, strategy, marks) + change
+    return equity_trips(state, now_ns, equity) + strategy_trips(state, now_ns, strategy, pnl)
 
 
 def trade_trips(state: State, now_ns: int, streak: int) -> list[f.BreakerTripped]:

@@ -7,7 +7,6 @@ trip, a new day or a new configuration makes every older entry unreachable.
 from decimal import Decimal
 from math import frexp, ldexp
 
-from cerberus_trader.domain.signal import Level
 from cerberus_trader.engine.leverage import Analysis
 from cerberus_trader.engine.state import State
 
@@ -21,17 +20,18 @@ def price_bucket(price: float, sigma: float, width: float) -> str:
 
 
 def cache_key(
-    state: State, instrument: str, sign: int, level: Level, strategy: str, price: Decimal,
+    state: State, instrument: str, sign: int, base: Decimal, strategy: str, price: Decimal,
     sigma: float,
 ) -> str:  # fmt: skip
     """Join what an analysis depends on: what is asked, the price's bucket, the risk version.
 
+    `base` is the base leverage, which stands for the level of confidence.
     `sigma` is the daily fraction; a bucket is measured in sigma of one minute. A configuration
     that is put in force moves the risk version too.
     """
     minute = sigma / 37.94733192202055  # sqrt of the 1,440 minutes of a day
     bucket = price_bucket(float(price), minute, state.settings.cache.price_bucket_sigma)
-    return f"{state.risk_version}:{bucket}:{sign}:{level.value}:{instrument}:{strategy}"
+    return f"{state.risk_version}:{bucket}:{sign}:{base!s}:{instrument}:{strategy}"
 
 
 def look_up(state: State, key: str, now_ns: int) -> Analysis | None:

@@ -4,7 +4,7 @@
 halts, and exits go on.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -145,16 +145,17 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
 
 
 def flat_reason(
-    state: State, position: Position, trips: Iterable[f.BreakerTripped] = ()
+    state: State, position: Position, trips: Sequence[f.BreakerTripped] = ()
 ) -> Reason | None:
     """Say why a position may not stay open: a trip that flattens, or its strategy was stopped.
 
     A trip holds until it is reset, so that what fills after it is closed too.
     """
-    scopes = [trip.scope for trip in trips if trip.action == "flatten"]
-    scopes += [trip.scope for trip in state.trips.values() if trip.action == "flatten"]
-    if "" in scopes or position.strategy in scopes:
-        return "breaker"
+    if trips or state.trips:
+        scopes = [trip.scope for trip in trips if trip.action == "flatten"]
+        scopes += [trip.scope for trip in state.trips.values() if trip.action == "flatten"]
+        if "" in scopes or position.strategy in scopes:
+            return "breaker"
     record = state.strategies.get(position.strategy)
     return "operator" if record is not None and record.status == "stopped" else None
 

@@ -1,7 +1,8 @@
 """Intake: turn a signal event into a case, which holds all that its judging needs to know."""
 
 from decimal import Decimal
-from typing import NamedTuple
+
+import msgspec
 
 from cerberus_trader.domain.decision import LeverageRecord, SizingRecord
 from cerberus_trader.domain.events import SignalEvent
@@ -90,7 +91,7 @@ class Case:
         self.margin: Decimal = ZERO
 
 
-class Limits(NamedTuple):
+class Limits(msgspec.Struct, frozen=True, gc=False):
     """Hold the limits that scale with equity, as notional in account currency."""
 
     position: Decimal
@@ -113,7 +114,7 @@ def limits_of(settings: Settings, strategy: Strategy, equity: Decimal) -> Limits
     )  # fmt: skip
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """Hold what is open, working or unknown before this order, in account currency.
 
     `place` and `strategy` are the entries on their way to the order's place, and the strategy's.

@@ -20,6 +20,7 @@ INPUTS = ("sigma", "success_low", "day", "drawdown")
 FACTORS = ("volatility", "success", "day", "drawdown")
 ABSOLUTE_MAX = 30.0
 UNLIMITED = 255.0
+LOW, MEDIUM, HIGH, EXTREME = Level
 
 
 def wilson_low(wins: int, trades: int, z: float) -> float:
@@ -36,20 +37,19 @@ def wilson_low(wins: int, trades: int, z: float) -> float:
 
 def confidence_level(confidence: float, bounds: tuple[float, float, float]) -> Level:
     """Map a confidence of 0..1 to its level: the bounds are where medium, high, extreme begin."""
-    if confidence < bounds[0]:
-        return Level.LOW
-    if confidence < bounds[1]:
-        return Level.MEDIUM
-    return Level.HIGH if confidence < bounds[2] else Level.EXTREME
+    medium, high, extreme = bounds
+    if confidence < high:
+        return LOW if confidence < medium else MEDIUM
+    return HIGH if confidence < extreme else EXTREME
 
 
 def base_of(limits: Leverage, level: Level) -> Decimal:
     """Return the base leverage of a level of confidence (D-04.3)."""
-    if level is Level.LOW:
-        return limits.low
-    if level is Level.MEDIUM:
+    if level is HIGH:
+        return limits.high
+    if level is MEDIUM:
         return limits.medium
-    return limits.high if level is Level.HIGH else limits.extreme
+    return limits.low if level is LOW else limits.extreme
 
 
 def volatility_factor(limits: Leverage, sigma: float) -> float:

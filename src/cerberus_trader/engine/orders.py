@@ -7,7 +7,7 @@ import msgspec
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, Command, SubmitOrder
 from cerberus_trader.domain.events import FillReport, OrderReport
-from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.money import ONE, ZERO
 from cerberus_trader.domain.order import Order, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
 from cerberus_trader.engine.risk import Approved, Reducing
@@ -48,7 +48,7 @@ def submit_reduction(ticket: Reducing, now_ns: int) -> f.OrderSubmitted:
     return f.OrderSubmitted(
         Order(
             ticket.order_id, ticket.account, ticket.strategy, ticket.instrument, ticket.side,
-            "market", ticket.reason, ticket.quantity, ticket.signal_id, None, Decimal(1), True,
+            "market", ticket.reason, ticket.quantity, ticket.signal_id, None, ONE, True,
             ticket.closes, None, now_ns,
         )
     )  # fmt: skip
@@ -147,12 +147,13 @@ def opened(
 ) -> Position:
     """Return the position after an entry's fill."""
     cost = event.quantity * event.price
-    share = event.quantity / order.quantity if order is not None else ZERO
-    risk = order.risk * share if order is not None else ZERO
+    risk = order.risk if order is not None else ZERO
+    if order is not None and event.quantity != order.quantity:
+        risk *= event.quantity / order.quantity
     if before is None:
         return Position(
             event.order_id, event.account, strategy, event.instrument, event.side,
-            event.quantity, cost, order.leverage if order else Decimal(1), event.margin,
+            event.quantity, cost, order.leverage if order else ONE, event.margin,
             event.ts_ns, event.stop, event.take_profit, event.trailing, risk, ZERO, event.fee,
             ZERO, order.signal_id if order else "", order.probation if order else False,
         )  # fmt: skip

@@ -5,7 +5,9 @@ other side, and never more than is open. Both are made here and nowhere else.
 """
 
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from cerberus_trader.domain.decision import Decision, LeverageRecord, SizingRecord
 from cerberus_trader.domain.instrument import Instrument, margin_level
@@ -14,13 +16,16 @@ from cerberus_trader.domain.order import Bracket, Reason, Status, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine import decision_cache, leverage, sizing
 from cerberus_trader.engine.checks import INTAKE, RISK, Check
-from cerberus_trader.engine.intake import NOTHING, Case, held_of, limits_of
+from cerberus_trader.engine.intake import NOTHING, Case, Held, held_of, limits_of
 from cerberus_trader.engine.state import State, day_fraction, drawdown, key_of
 
 HOURS_OF_DAY = 24.0
+ALL = INTAKE + RISK
+
+replace = msgspec.structs.replace
 
 
-class Approved(NamedTuple):
+class Approved(msgspec.Struct, frozen=True):
     """Permit one entry: every check passed on this case."""
 
     case: Case
@@ -28,7 +33,7 @@ class Approved(NamedTuple):
     bracket: Bracket
 
 
-class Reducing(NamedTuple):
+class Reducing(msgspec.Struct, frozen=True, gc=False):
     """Permit one reduce-only order: opposite side, at most what is open and not yet closing."""
 
     order_id: str
@@ -42,7 +47,7 @@ class Reducing(NamedTuple):
     signal_id: str
 
 
-class Verdict(NamedTuple):
+class Verdict(msgspec.Struct, frozen=True):
     """Hold a decision with the tickets it permits."""
 
     decision: Decision
@@ -95,10 +100,10 @@ def judge(case: Case) -> Verdict:
         return close_only(case)
     if wrong:
         first = len(INTAKE)
-        return Verdict(document(case, values + more, [first + i for i in wrong], INTAKE + RISK))
+        return Verdict(document(case, values + more, [first + i for i in wrong], ALL))
     state, strategy = case.state, case.strategy
     group = order_id(state.engine_id, strategy.account, case.name, case.signal.id)
-    decision = document(case, values + more, [], INTAKE + RISK, order=group + "e")
+    decision = document(case, values + more, [], ALL, order=group + "e")
     closing = None
     if case.action == "reverse":
         closing = close_ticket(case, group + "x")
@@ -214,13 +219,14 @@ def plan(case: Case) -> None:
         )
 
 
-def without(case: Case, position: Position) -> Any:
+def without(case: Case, position: Position) -> Held:
     """Take the position that a reversal closes first out of what is held."""
     held = case.held
     prices = dict(case.marks)
     mark = prices.get(position.instrument) or case.state.marks.get(position.instrument, ZERO)
     notional = position.quantity * mark
-    return held._replace(
+    return replace(
+        held,
         gross=max(held.gross - notional, ZERO),
         group=max(held.group - notional, ZERO),
         group_risk=max(held.group_risk - position.risk, ZERO),
@@ -336,8 +342,7 @@ def analysis_of(case: Case, base: Decimal, fall: Decimal) -> leverage.Analysis:
     assert market is not None
     if settings.cache.ttl_ms:
         case.cache_key = decision_cache.cache_key(
-            state, case.signal.instrument, case.sign, case.level, case.name, case.reference,
-            market.sigma,
+            state, case.signal.instrument, case.sign, base, case.name, case.reference, market.sigma,
         )  # fmt: skip
         kept = decision_cache.look_up(state, case.cache_key, case.now)
         if kept is not None:
