@@ -40,6 +40,8 @@ class FillReport(msgspec.Struct, frozen=True, array_like=True, tag="fill", gc=Fa
 
     `reason` is the leg that filled; `margin` is the isolated wallet after it, and `stop`,
     `take_profit`, `trailing` what rests for the position after it; `marks` price the exposure.
+    `sequence` numbers an account's bookings, where the venue does (0: it does not): they are
+    then taken in that order, however they arrive.
     """
 
     ts_ns: int
@@ -59,6 +61,7 @@ class FillReport(msgspec.Struct, frozen=True, array_like=True, tag="fill", gc=Fa
     take_profit: Decimal | None = None
     trailing: Decimal | None = None
     marks: Marks = ()
+    sequence: int = 0
 
 
 class OrderReport(msgspec.Struct, frozen=True, array_like=True, tag="report", gc=False):
@@ -89,6 +92,7 @@ class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding",
     margin: Decimal
     marks: Marks = ()
     payment_id: str = ""
+    sequence: int = 0
 
 
 class LevelHit(msgspec.Struct, frozen=True, array_like=True, tag="level", gc=False):

@@ -33,3 +33,4 @@ class VenuePosition(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cost: Decimal
     margin: Decimal
     leverage: Decimal
+    position_id: str = ""

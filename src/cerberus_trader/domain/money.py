@@ -14,6 +14,7 @@ ONE = Decimal(1)
 HUNDRED = Decimal(100)
 BPS = Decimal("0.0001")
 CENT8 = Decimal("0.00000001")
+CENT12 = Decimal("0.000000000001")
 
 DIGITS_MAX = 34
 EXPONENT_MIN, EXPONENT_MAX = -18, 18
@@ -83,6 +84,14 @@ def cost_up(value: Decimal) -> Decimal:
 def proceeds_down(value: Decimal) -> Decimal:
     """Round what we receive down, towards minus infinity, at 8 decimals."""
     return value.quantize(CENT8, ROUND_FLOOR)
+
+
+def share_of(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """Return the share of an amount that a part of the whole takes, to 12 decimals, half to even.
+
+    What is left is the amount less this, so that nothing is lost or made by the rounding.
+    """
+    return (amount * part / whole).quantize(CENT12)
 
 
 def from_belief(value: float, digits: int = 9) -> Decimal:

@@ -5,6 +5,7 @@ from any status, terminal ones included (FILL_ALWAYS): what the venue did is alw
 """
 
 import hashlib
+import zlib
 from decimal import Decimal
 from enum import Enum
 from typing import Literal
@@ -86,10 +87,22 @@ def may_follow(status: Status, following: Status) -> bool:
 def order_id(engine_id: str, account: str, strategy: str, signal_id: str, attempt: int = 0) -> str:
     """Derive the id of an order group: 24 hex digits of a hash; legs add a letter.
 
-    The same input gives the same id after a restart, so that an order is never doubled.
+    The same input gives the same id after a restart, so that an order is never doubled. The last
+    four digits check the others with the engine's id: an engine knows its own without a memory.
     """
     text = f"{engine_id}\0{account}\0{strategy}\0{signal_id}\0{attempt}"
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    name = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+    return name + own_mark(engine_id, name)
+
+
+def own_mark(engine_id: str, name: str) -> str:
+    """Return the digits with which an engine marks the ids that it derives."""
+    return f"{zlib.crc32(f'{engine_id}{name}'.encode()) & 0xFFFF:04x}"
+
+
+def is_own(engine_id: str, leg_id: str) -> bool:
+    """Tell whether an order's id, its leg's letter included, was derived by this engine."""
+    return len(leg_id) == 25 and own_mark(engine_id, leg_id[:20]) == leg_id[20:24]
 
 
 class Bracket(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -7,7 +7,7 @@ import msgspec
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, Command, SubmitOrder
 from cerberus_trader.domain.events import FillReport, OrderReport
-from cerberus_trader.domain.money import ONE, ZERO
+from cerberus_trader.domain.money import ONE, ZERO, share_of
 from cerberus_trader.domain.order import Order, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
 from cerberus_trader.engine.risk import Approved, Reducing
@@ -170,8 +170,7 @@ def crossed(
     event: FillReport, order: Order | None, before: Position, strategy: str
 ) -> tuple[Position, Decimal, Trade | None]:
     """Return the position that a fill opens beyond the one it closes, and what that one gained."""
-    share = before.quantity / event.quantity
-    fee = event.fee * share
+    fee = share_of(event.fee, before.quantity, event.quantity)
     _, realised, trade = reduced(replace(event, quantity=before.quantity, fee=fee), before)
     rest = replace(event, quantity=event.quantity - before.quantity, fee=event.fee - fee)
     return opened(rest, order, None, strategy), realised, trade
@@ -180,7 +179,7 @@ def crossed(
 def reduced(event: FillReport, before: Position) -> tuple[Position | None, Decimal, Trade | None]:
     """Return the position after a closing fill, the gain realised, and the trade if it ended."""
     whole = event.quantity >= before.quantity
-    cost = before.cost if whole else before.cost * event.quantity / before.quantity
+    cost = before.cost if whole else share_of(before.cost, event.quantity, before.quantity)
     gain = event.quantity * event.price - cost
     realised = gain if before.sign > 0 else -gain
     fees = before.fees + event.fee

@@ -16,7 +16,7 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import AccountReport, Anomaly, FillReport, LinkEvent, OrderStatus
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.money import ZERO, plain
-from cerberus_trader.domain.order import Order, Status, order_id
+from cerberus_trader.domain.order import Order, Status, is_own, order_id
 from cerberus_trader.domain.position import Position, protective_ids
 from cerberus_trader.engine import breaker, orders, risk
 from cerberus_trader.engine.state import State, key_of
@@ -152,6 +152,8 @@ def cancel_orphan(look: Look) -> list[f.Fact]:
 def foreign(look: Look) -> list[f.Fact]:
     """Note a working order that is not ours."""
     assert look.theirs is not None
+    if look.theirs.reduce_only and is_own(look.state.engine_id, look.order_id):
+        return []  # left past a stalled disk, or a leg whose entry is not booked yet
     theirs = f"{look.theirs.instrument} {plain(look.theirs.quantity)}"
     return look.suspect("foreign_order", look.order_id, "", theirs, freeze(look.state))
 
@@ -164,8 +166,11 @@ def unprotected(look: Look) -> list[f.Fact]:
     if position is None or position.id != order.closes:
         return []
     if order.kind == "take_profit":
-        after = replace(position, take_profit=None)
-        return [correction(look, position.instrument, position, after, "its profit order is gone")]
+        facts = look.suspect("unprofited", look.order_id, order.kind, "absent", "noted")
+        if acted(facts, "noted"):
+            after = replace(position, take_profit=None)
+            facts.append(correction(look, position.instrument, position, after, "no profit order"))
+        return facts
     facts = look.suspect("unprotected", look.order_id, order.kind, "absent", "closed")
     left = risk.uncovered(state, position)
     if acted(facts, "closed") and left > ZERO:
@@ -341,8 +346,8 @@ def adopted(look: Look, theirs: VenuePosition) -> Position:
     """Return a position of ours for one that was found in the account."""
     name = order_id(look.state.engine_id, look.account, ADOPTED, theirs.instrument, look.state.seq)
     return Position(
-        name + "a", look.account, ADOPTED, theirs.instrument, theirs.sign, theirs.quantity,
-        theirs.cost, theirs.leverage, theirs.margin, look.now_ns,
+        theirs.position_id or name + "a", look.account, ADOPTED, theirs.instrument, theirs.sign,
+        theirs.quantity, theirs.cost, theirs.leverage, theirs.margin, look.now_ns,
     )  # fmt: skip
 
 
@@ -404,8 +409,10 @@ def fill_facts(state: State, event: FillReport) -> list[f.Fact]:
         ordered, filled = leg_of(state, event), event.quantity
     if filled <= ordered:
         return []
-    kind = "overfill" if ordered else "foreign_fill"
     look = Look(state, event.account, event.ts_ns, event.ts_ns)
-    action = freeze(state)
-    found = look.mismatch(kind, event.order_id, plain(ordered), plain(filled), action)
+    if not ordered and is_own(state.engine_id, event.order_id) and event.order_id[-1] != "e":
+        # a reducing order that left past a stalled disk, before its row was lost in a crash
+        return [look.mismatch("lost_order", event.order_id, "", plain(filled), "noted")]
+    kind = "overfill" if ordered else "foreign_fill"
+    found = look.mismatch(kind, event.order_id, plain(ordered), plain(filled), freeze(state))
     return [found, *freeze_facts(state, kind)]

@@ -3,7 +3,8 @@
 A request without an answer, or with one that cannot be read, leaves the order UNKNOWN: it is asked
 about until the venue has told, never sent again. Who is asked about follows from the state alone,
 so that a restart goes on where the last process ended. Before each query and each look at the
-account every booking since the last agreement is taken, so that no answer overtakes its fills.
+account every booking since the last agreement is taken, so that no answer overtakes its fills;
+bookings that the venue numbers are taken in its order.
 """
 
 import asyncio
@@ -59,8 +60,9 @@ class Link:
         self.wake = asyncio.Event()
         self._requests: dict[asyncio.Task[None], None] = {}
         self._room = asyncio.Semaphore(REQUESTS_MAX)
-        self._asked: dict[str, tuple[int, float]] = {}
         self._contents: dict[str, Booking] = {}
+        self._next: int | None = None
+        self._ahead: dict[int, Booking] = {}
         client.on_word = self.on_word
         client.on_lost = self.on_lost
 
@@ -115,8 +117,24 @@ class Link:
 
     def on_word(self, word: Word) -> None:
         """Take what the venue says by itself."""
-        if isinstance(word, OrderReport) or self._consistent(word):
+        if isinstance(word, OrderReport):
             self.put(word)
+        elif self._consistent(word):
+            self._in_order(word)
+
+    def _in_order(self, booking: Booking) -> None:
+        """Take a booking in the venue's order; behind a gap it waits until the gap is asked for."""
+        if not booking.sequence:
+            self.put(booking)
+        elif self._next is None or booking.sequence > self._next:
+            self._ahead[booking.sequence] = booking
+            self.wake.set()
+        elif booking.sequence == self._next:
+            self.put(booking)
+            self._next += 1
+            while (following := self._ahead.pop(self._next, None)) is not None:
+                self.put(following)
+                self._next += 1
 
     def on_lost(self, reason: str) -> None:
         """Note that the line broke."""
@@ -224,7 +242,13 @@ class Link:
         async with asyncio.timeout(self._answer_s):
             bookings = await self.client.bookings(self.account, max(since, 0))
         for booking in bookings:
-            if self._consistent(booking) and not self._booked(booking):
+            if self._next is None and booking.sequence:
+                self._next = booking.sequence  # the list has no gaps
+            if not self._consistent(booking):
+                continue
+            if booking.sequence:
+                self._in_order(booking)
+            elif not self._booked(booking):
                 self.put(booking)
 
     def _booked(self, booking: Booking) -> bool:
@@ -243,10 +267,14 @@ class Link:
             )
         ]
 
-    async def close(self) -> None:
-        """Give up requests that wait, and close the line."""
+    def give_up(self) -> None:
+        """Wait no longer for any answer."""
         for task in list(self._requests):
             task.cancel()
+
+    async def close(self) -> None:
+        """Give up requests that wait, and close the line."""
+        self.give_up()
         await self.client.close()
 
 

@@ -54,7 +54,7 @@ class Trading:
         self.instant_ns = -1
         self.started_ns = runner.clock.now_ns()
         self.health_ns = self.started_ns
-        self._answers: list[asyncio.Task[None]] = []
+        self.answers: list[asyncio.Task[None]] = []
         self._armed = Armed(runner.state)
         self._levels: list[Level] = []
 
@@ -152,8 +152,8 @@ class Trading:
         if runner.clock.virtual:
             await runner.settle()
         answer = asyncio.ensure_future(self._answer(item, outcome))
-        self._answers.append(answer)
-        answer.add_done_callback(self._answers.remove)
+        self.answers.append(answer)
+        answer.add_done_callback(self.answers.remove)
 
     def configure(self) -> None:
         """Let venue and levels follow the configuration in force."""

@@ -11,7 +11,7 @@ from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
 from cerberus_trader.domain.events import FillReport, FundingReport, OrderReport
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.market import Marks
-from cerberus_trader.domain.money import ONE, ZERO, cost_up
+from cerberus_trader.domain.money import ONE, ZERO, cost_up, share_of
 from cerberus_trader.domain.order import Order
 from cerberus_trader.domain.settings import Paper
 from cerberus_trader.venues.base import Capabilities, venue
@@ -253,7 +253,7 @@ class PaperVenue:
             margin, stop, profit, trailing = ZERO, None, None, None
         else:
             left = held.quantity - quantity
-            held.cost -= held.cost * quantity / held.quantity
+            held.cost -= share_of(held.cost, quantity, held.quantity)
             held.margin = cost_up(held.margin * left / held.quantity)
             held.quantity = left
             held.solve()

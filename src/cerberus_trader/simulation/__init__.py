@@ -1,0 +1,1 @@
+"""Simulation: the whole engine in virtual time against a world that misbehaves."""

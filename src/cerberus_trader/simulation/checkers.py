@@ -1,0 +1,199 @@
+"""The checkers: what must hold after every run, told from the venue's ledger and the journal.
+
+They stand outside of the engine: the venue says what really happened, the journal what the engine
+wrote. Each violation is one sentence.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import FillReport
+from cerberus_trader.domain.order import WORKING, Order, Status, may_follow
+from cerberus_trader.domain.row import Row, decode_row, encode_row
+from cerberus_trader.engine.apply import advance, apply
+from cerberus_trader.engine.engine import Engine
+from cerberus_trader.engine.state import State, state_hash
+from cerberus_trader.runtime.runner import STALL_S
+
+if TYPE_CHECKING:
+    from cerberus_trader.simulation.world import World
+
+ZERO = Decimal(0)
+TOLERANCE = Decimal("0.01")
+
+
+def check(world: "World") -> list[str]:
+    """Return every violation of a run that has settled."""
+    rows = [decode_row(row.body, place=f"row {row.seq}") for row in world.disk.rows]
+    found = [
+        *durable_first(world, rows),
+        *once_at_the_venue(world, rows),
+        *nothing_when_stopped(world),
+        *fills_once(world, rows),
+        *lawful(rows),
+        *replayed(world, rows),
+    ]
+    if world.life is not None and world.life.alive:
+        found += [*agreement(world), *balanced(world.life.state)]
+    return found
+
+
+def durable_first(world: "World", rows: list[Row]) -> Iterator[str]:
+    """Every order at the venue was durable in the journal before it left.
+
+    Reducing orders may leave earlier when the disk has stalled.
+    """
+    times: dict[str, float] = {}
+    created: dict[str, int] = {}
+    for row, when in zip(rows, world.disk.times, strict=True):
+        for fact in row.facts:
+            if type(fact) is f.OrderSubmitted:
+                times[fact.order.id] = when
+                created[fact.order.id] = fact.order.created_ns
+    for when, order, _ in world.sent:
+        if order.id not in times and not order.reduce_only:
+            yield f"order {order.id} was sent and is not in the journal"
+        elif order.id in times and times[order.id] > when and not order.reduce_only:
+            yield f"order {order.id} was sent {times[order.id] - when:.3f} s before it was durable"
+        elif order.id not in times and when - STALL_S < 0:
+            yield f"order {order.id} was sent without waiting for a stalled disk"
+
+
+def once_at_the_venue(world: "World", rows: list[Row]) -> Iterator[str]:
+    """Each order is at the venue at most once, each signal's entry at most as approved."""
+    for order_id, count in world.venue.accepted.items():
+        if count > 1:
+            yield f"the venue took order {order_id} {count} times"
+    known = {order.id: order for order in orders_of(rows)}
+    approved: dict[str, Decimal] = {}
+    traded: dict[str, Decimal] = {}
+    for order in known.values():
+        if not order.reduce_only and not order.attempt:
+            approved[order.signal_id] = approved.get(order.signal_id, ZERO) + order.quantity
+    for order_id, live in world.venue.orders.items():
+        entry = known.get(order_id)
+        if entry is not None and not entry.reduce_only:
+            traded[entry.signal_id] = traded.get(entry.signal_id, ZERO) + live.filled
+    for signal, quantity in traded.items():
+        if quantity > approved.get(signal, ZERO):
+            yield f"signal {signal} traded {quantity}, approved were {approved.get(signal, ZERO)}"
+
+
+def orders_of(rows: list[Row]) -> Iterator[Order]:
+    """Every order that was ever submitted."""
+    for row in rows:
+        for fact in row.facts:
+            if type(fact) is f.OrderSubmitted:
+                yield fact.order
+
+
+def nothing_when_stopped(world: "World") -> Iterator[str]:
+    """Nothing that adds exposure leaves while trading is stopped or the breaker is open."""
+    for when, order, word in world.sent:
+        if word:
+            yield f"order {order.id} left at {when:.3f} s while trading was {word}"
+
+
+def fills_once(world: "World", rows: list[Row]) -> Iterator[str]:
+    """Every fill of the venue is booked exactly once, as it was."""
+    booked: dict[str, f.Filled] = {}
+    for row in rows:
+        for fact in row.facts:
+            if type(fact) is f.Filled:
+                if fact.trade_id in booked:
+                    yield f"fill {fact.trade_id} was booked twice"
+                booked[fact.trade_id] = fact
+    real = {b.trade_id: b for _, b in world.venue.bookings if isinstance(b, FillReport)}
+    for trade_id, fill in booked.items():
+        theirs = real.get(trade_id)
+        if theirs is None:
+            yield f"fill {trade_id} was booked and never happened"
+        elif (theirs.quantity, theirs.price, theirs.fee) != (fill.quantity, fill.price, fill.fee):
+            yield f"fill {trade_id} was booked with another content"
+    if not world.failures:
+        for trade_id in real:
+            if trade_id not in booked:
+                yield f"fill {trade_id} was never booked"
+
+
+def lawful(rows: list[Row]) -> Iterator[str]:
+    """Statuses follow the table, the engine's time never runs back, deciding never failed."""
+    status: dict[str, Status] = {}
+    last = 0
+    for row in rows:
+        if row.event.ts_ns < last:
+            yield f"time ran back by {last - row.event.ts_ns} ns"
+        last = max(last, row.event.ts_ns)
+        for fact in row.facts:
+            if type(fact) is f.Faulted:
+                yield f"deciding failed: {fact.error} on {fact.event}"
+            elif type(fact) is f.OrderSubmitted:
+                status[fact.order.id] = Status.SUBMITTED
+            elif type(fact) is f.OrderChanged:
+                before = status.get(fact.order_id)
+                if before is not None and not may_follow(before, fact.status):
+                    yield f"order {fact.order_id}: {before.value} became {fact.status.value}"
+                status[fact.order_id] = fact.status
+            elif type(fact) is f.Filled:
+                if status.get(fact.order_id) is not Status.PENDING_CANCEL:
+                    status[fact.order_id] = fact.status
+            elif type(fact) is f.CancelRequested and fact.order_id in status:
+                status[fact.order_id] = Status.PENDING_CANCEL
+            elif type(fact) is f.MismatchFound and fact.action == "frozen":
+                yield f"trading froze over {fact.kind} {fact.place}: {fact.ours} {fact.theirs}"
+            elif type(fact) in (f.PositionCorrected, f.BalanceCorrected):
+                reason = getattr(fact, "reason", "")
+                if reason != "the venue's margin":
+                    yield f"a correction was needed: {reason}"
+
+
+def replayed(world: "World", rows: list[Row]) -> Iterator[str]:
+    """Deciding again gives the same facts, and folding them the same state."""
+    again, folded = Engine(), State()
+    for number, row in enumerate(rows, 1):
+        step = again.step(row.event)
+        if encode_row(row.event, step.facts) != world.disk.rows[number - 1].body:
+            yield f"row {number} ({type(row.event).__name__}) is decided otherwise a second time"
+            return
+        advance(folded, row.event)
+        for fact in row.facts:
+            apply(folded, fact)
+    if state_hash(again.state) != state_hash(folded):
+        yield "the folded state differs from the decided one"
+    life = world.life
+    whole = life is not None and life.alive and life.journal.last_seq == len(rows)
+    if life is not None and whole and state_hash(life.state) != state_hash(folded):
+        yield "the living state differs from its own journal"
+
+
+def agreement(world: "World") -> Iterator[str]:
+    """After healing both sides hold the same: positions, working orders, cash."""
+    assert world.life is not None
+    state, venue = world.life.state, world.venue
+    ours = {p.instrument: p.sign * p.quantity for p in state.positions.values()}
+    theirs = {name: held.quantity for name, held in venue.positions.items()}
+    if ours != theirs:
+        yield f"positions differ: {ours} with us, {theirs} at the venue"
+    protective = ("stop", "take_profit", "trailing")
+    working = {o.id for o in state.orders.values() if o.kind not in protective}
+    there = {name for name, live in venue.orders.items() if live.state == "working"}
+    if working != there:
+        yield f"orders differ: {sorted(working)} with us, {sorted(there)} at the venue"
+    if abs(state.balance - venue.balance) > TOLERANCE:
+        yield f"balances differ: {state.balance} with us, {venue.balance} at the venue"
+    if sum(venue.ledger.values()) != ZERO:
+        yield "the venue's own ledger does not sum to zero"
+
+
+def balanced(state: State) -> Iterator[str]:
+    """Cash is exactly what flowed in, was earned, and was paid."""
+    c = state.counters
+    if state.balance != state.flows + c.realised - c.fees - c.funding + c.corrections:
+        yield "the ledger does not sum to zero"
+    for order in state.orders.values():
+        if order.status not in WORKING:
+            yield f"order {order.id} is held and {order.status.value}"
+    if len(state.seen) > state.settings.intake.remember_max:
+        yield "the memory of signals grew past its bound"

@@ -1,0 +1,161 @@
+"""One life of the engine's process in the simulation: from its start to its crash or stop."""
+
+import asyncio
+from collections.abc import Coroutine
+from random import Random
+from typing import Any
+
+from cerberus_trader.domain.errors import CerberusError, JournalError
+from cerberus_trader.domain.events import ConfigEvent, OperatorEvent
+from cerberus_trader.domain.signal import Signal
+from cerberus_trader.runtime.clock import WallClock
+from cerberus_trader.runtime.inbox import Command, Due, Instant
+from cerberus_trader.runtime.prices import POINT, Tick
+from cerberus_trader.runtime.recover import recover
+from cerberus_trader.runtime.shell import Shell
+from cerberus_trader.simulation.faults import Faults
+from cerberus_trader.simulation.network import SimClient
+from cerberus_trader.simulation.store import Disk, SimJournal
+from cerberus_trader.simulation.venue import SimVenue
+
+TICK_S = 0.25
+EXIT_S = 0.5
+PRICES_MAX = 1_000
+
+
+class SimClock(WallClock):
+    """Tell virtual time with an offset that faults may step; stamps never run backwards."""
+
+    def __init__(self, start_ns: int, wall: "Wall") -> None:
+        super().__init__(start_ns)
+        self.wall = wall
+
+    def now_ns(self) -> int:
+        """Return the engine's time."""
+        self._last = max(self._last, self.wall.now_ns() + self.wall.offset_ns)
+        return self._last
+
+
+class Wall:
+    """Tell true time: the venue's; `offset_ns` is by how much the engine's clock is wrong."""
+
+    def __init__(self, epoch_ns: int) -> None:
+        self.epoch_ns = epoch_ns
+        self.offset_ns = 0
+
+    def now_ns(self) -> int:
+        """Return true time."""
+        return self.epoch_ns + int(asyncio.get_running_loop().time() * 1e9)
+
+
+class Life:
+    """Run the engine's real shell on the simulated disk, network and clock.
+
+    `failures` collects what must never happen by itself: an exception that ends a task.
+    """
+
+    def __init__(
+        self, number: int, disk: Disk, venue: SimVenue, wall: Wall, config: ConfigEvent,
+        faults: Faults, rng: Random, failures: list[str],
+    ) -> None:  # fmt: skip
+        self.number = number
+        self.rng = rng
+        self.faults = faults
+        self.failures = failures
+        self.alive = True
+        self.failed = False
+        self.config = config
+        self.client = SimClient(venue, rng, faults)
+        self.journal = SimJournal(disk, rng, self._sync_s, self._durable, self._disk_failed)
+        self.found = len(disk.rows)
+        state = recover(self.journal.restore())
+        clock = SimClock(state.now_ns, wall)
+        self.shell = Shell(
+            state, self.journal, config.settings, clock, client=self.client, version="sim"
+        )
+        self.runner = self.shell.runner
+        self.state = state
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start the engine's tasks."""
+        self._spawn(self._run())
+
+    async def _run(self) -> None:
+        assert self.shell.link is not None
+        await self.shell.begin(self.config)
+        self._spawn(self.shell.trading.run())
+        self._spawn(self.shell.link.run())
+        self._spawn(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self.runner.inbox.put_price(Due(0))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self.tasks.append(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.remove(task)
+        if task.cancelled() or not self.alive:
+            return
+        error = task.exception()
+        if error is not None and not (self.failed and isinstance(error, JournalError)):
+            self.failures.append(f"life {self.number}: {type(error).__name__}: {error}")
+
+    # -- the world's hands -----------------------------------------------------------------
+
+    def price(self, name: str, bid: Any, ask: Any, known_ns: int) -> None:
+        """Bring a price, if there is room; the next one is as good."""
+        inbox = self.runner.inbox
+        if self.alive and len(inbox.prices) < PRICES_MAX:
+            tick = Tick(name, POINT, bid, ask, known_ns)
+            self._spawn(inbox.put_price(Instant(0, (tick,))))
+
+    def signal(self, signal: Signal) -> None:
+        """Bring a signal; one that is refused is gone."""
+        try:
+            if self.alive:
+                self.runner.inbox.put_signal(signal)
+        except CerberusError:
+            pass
+
+    def operate(self, command: Any, *, authorised: bool = False) -> None:
+        """Give an operator's command."""
+        if self.alive:
+            event = OperatorEvent(0, command, "sim", "simulated", authorised=authorised)
+            self.runner.inbox.put_command(Command(event))
+
+    def crash(self) -> None:
+        """Die at once: nothing more is written or sent."""
+        if not self.alive:
+            return
+        self.alive = False
+        self.client.dead = True
+        self.journal.crash()
+        if self.shell.link is not None:
+            self.shell.link.give_up()
+        for task in [*self.tasks, *self.shell.trading.answers]:
+            task.cancel()
+
+    # -- the disk --------------------------------------------------------------------------
+
+    def _sync_s(self) -> float:
+        if self.rng.random() < self.faults.disk_fails:
+            raise JournalError("no space left on the device.", code="JOURNAL_WRITE")
+        if self.rng.random() < self.faults.sync_stall:
+            return self.rng.uniform(0.5, 5.0)
+        return self.rng.uniform(0.0001, 2 * self.faults.sync_s)
+
+    def _durable(self, seq: int) -> None:
+        if self.alive:
+            self.runner.on_durable(seq)
+
+    def _disk_failed(self, error: BaseException) -> None:
+        """Do what the service does: close the gate, and end within a second."""
+        self.failed = True
+        self.runner.poison()
+        asyncio.get_running_loop().call_later(EXIT_S, self.crash)

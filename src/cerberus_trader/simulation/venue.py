@@ -1,0 +1,343 @@
+"""The simulated venue: it decides what really happened, and its ledger is the oracle.
+
+It shares no code with the paper venue. It speaks the venue port's language: orders by our ids,
+brackets with legs of derived ids, fills and payments that can be asked for again. All times are
+its own clock's, in nanoseconds. What it reports by itself goes to `tell`.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from random import Random
+
+from cerberus_trader.domain.events import FillReport, FundingReport, OrderReport
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.order import Order
+from cerberus_trader.simulation.faults import Faults
+from cerberus_trader.venues.base import AccountView, Ack, Answer, Booking, Word
+
+ZERO = Decimal(0)
+CENT = Decimal("0.00000001")
+
+
+class Held:
+    """Hold a position: signed quantity, cost of what is open, isolated margin, its levels."""
+
+    def __init__(self, owner: str, leverage: Decimal) -> None:
+        self.owner = owner
+        self.leverage = leverage
+        self.quantity = self.cost = self.margin = ZERO
+        self.stop: Decimal | None = None
+        self.profit: Decimal | None = None
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.quantity > ZERO else -1
+
+
+class Live:
+    """Hold an order of the venue's book."""
+
+    def __init__(self, order: Order, arrived_ns: int) -> None:
+        self.order = order
+        self.arrived_ns = arrived_ns
+        self.filled = ZERO
+        self.state = "working"
+        self.reason = ""
+        self.parts = 0
+
+    @property
+    def left(self) -> Decimal:
+        return self.order.quantity - self.filled
+
+
+class SimVenue:
+    """Hold one account of one venue; `later(seconds, call)` runs something in time."""
+
+    def __init__(
+        self, instruments: dict[str, Instrument], balance: Decimal, rng: Random,
+        now_ns: Callable[[], int], later: Callable[[float, Callable[[], None]], object],
+    ) -> None:  # fmt: skip
+        self.instruments = instruments
+        self.rng = rng
+        self.now_ns = now_ns
+        self.later = later
+        self.faults = Faults()
+        self.tell: Callable[[Word], None] = lambda word: None
+        self.prices: dict[str, tuple[Decimal, Decimal]] = {}
+        self.orders: dict[str, Live] = {}
+        self.positions: dict[str, Held] = {}
+        self.balance = balance
+        self.ledger: dict[str, Decimal] = {"deposits": -balance, "cash": balance}
+        self.bookings: list[tuple[int, Booking]] = []
+        self.accepted: dict[str, int] = {}
+        self.refusals: dict[str, str] = {}
+        self.arrived: list[tuple[int, Order]] = []
+        self.numbers = 0
+
+    # -- what a client may ask -------------------------------------------------------------
+
+    def submit(self, order: Order, send_before_ns: int) -> Ack:
+        """Take an order, unless it is late, known, or refused."""
+        now = self.now_ns()
+        if now > send_before_ns:
+            return Ack(False, "the time to send it has passed")
+        if order.id in self.orders:
+            return Ack(True, "known already")
+        if self.rng.random() < self.faults.busy:
+            return Ack(False, "busy", retry=True)
+        if not order.reduce_only and self.rng.random() < self.faults.refused:
+            return Ack(False, "refused by the venue")
+        self.arrived.append((now, order))
+        self.accepted[order.id] = self.accepted.get(order.id, 0) + 1
+        live = self.orders[order.id] = Live(order, now)
+        slow = self.rng.random() < self.faults.slow_fill
+        self.later(self.rng.uniform(0.0, 3.0) if slow else 0.0, lambda: self.work(live))
+        return Ack(True)
+
+    def cancel(self, order_id: str) -> None:
+        """End a working order; an order that is not there yet is not stopped by it."""
+        live = self.orders.get(order_id)
+        if live is not None and live.state == "working":
+            self._end(live, "canceled", "")
+
+    def query(self, order_id: str) -> Answer:
+        """Tell of one order; one that has just come may be missing."""
+        live = self.orders.get(order_id)
+        hidden = live is not None and self._is_late(live)
+        return Answer(self.now_ns(), None if live is None or hidden else self._row(live))
+
+    def account(self) -> AccountView:
+        """Tell of everything that is open; the list may lack what has just come."""
+        rows = [
+            self._row(live)
+            for live in self.orders.values()
+            if live.state == "working" and not self._is_late(live)
+        ]
+        for name, held in self.positions.items():
+            rows += self._legs(name, held)
+        held_rows = tuple(
+            VenuePosition(name, held.sign, abs(held.quantity), abs(held.cost), held.margin,
+                          held.leverage, held.owner)
+            for name, held in self.positions.items()
+        )  # fmt: skip
+        return AccountView(self.now_ns(), tuple(rows), held_rows, self.balance)
+
+    def since(self, since_ns: int) -> list[Booking]:
+        """Tell every fill and payment from a time on."""
+        return [booking for ts, booking in self.bookings if ts >= since_ns]
+
+    # -- the market ------------------------------------------------------------------------
+
+    def price(self, name: str, bid: Decimal, ask: Decimal) -> None:
+        """Move a price: levels and resting orders act on it."""
+        self.prices[name] = (bid, ask)
+        held = self.positions.get(name)
+        if held is not None:
+            self._test(name, held, bid if held.quantity > ZERO else ask)
+        for live in list(self.orders.values()):
+            if live.state == "working" and live.order.instrument == name:
+                if live.order.kind == "limit":
+                    self.work(live)
+                if live.order.expires_ns and self.now_ns() > live.order.expires_ns:
+                    self._end(live, "expired", "expired")
+
+    def fund(self, name: str, rate: Decimal) -> None:
+        """Let a position pay or receive."""
+        held = self.positions.get(name)
+        if held is None:
+            return
+        bid, ask = self.prices[name]
+        price = (bid + ask) / 2
+        amount = (held.quantity * price * rate).quantize(CENT)
+        held.margin -= amount
+        self._post("funding", amount)
+        self._book(
+            FundingReport(0, "main", name, rate, price, amount, held.margin, (),
+                          f"p{self._number()}", len(self.bookings) + 1)
+        )  # fmt: skip
+
+    def cancel_some(self) -> None:
+        """Cancel a working order of its own accord."""
+        for live in self.orders.values():
+            if live.state == "working" and live.order.kind == "limit":
+                return self._end(live, "canceled", "by the venue")
+
+    def trade_by_hand(self, name: str, side: int, quantity: Decimal) -> None:
+        """Let a person trade in the account, past us."""
+        order = Order(f"hand{self._number()}", "main", "", name, side, "market", "entry", quantity)
+        bid, ask = self.prices[name]
+        live = self.orders[order.id] = Live(order, self.now_ns())
+        self._fill(live, quantity, ask if side > 0 else bid)
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def work(self, live: Live) -> None:
+        """Fill what the market gives of an order, at once or part by part."""
+        order = live.order
+        if live.state != "working" or order.instrument not in self.prices:
+            return
+        bid, ask = self.prices[order.instrument]
+        price = ask if order.side > 0 else bid
+        if order.kind == "limit":
+            assert order.price is not None
+            if (price - order.price) * order.side > ZERO:
+                return
+        wanted = live.left
+        if order.reduce_only:
+            held = self.positions.get(order.instrument)
+            if held is None or held.sign == order.side or held.owner != order.closes:
+                return self._close_nothing(live)
+            wanted = min(wanted, abs(held.quantity))
+        held = self.positions.get(order.instrument)
+        if not order.reduce_only and held is not None and held.sign != order.side:
+            return self._end(live, "canceled", "the other side is open")
+        part = wanted
+        if self.rng.random() < self.faults.partial:
+            part = self.instruments[order.instrument].quantity_down(
+                wanted * Decimal(self.rng.randint(1, 9)) / 10
+            )
+        if part <= ZERO:
+            part = wanted
+        self._fill(live, part, price)
+        if live.state == "working" and order.kind == "market":
+            self.later(self.rng.uniform(0.0, 2.0), lambda: self.work(live))
+
+    def _close_nothing(self, live: Live) -> None:
+        """End a close without a position: it cancels the entry that it is bound to."""
+        entry = self.orders.get(live.order.closes)
+        if entry is not None and entry.state == "working":
+            self._end(entry, "canceled", "closed before it filled")
+        if live.filled:
+            return self._end(live, "canceled", "the rest had nothing to close")
+        self._end(live, "expired", "nothing left to close")
+
+    def _fill(
+        self, live: Live, quantity: Decimal, price: Decimal, order_id: str = "", reason: str = ""
+    ) -> None:
+        """Trade: move cash, position and ledger, and report the fill."""
+        order, name = live.order, live.order.instrument
+        fee = (quantity * price * self.instruments[name].taker_fee).quantize(CENT)
+        live.filled += quantity
+        live.parts += 1
+        held = self.positions.get(name)
+        if held is None:
+            held = self.positions[name] = Held(order.id, order.leverage)
+        self._move(held, order, quantity, price)
+        self._post("fees", fee)
+        leaves = live.left
+        if not held.quantity:
+            del self.positions[name]
+            if order.reduce_only:
+                leaves = ZERO
+        if leaves <= ZERO:
+            live.state = "filled"
+        flat = not held.quantity
+        margin = ZERO if flat else held.margin
+        stop, profit = (None, None) if flat else (held.stop, held.profit)
+        self._book(
+            FillReport(
+                0, order_id or order.id, f"v{self._number()}", "main", name, order.side, quantity,
+                price, fee, "taker", reason or order.reason,  # type: ignore[arg-type]
+                margin, leaves, stop, profit, sequence=len(self.bookings) + 1,
+            )
+        )  # fmt: skip
+
+    def _move(self, held: Held, order: Order, quantity: Decimal, price: Decimal) -> None:
+        """Change a position by a trade; what it closes is realised."""
+        before, signed = held.quantity, quantity * order.side
+        if before == ZERO or (before > ZERO) == (signed > ZERO):
+            held.quantity += signed
+            held.cost += signed * price
+            held.margin += (quantity * price / held.leverage).quantize(CENT)
+            self._protect(held, order, price)
+            return
+        closed = min(quantity, abs(before))
+        share = closed / abs(before)
+        cost = (held.cost * share).quantize(CENT) if closed < abs(before) else held.cost
+        gain = closed * order.side * -price - cost
+        self._post("realised", -gain)
+        held.cost -= cost
+        held.margin -= (held.margin * share).quantize(CENT)
+        held.quantity += closed * order.side
+        if not held.quantity:
+            held.margin = ZERO
+        if closed < quantity:  # a person traded through zero
+            held.owner, held.stop, held.profit = order.id, None, None
+            self._move(held, order, quantity - closed, price)
+
+    def _protect(self, held: Held, order: Order, price: Decimal) -> None:
+        bracket = order.bracket
+        if bracket is None or held.stop is not None:
+            return
+        side = Decimal(order.side)
+        if bracket.stop is not None:
+            held.stop = bracket.stop
+        elif bracket.stop_pct is not None:
+            held.stop = price * (100 - side * bracket.stop_pct) / 100
+        if bracket.take_profit is not None:
+            held.profit = bracket.take_profit
+        elif bracket.take_profit_pct is not None:
+            held.profit = price * (100 + side * bracket.take_profit_pct) / 100
+
+    def _test(self, name: str, held: Held, price: Decimal) -> None:
+        """Let a level of a position act: liquidation first, then stop, then profit."""
+        sign, size = held.sign, abs(held.quantity)
+        worth = held.margin + held.quantity * price - held.cost
+        if self.instruments[name].tiers and worth <= size * price * Decimal("0.0065"):
+            return self._leave(name, held, price, "l", "liquidation")
+        if held.stop is not None and (price - held.stop) * sign <= ZERO:
+            return self._leave(name, held, price, "s", "stop_loss")
+        if held.profit is not None and (price - held.profit) * sign >= ZERO:
+            return self._leave(name, held, price, "t", "take_profit")
+
+    def _leave(self, name: str, held: Held, price: Decimal, leg: str, reason: str) -> None:
+        order = Order(
+            held.owner[:-1] + leg, "main", "", name, -held.sign, "market",
+            reason,  # type: ignore[arg-type]
+            abs(held.quantity), reduce_only=True, closes=held.owner,
+        )  # fmt: skip
+        live = self.orders[order.id] = Live(order, self.now_ns())
+        self._fill(live, abs(held.quantity), price, reason=reason)
+
+    def _post(self, account: str, amount: Decimal) -> None:
+        """Book what leaves the cash (positive) to an account: two legs that sum to zero."""
+        self.ledger[account] = self.ledger.get(account, ZERO) + amount
+        self.ledger["cash"] -= amount
+        self.balance -= amount
+
+    def _book(self, booking: Booking) -> None:
+        self.bookings.append((self.now_ns(), booking))
+        self.tell(booking)
+
+    def _end(self, live: Live, state: str, reason: str) -> None:
+        live.state, live.reason = state, reason
+        self.tell(OrderReport(0, live.order.id, state, reason))  # type: ignore[arg-type]
+
+    def _number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+    def _is_late(self, live: Live) -> bool:
+        young = self.now_ns() - live.arrived_ns < 800_000_000
+        return young and self.rng.random() < self.faults.late_list
+
+    def _row(self, live: Live) -> VenueOrder:
+        order = live.order
+        return VenueOrder(
+            order.id, order.instrument, order.side, order.quantity,
+            live.state,  # type: ignore[arg-type]
+            live.filled, order.price, order.reduce_only, live.reason,
+        )  # fmt: skip
+
+    def _legs(self, name: str, held: Held) -> list[VenueOrder]:
+        rows = []
+        for letter, price in (("s", held.stop), ("t", held.profit)):
+            if price is not None:
+                rows.append(
+                    VenueOrder(
+                        held.owner[:-1] + letter, name, -held.sign, abs(held.quantity), "working",
+                        ZERO, price, True,
+                    )
+                )  # fmt: skip
+        return rows

@@ -1,0 +1,341 @@
+"""One simulated run: chaos with crashes and restarts, then healing, then the checkers.
+
+Everything follows from one seed: the faults, the prices, the signals, every delay. The world does
+not stand still while the engine is down: prices move on, other signals come after the restart.
+"""
+
+import asyncio
+import hashlib
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import msgspec
+
+from cerberus_trader.domain.events import ConfigEvent
+from cerberus_trader.domain.instrument import Instrument, Tier
+from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.domain.settings import (
+    Account,
+    Breaker,
+    Orders,
+    Reconcile,
+    Risk,
+    Settings,
+    Sizing,
+    Strategy,
+)
+from cerberus_trader.domain.signal import Signal
+from cerberus_trader.simulation import loop as virtual
+from cerberus_trader.simulation.checkers import check
+from cerberus_trader.simulation.faults import Faults, draw, drawn
+from cerberus_trader.simulation.life import Life, Wall
+from cerberus_trader.simulation.store import Disk
+from cerberus_trader.simulation.venue import SimVenue
+
+EPOCH_NS = 1_700_000_000_000_000_000
+STEP_S = 0.25
+HEAL_S = 180.0
+D = Decimal
+TIERS = (Tier(D(0), D(1_000_000), D("0.0065"), D(75)),)
+NAMES = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Hold what a run came to; `trace` is a hash over everything that happened."""
+
+    seed: int
+    faults: dict[str, float]
+    minutes: float
+    violations: tuple[str, ...]
+    crashes: int
+    sync_crashes: int
+    orders: int
+    fills: int
+    rows: int
+    unknown: int
+    trace: str
+
+
+def settings_of(rng: Random) -> Settings:
+    """Draw a configuration: tight limits, quick looks at the account."""
+    return Settings(
+        account=Account(balance=D(100_000)),
+        sizing=Sizing(methods=("risk",)),
+        risk=Risk(positions_max=rng.choice((1, 2, 3))),
+        breaker=Breaker(
+            failures_max=rng.choice((0, 0, 5)), losses_max=rng.choice((0, 5)), cooldown_ms=0
+        ),
+        orders=Orders(retries_max=rng.choice((0, 3)), backoff_ms=100),
+        reconcile=Reconcile(interval_ms=2_000, answer_ms_max=1_000, submit_window_ms=2_000),
+        strategies={
+            "sim": Strategy(
+                sources=("*",), positions_max=3, reverse=rng.random() < 0.3,
+                add=rng.random() < 0.3,
+            )
+        },
+    )  # fmt: skip
+
+
+class World:
+    """Hold one run: the venue, the disk, the engine's lives, and what makes trouble."""
+
+    def __init__(self, seed: int, faults: Faults, minutes: float) -> None:
+        self.seed = seed
+        self.faults = faults
+        self.minutes = minutes
+        self.rng = Random(f"world {seed}")
+        self.items = {
+            name: Instrument(name, tick=D("0.01"), lot=D("0.001"), notional_min=D(5),
+                             taker_fee=D("0.0005"), group=name, tiers=TIERS)
+            for name in NAMES
+        }  # fmt: skip
+        chosen = settings_of(Random(f"settings {seed}"))
+        self.config = ConfigEvent(EPOCH_NS, chosen, "sim", tuple(self.items.values()), "sim")
+        self.wall = Wall(EPOCH_NS)
+        self.disk = Disk("sim")
+        self.failures: list[str] = []
+        self.life: Life | None = None
+        self.lives = 0
+        self.crashes = self.sync_crashes = self.unknown = 0
+        self.prices: dict[str, float] = dict.fromkeys(NAMES, 100.0)
+        self.healed = False
+        self.signals = 0
+        self.silent_until = 0.0
+        self.sent: list[tuple[float, Order, str]] = []
+
+    # -- the run ---------------------------------------------------------------------------
+
+    async def run(self) -> Result:
+        """Run chaos, heal, check."""
+        running = asyncio.get_running_loop()
+        running.set_exception_handler(self._unhandled)
+        self.venue = SimVenue(
+            self.items, self.config.settings.account.balance, Random(f"venue {self.seed}"),
+            self.wall.now_ns, lambda s, call: running.call_later(s, call),
+        )  # fmt: skip
+        self.venue.faults = self.faults
+        self._move_prices()
+        tasks = [asyncio.ensure_future(work) for work in (self._lives(), self._market())]
+        tasks += [
+            asyncio.ensure_future(self._often(rate, act)) for rate, act in self._troubles() if rate
+        ]
+        await asyncio.sleep(self.minutes * 60.0)
+        for task in tasks[2:]:
+            task.cancel()
+        converged = await self._heal()
+        for task in tasks:
+            task.cancel()
+        violations = [*self.failures, *check(self)]
+        if not converged:
+            violations.insert(0, f"not settled {HEAL_S:g} s after healing: {self._pending()}")
+        if self.life is not None:
+            self.life.crash()
+        return self._result(violations)
+
+    def _troubles(self) -> list[tuple[float, Any]]:
+        """Return what happens how often per minute."""
+        f = self.faults
+        return [
+            (60.0, self._signal),
+            (f.crashes_per_minute, self._crash),
+            (f.partitions_per_minute, self._partition),
+            (f.feed_gaps_per_minute, self._gap),
+            (f.halts_per_minute, self._halt),
+            (f.flattens_per_minute, lambda: self._operate("flatten")),
+            (f.clock_steps_per_minute, self._step_clock),
+            (f.funding_per_minute, self._fund),
+            (f.venue_cancels * 10, lambda: self.venue.cancel_some()),
+            (f.human_per_minute, self._human),
+            (2.0, self._rearm),
+        ]
+
+    async def _often(self, per_minute: float, act: Any) -> None:
+        rng = Random(f"{self.seed} {per_minute} {act}"[:40])
+        while True:
+            await asyncio.sleep(rng.expovariate(per_minute / 60.0))
+            act()
+
+    async def _heal(self) -> bool:
+        """Mend everything, and wait until nothing is in question any more."""
+        self.healed = True
+        self.faults = self.venue.faults = Faults()
+        self.wall.offset_ns = 0
+        self.silent_until = 0.0
+        if self.life is not None:
+            self.life.faults = self.life.client.faults = self.faults
+            self.life.client.heal()
+        since = self.wall.now_ns()
+        for _ in range(int(HEAL_S / 0.5)):
+            await asyncio.sleep(0.5)
+            if not self._pending(since):
+                return True
+        return False
+
+    def _pending(self, since_ns: int = 0) -> str:
+        """Say what is still in question, empty if nothing is."""
+        life = self.life
+        if life is None or not life.alive or life.shell.link is None:
+            return "the engine is down"
+        state = life.state
+        if state.unreconciled:
+            return f"not reconciled: {state.unreconciled}"
+        if state.agreed.get("main", 0) < since_ns + 3_000_000_000:
+            return "no agreement since"
+        if state.suspects:
+            return f"suspicions: {state.suspects}"
+        waiting = (Status.SUBMITTED, Status.UNKNOWN, Status.PENDING_CANCEL)
+        for order in state.orders.values():
+            if order.status in waiting:
+                return f"order {order.id} is {order.status.value}"
+        market = [x for x in self.venue.orders.values() if x.state == "working"]
+        if any(live.order.kind == "market" for live in market):
+            return "a market order works at the venue"
+        return ""
+
+    def _result(self, violations: list[str]) -> Result:
+        digest = hashlib.sha256(self.disk.rows[-1].hash if self.disk.rows else b"")
+        digest.update(repr(self.venue.bookings).encode())
+        return Result(
+            self.seed, {}, self.minutes, tuple(violations), self.crashes,
+            self.sync_crashes, len(self.venue.arrived), len(self.venue.bookings),
+            len(self.disk.rows), self.unknown, digest.hexdigest(),
+        )  # fmt: skip
+
+    # -- the engine's lives ----------------------------------------------------------------
+
+    async def _lives(self) -> None:
+        """Start the engine again whenever it is down."""
+        while True:
+            if self.life is None or not self.life.alive:
+                if self.lives:
+                    await asyncio.sleep(self.rng.uniform(0.1, 0.5 if self.healed else 15.0))
+                self._start()
+            await asyncio.sleep(0.1)
+
+    def _start(self) -> None:
+        self.lives += 1
+        rng = Random(f"life {self.seed} {self.lives}")
+        life = Life(
+            self.lives, self.disk, self.venue, self.wall, self.config, self.faults, rng,
+            self.failures,
+        )  # fmt: skip
+        life.journal.before_sync = life.journal.after_sync = lambda: self._at_sync(life)
+        life.client.on_send = lambda order: self._sending(life, order)
+        self.life = life
+        life.start()
+
+    def _at_sync(self, life: Life) -> None:
+        if life.alive and life.rng.random() < self.faults.crash_at_sync:
+            self.sync_crashes += 1
+            self.crashes += 1
+            life.crash()
+
+    def _sending(self, life: Life, order: Order) -> None:
+        """Look at an order at the moment it leaves."""
+        stopped = life.state.trading != "active" or bool(life.state.trips)
+        word = "stopped" if stopped and not order.reduce_only else ""
+        self.sent.append((asyncio.get_running_loop().time(), order, word))
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if self.life is not None and self.life.failed:
+            return
+        self.failures.append(f"unhandled: {type(error).__name__}: {error or context}")
+
+    # -- trouble ---------------------------------------------------------------------------
+
+    def _crash(self) -> None:
+        if self.life is not None and self.life.alive:
+            self.crashes += 1
+            self.life.crash()
+
+    def _partition(self) -> None:
+        life = self.life
+        if life is not None and life.alive:
+            life.client.partition(self.rng.random() < self.faults.half_open)
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.rng.uniform(0.5, 20.0), life.client.heal)
+
+    def _gap(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.silent_until = now + self.rng.uniform(1.0, 40.0)
+
+    def _halt(self) -> None:
+        self._operate("halt")
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.rng.uniform(1.0, 20.0), self._operate, "resume")
+
+    def _operate(self, command: str) -> None:
+        if self.life is not None:
+            self.life.operate(command)
+
+    def _rearm(self) -> None:
+        life = self.life
+        if life is not None and life.alive and life.state.trips:
+            life.operate("reset_breaker", authorised=True)
+
+    def _step_clock(self) -> None:
+        self.wall.offset_ns = int(self.rng.uniform(-0.4, 0.4) * 1e9)
+
+    def _fund(self) -> None:
+        self.venue.fund(self.rng.choice(NAMES), D(self.rng.randint(-10, 10)) / 10_000)
+
+    def _human(self) -> None:
+        side = self.rng.choice((1, -1))
+        self.venue.trade_by_hand(self.rng.choice(NAMES), side, D(self.rng.randint(1, 50)) / 10)
+
+    # -- the market and its heads ----------------------------------------------------------
+
+    async def _market(self) -> None:
+        while True:
+            await asyncio.sleep(STEP_S)
+            self._move_prices()
+
+    def _move_prices(self) -> None:
+        for name in NAMES:
+            move = self.rng.gauss(0.0, 0.0015)
+            if self.rng.random() < self.faults.price_jump:
+                move += self.rng.choice((-1, 1)) * self.rng.uniform(0.01, 0.06)
+            self.prices[name] *= 1.0 + move
+            bid = D(int(self.prices[name] * 100)) / 100
+            ask = bid + D("0.02")
+            self.venue.price(name, bid, ask)
+            silent = asyncio.get_running_loop().time() < self.silent_until
+            if self.life is not None and not silent:
+                self.life.price(name, bid, ask, self.wall.now_ns())
+
+    def _signal(self) -> None:
+        """Send a signal; after a restart it is another one. Some come twice."""
+        rng = self.rng
+        if self.life is None:
+            return
+        repeated = self.signals and rng.random() < 0.1
+        if not repeated:
+            self.signals += 1
+        number = rng.randint(max(1, self.signals - 3), self.signals) if repeated else self.signals
+        name = rng.choice(NAMES)
+        side = rng.choice(("buy", "sell", "buy", "sell", "close"))
+        now = self.wall.now_ns() + self.wall.offset_ns
+        limit = None
+        if side != "close" and rng.random() < 0.3:
+            sign = 1 if side == "buy" else -1
+            limit = D(int(self.prices[name] * (100 - sign * rng.uniform(0, 0.5)))) / 100
+        opening = side != "close"
+        self.life.signal(
+            Signal(
+                f"s{number}", now, name, side, 0.7, "sim",  # type: ignore[arg-type]
+                order="limit" if limit is not None else "market", limit=limit,
+                expires_ms=rng.choice((0, 3_000, 20_000)) if opening else 0,
+                stop_loss_pct=D(rng.choice((1, 2))) if opening else None,
+                take_profit_pct=D(2) if opening and rng.random() < 0.5 else None,
+            )
+        )  # fmt: skip
+
+
+def simulate(seed: int, *, minutes: float = 2.0, faults: Faults | None = None) -> Result:
+    """Run one seed; the same seed, faults and minutes give the same result."""
+    chosen = faults if faults is not None else draw(seed)
+    world = World(seed, chosen, minutes)
+    result: Result = virtual.run(world.run(), Random(f"loop {seed}"))
+    return msgspec.structs.replace(result, faults=drawn(chosen))
