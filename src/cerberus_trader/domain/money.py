@@ -113,5 +113,7 @@ def plain(value: Decimal) -> str:
     """Write a decimal without exponent and without trailing zeros: the canonical form."""
     if not value:
         return "0"
-    text = f"{value:f}"
+    text = str(value)
+    if "E" in text:
+        text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -10,6 +10,7 @@ from cerberus_trader.journal.views import DEFAULT_GROUP, TABLES, VIEWS_NAME
 
 R = TypeVar("R", bound=tuple[Any, ...])
 Value = str | int | float | None
+SEQ_MAX = 2**63 - 1
 
 
 class Explained(NamedTuple):
@@ -41,7 +42,7 @@ QUERIES: dict[str, tuple[type[Any], str]] = {
     "positions_of_token": (rows.PositionRow, "WHERE token = ? LIMIT ?"),
     "metrics_newest": (rows.MetricRow, "WHERE metric_name = ? ORDER BY id DESC LIMIT ?"),
     "metrics_between": (rows.MetricRow, "WHERE timestamp BETWEEN ? AND ? ORDER BY timestamp"),
-    "decision_log_newest": (rows.DecisionLogRow, "ORDER BY ts_ns DESC LIMIT ?"),
+    "decision_log_up_to": (rows.DecisionLogRow, "WHERE seq <= ? ORDER BY seq DESC LIMIT ?"),
     "decision_log_of_signal": (rows.DecisionLogRow, "WHERE signal_id = ?"),
     "orders_of_status": (rows.OrderRow, "WHERE status = ? LIMIT ?"),
     "orders_of_instrument": (
@@ -51,7 +52,7 @@ QUERIES: dict[str, tuple[type[Any], str]] = {
     "orders_of_signal": (rows.OrderRow, "WHERE signal_id = ?"),
     "executions_of_order": (rows.ExecutionRow, "WHERE order_id = ?"),
     "executions_of_position": (rows.ExecutionRow, "WHERE position_id = ?"),
-    "executions_between": (rows.ExecutionRow, "WHERE ts_ns BETWEEN ? AND ? ORDER BY ts_ns"),
+    "executions_up_to": (rows.ExecutionRow, "WHERE id <= ? ORDER BY id DESC LIMIT ?"),
     "trades_newest": (rows.TradeRow, "ORDER BY closed_ns DESC LIMIT ?"),
     "trades_of_strategy": (
         rows.TradeRow,
@@ -68,7 +69,7 @@ QUERIES: dict[str, tuple[type[Any], str]] = {
         rows.EquityRow,
         "WHERE account = ? AND ts_ns BETWEEN ? AND ? ORDER BY ts_ns",
     ),
-    "equity_newest": (rows.EquityRow, "WHERE account = ? ORDER BY ts_ns DESC LIMIT 1"),
+    "equity_newest": (rows.EquityRow, "WHERE account = ? ORDER BY ts_ns DESC, seq DESC LIMIT 1"),
     "tweets_newest": (rows.TweetRow, "ORDER BY ts_ns DESC LIMIT ?"),
 }
 SQL: Mapping[str, str] = {name: _select(kind, tail) for name, (kind, tail) in QUERIES.items()}
@@ -94,14 +95,14 @@ class Views:
         found = self.find(f"{TABLES[row_type][0]}_by_key", *key)
         return found[0] if found else None
 
-    def explain(self, decision_id: str) -> Explained | None:
-        """Return a decision with its signal's orders, their fills, and the trade they made."""
-        decision = self.get(rows.DecisionLogRow, decision_id)
+    def explain(self, seq: int) -> Explained | None:
+        """Return the decision of a journal row with its signal's orders, fills and trade."""
+        decision = self.get(rows.DecisionLogRow, seq)
         return self._explained(decision) if decision else None
 
     def explain_last(self) -> Explained | None:
         """Return the newest decision, explained."""
-        found = self.find("decision_log_newest", 1)
+        found = self.find("decision_log_up_to", SEQ_MAX, 1)
         return self._explained(found[0]) if found else None
 
     def _explained(self, decision: rows.DecisionLogRow) -> Explained:
@@ -111,7 +112,7 @@ class Views:
             if order.decision_id in (None, decision.id)
         ]
         fills = [fill for order in orders for fill in self.find("executions_of_order", order.id)]
-        fills.sort(key=lambda fill: (fill.ts_ns, fill.trade_id))
+        fills.sort()
         trades = (self.get(rows.TradeRow, fill.position_id) for fill in fills)
         trade = next((trade for trade in trades if trade), None)
         return Explained(decision, tuple(orders), tuple(fills), trade)

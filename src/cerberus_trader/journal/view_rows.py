@@ -60,8 +60,8 @@ class MetricRow(NamedTuple):
 class DecisionLogRow(NamedTuple):
     """Hold a decision; `seq` is its journal row, where its document is (`document` may copy it)."""
 
-    id: str
     seq: int
+    id: str
     ts_ns: int
     signal_id: str
     strategy: str
@@ -105,8 +105,12 @@ class OrderStatusRow(NamedTuple):
 
 
 class ExecutionRow(NamedTuple):
-    """Hold a fill, once per venue and trade id."""
+    """Hold a fill, once per venue and trade id.
 
+    `id` is 1,000 times the number of its journal row, plus its place among that row's facts.
+    """
+
+    id: int
     venue: str
     trade_id: str
     ts_ns: int
@@ -178,12 +182,15 @@ class DeploymentRow(NamedTuple):
 
 
 class LedgerRow(NamedTuple):
-    """Hold one leg of a booking; the legs of a journal row count from 0."""
+    """Hold one leg of a booking; the legs of a journal row count from 0.
 
+    A fill's legs have the number of its execution; `reference` names the position of a payment.
+    """
+
+    account: str
+    ts_ns: int
     seq: int
     leg: int
-    ts_ns: int
-    account: str
     currency: str
     amount: str
     kind: str
@@ -224,8 +231,8 @@ class EquityRow(NamedTuple):
     """Hold an account's equity after a journal row; `drawdown` is a fraction of the peak."""
 
     account: str
-    seq: int
     ts_ns: int
+    seq: int
     equity: str
     balance: str
     unrealised: str

@@ -1,7 +1,8 @@
 """Writing views.db: the tables that people and screens read, rebuilt from the journal at will."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,9 @@ from cerberus_trader.journal.store import DAMAGE, failure
 from cerberus_trader.journal.view_rows import ViewRow
 
 VIEWS_NAME = "views.db"
-VIEWS_VERSION = 1
+VIEWS_VERSION = 2
 DEFAULT_GROUP = "views"
+STEP_ROWS = 16
 
 # The key columns of each table: an upsert replaces every other column.
 TABLES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
@@ -20,16 +22,16 @@ TABLES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     rows.PositionRow: ("positions", ("id",)),
     rows.MetricRow: ("metrics", ("id",)),
     rows.DecisionRow: ("decisions", ("signal_hash",)),
-    rows.DecisionLogRow: ("decision_log", ("id",)),
+    rows.DecisionLogRow: ("decision_log", ("seq",)),
     rows.OrderRow: ("orders", ("id",)),
-    rows.ExecutionRow: ("executions", ("venue", "trade_id")),
+    rows.ExecutionRow: ("executions", ("id",)),
     rows.TradeRow: ("trades", ("position_id",)),
     rows.TweetRow: ("tweets", ("id",)),
     rows.DeploymentRow: ("strategy_deployments", ("id",)),
-    rows.LedgerRow: ("ledger", ("seq", "leg")),
+    rows.LedgerRow: ("ledger", ("account", "ts_ns", "seq", "leg")),
     rows.TokenRow: ("tokens", ("id",)),
     rows.BreakerRow: ("breaker_log", ("seq", "leg")),
-    rows.EquityRow: ("equity", ("account", "seq")),
+    rows.EquityRow: ("equity", ("account", "ts_ns", "seq")),
 }
 
 
@@ -41,15 +43,16 @@ class Remove(NamedTuple):
 
 
 Change = tuple[int, ViewRow | Remove]
+Batch = tuple[type[Any], Collection[Sequence[Any]]]
 
 
-def _upsert(row_type: type[Any]) -> str:
+def _upsert(row_type: type[Any], count: int = 1) -> str:
     table, key = TABLES[row_type]
     fields: tuple[str, ...] = row_type._fields
     sets = ", ".join(f"{name} = excluded.{name}" for name in fields if name not in key)
-    marks = ", ".join("?" * len(fields))
+    marks = f"({', '.join('?' * len(fields))})"
     return (
-        f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({marks})"
+        f"INSERT INTO {table} ({', '.join(fields)}) VALUES {', '.join([marks] * count)}"
         f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
     )
 
@@ -59,9 +62,11 @@ def _delete(row_type: type[Any]) -> str:
     return f"DELETE FROM {table} WHERE " + " AND ".join(f"{name} = ?" for name in key)
 
 
-STATEMENTS: dict[type[Any], str] = {row_type: _upsert(row_type) for row_type in TABLES} | {
-    rows.OrderStatusRow: "UPDATE orders SET status = ?, filled = ?, updated_ns = ? WHERE id = ?"
+STATEMENTS: dict[type[Any], str] = {
+    **{row_type: _upsert(row_type) for row_type in TABLES},
+    rows.OrderStatusRow: "UPDATE orders SET status = ?, filled = ?, updated_ns = ? WHERE id = ?",
 }
+SEVERAL: dict[type[Any], str] = {row_type: _upsert(row_type, STEP_ROWS) for row_type in TABLES}
 DELETES: dict[type[Any], str] = {row_type: _delete(row_type) for row_type in TABLES}
 # Rows that change one table through different statements must keep their order among themselves.
 SAME_TABLE: dict[type[Any], type[Any]] = {rows.OrderStatusRow: rows.OrderRow}
@@ -74,11 +79,16 @@ class ViewsWriter:
     change of a journal row at or below the group's applied number is skipped, so that applying a
     batch again changes nothing. The file may lose its newest batches at a power loss and is then
     brought up to date from the journal. One thread writes; raises `JournalError`.
+
+    With `scratch` the folder is thrown away if anything fails, and nobody reads before the end: a
+    fresh file is then written without a log, and gets its indexes when it is closed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, scratch: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / VIEWS_NAME
+        self._scratch = scratch
+        self._indexes: list[str] = []
         try:
             self._connection = sqlite3.connect(
                 self.path, timeout=1.0, isolation_level=None, check_same_thread=False
@@ -98,8 +108,8 @@ class ViewsWriter:
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = NORMAL")
+        execute(f"PRAGMA journal_mode = {'MEMORY' if self._scratch else 'WAL'}")
+        execute(f"PRAGMA synchronous = {'OFF' if self._scratch else 'NORMAL'}")
         execute(f"PRAGMA mmap_size = {64 * 2**20}")
         execute("PRAGMA cache_size = -8192")
         execute("PRAGMA wal_autocheckpoint = 4000")
@@ -118,6 +128,29 @@ class ViewsWriter:
     def _create(self) -> None:
         script = Path(__file__).with_name("views.sql").read_text(encoding="utf-8")
         self._connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nCOMMIT;")
+        if self._scratch:
+            self._defer_indexes()
+
+    def _defer_indexes(self) -> None:
+        """Drop the indexes that only readers need; one that keeps a column unique stays."""
+        found = self._connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql LIKE 'CREATE INDEX%'"
+        ).fetchall()
+        for name, sql in found:
+            self._connection.execute(f"DROP INDEX {name}")
+            self._indexes.append(sql)
+
+    def finish(self) -> None:
+        """Make the indexes that were put off, and sync."""
+        if not self._indexes:
+            return
+        try:
+            self._connection.executescript(
+                f"PRAGMA synchronous = FULL;\nBEGIN IMMEDIATE;\n{';'.join(self._indexes)};\nCOMMIT;"
+            )
+        except (sqlite3.Error, OSError) as error:
+            raise self._failure(error, "indexing the views") from error
+        self._indexes.clear()
 
     def applied_seq(self, group: str = DEFAULT_GROUP) -> int:
         """Give the number of the last journal row that the group has applied; 0 for none."""
@@ -134,13 +167,45 @@ class ViewsWriter:
         `changes` are (journal row number, row) up to `through_seq`, which may lie beyond the
         last change where rows concern no view.
         """
+
+        def run(applied: int) -> int:
+            return self._run(change for change in changes if change[0] > applied)
+
+        return self._commit(run, through_seq, group)
+
+    def write(
+        self, tables: Iterable[Batch], *, through_seq: int, group: str = DEFAULT_GROUP
+    ) -> int:
+        """Write the last states that rows have after `through_seq`; return how many were written.
+
+        `tables` are written in their order. All of it is left alone if the group is there already;
+        states that are written again change nothing.
+        """
+
+        def run(applied: int) -> int:
+            return sum(self._write_table(kind, values) for kind, values in tables)
+
+        return self._commit(run, through_seq, group)
+
+    def _write_table(self, kind: type[Any], rows: Collection[Sequence[Any]]) -> int:
+        """Write rows of one kind, some at once: each statement has its price."""
+        step = STEP_ROWS * len(kind._fields)
+        flat = list(chain.from_iterable(rows))
+        whole = len(flat) // step * step if kind in SEVERAL else 0
+        for start in range(0, whole, step):
+            self._connection.execute(SEVERAL[kind], flat[start : start + step])
+        rest = islice(rows, whole // len(kind._fields), None)
+        self._connection.executemany(STATEMENTS[kind], rest)
+        return len(rows)
+
+    def _commit(self, run: Callable[[int], int], through_seq: int, group: str) -> int:
         execute = self._connection.execute
         try:
             execute("BEGIN IMMEDIATE")
             applied = self.applied_seq(group)
             count = 0
             if through_seq > applied:
-                count = self._run(change for change in changes if change[0] > applied)
+                count = run(applied)
                 execute(
                     "INSERT INTO view_progress (name, applied_seq) VALUES (?, ?)"
                     " ON CONFLICT (name) DO UPDATE SET applied_seq = excluded.applied_seq",

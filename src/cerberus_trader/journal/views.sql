@@ -21,8 +21,8 @@ CREATE TABLE breaker_log (
 
 ;
 CREATE TABLE decision_log (
-    id TEXT NOT NULL,
     seq INTEGER NOT NULL,
+    id TEXT NOT NULL,
     ts_ns INTEGER NOT NULL,
     signal_id TEXT NOT NULL,
     strategy TEXT NOT NULL,
@@ -31,7 +31,7 @@ CREATE TABLE decision_log (
     code TEXT NOT NULL,
     sentence TEXT NOT NULL,
     document BLOB NOT NULL,
-    CONSTRAINT pk_decision_log PRIMARY KEY (id)
+    CONSTRAINT pk_decision_log PRIMARY KEY (seq)
 );
 CREATE TABLE decisions (
     id INTEGER NOT NULL,
@@ -39,24 +39,24 @@ CREATE TABLE decisions (
     decision JSON NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    CONSTRAINT pk_decisions PRIMARY KEY (id),
-    CONSTRAINT uq_decisions_signal_hash UNIQUE (signal_hash)
+    CONSTRAINT pk_decisions PRIMARY KEY (id)
 );
 CREATE TABLE equity (
     account TEXT NOT NULL,
-    seq INTEGER NOT NULL,
     ts_ns INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
     equity TEXT NOT NULL,
     balance TEXT NOT NULL,
     unrealised TEXT NOT NULL,
     exposure TEXT NOT NULL,
     drawdown REAL NOT NULL,
-    CONSTRAINT pk_equity PRIMARY KEY (account, seq)
+    CONSTRAINT pk_equity PRIMARY KEY (account, ts_ns, seq)
 )
  WITHOUT ROWID
 
 ;
 CREATE TABLE executions (
+    id INTEGER NOT NULL,
     venue TEXT NOT NULL,
     trade_id TEXT NOT NULL,
     ts_ns INTEGER NOT NULL,
@@ -73,23 +73,20 @@ CREATE TABLE executions (
     realised TEXT NOT NULL,
     liquidity TEXT NOT NULL,
     reason TEXT NOT NULL,
-    CONSTRAINT pk_executions PRIMARY KEY (venue, trade_id)
-)
- WITHOUT ROWID
-
-;
+    CONSTRAINT pk_executions PRIMARY KEY (id)
+);
 CREATE TABLE ledger (
+    account TEXT NOT NULL,
+    ts_ns INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     leg INTEGER NOT NULL,
-    ts_ns INTEGER NOT NULL,
-    account TEXT NOT NULL,
     currency TEXT NOT NULL,
     amount TEXT NOT NULL,
     kind TEXT NOT NULL,
     strategy TEXT,
     instrument TEXT,
     reference TEXT,
-    CONSTRAINT pk_ledger PRIMARY KEY (seq, leg)
+    CONSTRAINT pk_ledger PRIMARY KEY (account, ts_ns, seq, leg)
 )
  WITHOUT ROWID
 
@@ -212,14 +209,10 @@ CREATE TABLE view_progress (
 );
 CREATE INDEX idx_breaker_log_ts ON breaker_log (ts_ns);
 CREATE INDEX idx_decision_log_signal ON decision_log (signal_id);
-CREATE INDEX idx_decision_log_ts ON decision_log (ts_ns);
 CREATE INDEX idx_decisions_expires ON decisions (expires_at);
-CREATE INDEX idx_decisions_hash ON decisions (signal_hash);
-CREATE INDEX idx_equity_account ON equity (account, ts_ns);
+CREATE UNIQUE INDEX idx_decisions_hash ON decisions (signal_hash);
 CREATE INDEX idx_executions_order ON executions (order_id);
 CREATE INDEX idx_executions_position ON executions (position_id);
-CREATE INDEX idx_executions_ts ON executions (ts_ns);
-CREATE INDEX idx_ledger_account ON ledger (account, ts_ns);
 CREATE INDEX idx_metrics_name ON metrics (metric_name);
 CREATE INDEX idx_metrics_timestamp ON metrics (timestamp);
 CREATE INDEX idx_orders_instrument ON orders (instrument, created_ns);
@@ -237,4 +230,4 @@ CREATE INDEX idx_trades_strategy ON trades (strategy, closed_ns);
 CREATE INDEX idx_tweets_status ON tweets (status);
 CREATE INDEX idx_tweets_ts ON tweets (ts_ns);
 INSERT INTO alembic_version (version_num) VALUES ('views_0001');
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -5,6 +5,7 @@ document (D-06.1 to D-06.4; `timestamp`, `created_at`, `expires_at`, `opened_at`
 are nanoseconds UTC). Where that document says REAL, the column is for display and search; the
 exact decimals stand in the decision, execution and ledger rows. Columns ending in `_ns` are
 nanoseconds UTC. Tables whose keys grow in order are stored by key; hashed keys would scatter.
+Time grows with the journal's row numbers, so that the newest rows are found by number.
 """
 
 import sqlalchemy as sa
@@ -51,8 +52,7 @@ decisions = sa.Table(
     _col("decision", Json),
     _col("created_at", Int),
     _col("expires_at", Int),
-    sa.UniqueConstraint("signal_hash"),
-    _index("decisions", "hash", "signal_hash"),
+    sa.Index("idx_decisions_hash", "signal_hash", unique=True),
     _index("decisions", "expires", "expires_at"),
 )
 
@@ -90,8 +90,8 @@ metrics = sa.Table(
 decision_log = sa.Table(
     "decision_log",
     views_metadata,
-    _key("id"),
-    _col("seq", Int),
+    _key("seq", Int),
+    _col("id", Text),
     _col("ts_ns", Int),
     _col("signal_id", Text),
     _col("strategy", Text),
@@ -100,7 +100,6 @@ decision_log = sa.Table(
     _col("code", Text),
     _col("sentence", Text),
     _col("document", Blob),
-    _index("decision_log", "ts", "ts_ns"),
     _index("decision_log", "signal", "signal_id"),
 )
 
@@ -133,8 +132,9 @@ orders = sa.Table(
 executions = sa.Table(
     "executions",
     views_metadata,
-    _key("venue"),
-    _key("trade_id"),
+    sa.Column("id", Key, primary_key=True),
+    _col("venue", Text),
+    _col("trade_id", Text),
     _col("ts_ns", Int),
     _col("order_id", Text),
     _col("position_id", Text),
@@ -151,8 +151,6 @@ executions = sa.Table(
     _col("reason", Text),
     _index("executions", "order", "order_id"),
     _index("executions", "position", "position_id"),
-    _index("executions", "ts", "ts_ns"),
-    sqlite_with_rowid=False,
 )
 
 trades = sa.Table(
@@ -217,17 +215,16 @@ strategy_deployments = sa.Table(
 ledger = sa.Table(
     "ledger",
     views_metadata,
+    _key("account"),
+    _key("ts_ns", Int),
     _key("seq", Int),
     _key("leg", sa.Integer()),
-    _col("ts_ns", Int),
-    _col("account", Text),
     _col("currency", Text),
     _col("amount", Money),
     _col("kind", Text),
     _col("strategy", Text, null=True),
     _col("instrument", Text, null=True),
     _col("reference", Text, null=True),
-    _index("ledger", "account", "account", "ts_ns"),
     sqlite_with_rowid=False,
 )
 
@@ -265,14 +262,13 @@ equity = sa.Table(
     "equity",
     views_metadata,
     _key("account"),
+    _key("ts_ns", Int),
     _key("seq", Int),
-    _col("ts_ns", Int),
     _col("equity", Money),
     _col("balance", Money),
     _col("unrealised", Money),
     _col("exposure", Money),
     _col("drawdown", Real),
-    _index("equity", "account", "account", "ts_ns"),
     sqlite_with_rowid=False,
 )
 

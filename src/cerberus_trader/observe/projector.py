@@ -13,7 +13,7 @@ import msgspec
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.decision import Decision
 from cerberus_trader.domain.events import ConfigEvent, Event, SignalEvent
-from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.instrument import Instrument, Tier
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ZERO, plain
 from cerberus_trader.domain.order import Order
@@ -23,9 +23,15 @@ from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.state import State, key_of
 from cerberus_trader.journal import view_rows as rows
 from cerberus_trader.journal.rows import Row
-from cerberus_trader.journal.views import Change, ViewsWriter
+from cerberus_trader.journal.views import Batch, ViewsWriter
 
-BATCH = 1_000
+BATCH_ROWS = 1_024
+ADDED = (
+    rows.SignalRow, rows.DecisionLogRow, rows.DecisionRow, rows.ExecutionRow, rows.TradeRow,
+    rows.LedgerRow, rows.EquityRow, rows.BreakerRow, rows.MetricRow, rows.DeploymentRow,
+)  # fmt: skip
+STATUS, FILLED, UPDATED = map(rows.OrderRow._fields.index, ("status", "filled", "updated_ns"))
+Held = tuple[Position, Decimal | None, tuple[Tier, ...], f.Filled | None]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -33,14 +39,18 @@ class Projector:
     """Turn journalled events and facts into view rows.
 
     Starts empty, or, to go on where views stopped, from the engine's state at that journal row.
+    Rows gather as bare tuples, by kind, in the order of the columns of `journal/view_rows.py`. Of
+    orders and positions, which change, only the last state in a batch is kept.
     """
 
     def __init__(self, writer: ViewsWriter, state: State | None = None, version: str = "") -> None:
         self.writer = writer
         self.version = version
-        self.changes: list[Change] = []
-        self.pending: dict[tuple[type, str], int] = {}  # where a row of this batch stands
-        self.seq = writer.applied_seq()
+        self.added: dict[type, list[tuple[Any, ...]]] = {kind: [] for kind in ADDED}
+        self.orders: dict[str, list[Any]] = {}
+        self.statuses: dict[str, tuple[Any, ...]] = {}
+        self.held: dict[str, Held] = {}
+        self.seq = self.written = writer.applied_seq()
         self.balance = state.balance if state is not None else ZERO
         self.peak = state.peak if state is not None else ZERO
         self.positions: dict[str, Position] = dict(state.positions) if state is not None else {}
@@ -58,45 +68,40 @@ class Projector:
             return
         self.seq = seq
         if type(event) is SignalEvent:
-            self._add(signal_row(seq, event.signal))
+            self.added[rows.SignalRow].append(signal_row(seq, event.signal))
         for leg, fact in enumerate(facts):
             project = PROJECT.get(type(fact))
             if project is not None:
                 project(self, event, fact, leg)
-        if len(self.changes) >= BATCH:
+        if seq - self.written >= BATCH_ROWS:
             self.flush()
 
     def flush(self) -> None:
         """Write what has gathered, in one transaction with the progress."""
-        if self.seq > self.writer.applied_seq():
-            self.writer.apply(self.changes, through_seq=self.seq)
-            self.changes = []
-            self.pending.clear()
+        if self.seq <= self.written:
+            return
+        positions = [position_row(*one) for one in self.held.values()]
+        tables: list[Batch] = [
+            *self.added.items(),
+            # a change of status is older than an order that stands whole in the same batch
+            (rows.OrderStatusRow, self.statuses.values()),
+            (rows.OrderRow, self.orders.values()),
+            (rows.PositionRow, positions),
+        ]
+        self.writer.write(tables, through_seq=self.seq)
+        self.written = self.seq
+        self.added = {kind: [] for kind in ADDED}
+        self.orders, self.statuses, self.held = {}, {}, {}
 
     # -- rows ----------------------------------------------------------------------------
 
-    def _add(self, row: Any) -> None:
-        self.changes.append((self.seq, row))
-
-    def _latest(self, row: rows.OrderRow | rows.PositionRow) -> None:
-        """Add a row of which only the last state in a batch is written."""
-        key = (type(row), row.id)
-        at = self.pending.get(key)
-        if at is None:
-            self.pending[key] = len(self.changes)
-            self.changes.append((self.seq, row))
-        else:
-            self.changes[at] = (self.seq, row)
-
     def _status(self, status: str, filled: str, ts_ns: int, order_id: str) -> None:
         """Change an order's status: in this batch's own row where it has one."""
-        at = self.pending.get((rows.OrderRow, order_id))
-        if at is None:
-            self._add(rows.OrderStatusRow(status, filled, ts_ns, order_id))
-            return
-        row: Any = self.changes[at][1]
-        changed = row._replace(status=status, filled=filled, updated_ns=ts_ns)
-        self.changes[at] = (self.seq, changed)
+        order = self.orders.get(order_id)
+        if order is None:
+            self.statuses[order_id] = (status, filled, ts_ns, order_id)
+        else:
+            order[STATUS], order[FILLED], order[UPDATED] = status, filled, ts_ns
 
     def configured(self, event: Event, fact: f.ConfigApplied, leg: int) -> None:
         """Record a deployment per strategy, and the opening balance."""
@@ -107,12 +112,10 @@ class Projector:
         self.cache_ns = fact.settings.cache.ttl_ms * 1_000_000
         actor = event.actor if type(event) is ConfigEvent else "start"
         for number, (name, one) in enumerate(fact.settings.strategies.items()):
-            self._add(
-                rows.DeploymentRow(
-                    self.seq * 1_000 + number, name, one.head, fact.digest, self.version,
-                    one.status, plain(one.budget), fact.ts_ns, None, actor,
-                )
-            )  # fmt: skip
+            self.added[rows.DeploymentRow].append((
+                self.seq * 1_000 + number, name, one.head, fact.digest, self.version,
+                one.status, plain(one.budget), fact.ts_ns, None, actor,
+            ))  # fmt: skip
         if first:
             self.balance = self.peak = fact.settings.account.balance
             self._book(fact.ts_ns, leg, "main", (("capital", self.balance),))
@@ -122,37 +125,31 @@ class Projector:
         """Record a decision, and the cache entry it made; its document stays in the journal row."""
         decision = fact.decision
         self._note(fact.marks)
-        self._add(
-            rows.DecisionLogRow(
-                decision.id, self.seq, decision.ts_ns, decision.signal_id, decision.strategy,
-                decision.instrument, decision.verdict, decision.code, sentence(decision), b"",
-            )
-        )  # fmt: skip
+        self.added[rows.DecisionLogRow].append((
+            self.seq, decision.id, decision.ts_ns, decision.signal_id, decision.strategy,
+            decision.instrument, decision.verdict, decision.code, sentence(decision), b"",
+        ))  # fmt: skip
         if decision.cache_key and not decision.cache_hit and decision.leverage is not None:
             record = decision.leverage
             analysis = _encode((record.inputs, record.factors, record.raw)).decode()
-            self._add(
-                rows.DecisionRow(
-                    self.seq, decision.cache_key, analysis,
-                    decision.ts_ns, decision.ts_ns + self.cache_ns,
-                )
-            )  # fmt: skip
+            self.added[rows.DecisionRow].append((
+                self.seq, decision.cache_key, analysis,
+                decision.ts_ns, decision.ts_ns + self.cache_ns,
+            ))  # fmt: skip
 
     def submitted(self, event: Event, fact: f.OrderSubmitted, leg: int) -> None:
         """Record a new order."""
         self._order(fact.order, f"d{self.seq}" if fact.order.signal_id else None)
 
     def _order(self, order: Order, decision: str | None) -> None:
-        self._latest(
-            rows.OrderRow(
-                order.id, order.account, order.strategy, order.instrument,
-                "buy" if order.side > 0 else "sell", order.kind, order.reason,
-                plain(order.quantity), plain(order.filled),
-                None if order.price is None else plain(order.price), plain(order.leverage),
-                int(order.reduce_only), order.closes or None, order.signal_id or None, decision,
-                order.status.value, order.created_ns, order.created_ns,
-            )
-        )  # fmt: skip
+        self.orders[order.id] = [
+            order.id, order.account, order.strategy, order.instrument,
+            "buy" if order.side > 0 else "sell", order.kind, order.reason,
+            plain(order.quantity), plain(order.filled),
+            None if order.price is None else plain(order.price), plain(order.leverage),
+            int(order.reduce_only), order.closes or None, order.signal_id or None, decision,
+            order.status.value, order.created_ns, order.created_ns,
+        ]  # fmt: skip
 
     def status(self, event: Event, fact: f.OrderChanged, leg: int) -> None:
         """Record an order's new status."""
@@ -167,13 +164,12 @@ class Projector:
         side = "buy" if fact.side > 0 else "sell"
         quantity = plain(fact.quantity)
         self._note(fact.marks)
-        self._add(
-            rows.ExecutionRow(
-                "paper", fact.trade_id, fact.ts_ns, fact.order_id, fact.position_id,
-                fact.account, fact.strategy, fact.instrument, side, quantity, plain(fact.price),
-                plain(fact.fee), self.currency, plain(fact.realised), fact.liquidity, fact.reason,
-            )
-        )  # fmt: skip
+        self.added[rows.ExecutionRow].append((
+            self.seq * 1_000 + leg, "paper", fact.trade_id, fact.ts_ns, fact.order_id,
+            fact.position_id, fact.account, fact.strategy, fact.instrument, side, quantity,
+            plain(fact.price), plain(fact.fee), self.currency, plain(fact.realised), fact.liquidity,
+            fact.reason,
+        ))  # fmt: skip
         self._status(fact.status.value, quantity, fact.ts_ns, fact.order_id)
         key = key_of(fact.account, fact.instrument)
         held = self.positions.get(key)
@@ -181,58 +177,45 @@ class Projector:
             self.positions[key] = fact.position
             for order in protective_orders(fact.position):
                 self._order(order, None)
-            self._position(fact.position, "open", None)
+            self._hold(fact.position, None)
         elif held is not None:
             del self.positions[key]
-            self._position(held, "closed", fact)
+            self._hold(held, fact)
             for order_id in protective_ids(fact.position_id):
                 if order_id != fact.order_id:
                     self._status("canceled", "0", fact.ts_ns, order_id)
         if fact.trade is not None:
             self._trade(fact)
         legs = (("realised", fact.realised), ("fee", -fact.fee))
-        self._book(fact.ts_ns, leg * 10, fact.account, legs, fact)
+        self._book(fact.ts_ns, leg * 10, fact.account, legs)
         self.balance += fact.realised - fact.fee
         self._equity(fact.ts_ns, fact.marks)
 
-    def _position(self, position: Position, status: str, closed: f.Filled | None) -> None:
-        mark = self.marks.get(position.instrument, position.entry_price)
-        level = None
-        if closed is None:
-            level = position.liquidation(self.instruments[position.instrument].tiers)
-        pnl = position.unrealised(mark)
-        if closed is not None and closed.trade is not None:
-            pnl, mark = closed.trade.pnl, closed.price
-        self._latest(
-            rows.PositionRow(
-                position.id, position.instrument, "long" if position.sign > 0 else "short",
-                float(position.quantity), float(position.leverage), float(position.entry_price),
-                float(mark), float(pnl), float(level.price) if level is not None else 0.0,
-                status, position.opened_ns, closed.ts_ns if closed is not None else None,
-            )
-        )  # fmt: skip
+    def _hold(self, position: Position, closed: f.Filled | None) -> None:
+        """Keep what a position's row says of it; a batch makes only its last row."""
+        tiers = self.instruments[position.instrument].tiers
+        self.held[position.id] = (position, self.marks.get(position.instrument), tiers, closed)
 
     def _trade(self, fact: f.Filled) -> None:
         trade = fact.trade
         assert trade is not None
-        self._add(
-            rows.TradeRow(
-                trade.position_id, trade.account, trade.strategy, trade.instrument,
-                "long" if trade.sign > 0 else "short", plain(trade.quantity),
-                plain(trade.entry_price), plain(trade.exit_price), plain(trade.leverage),
-                trade.opened_ns, trade.closed_ns, trade.reason, plain(trade.pnl),
-                plain(trade.fees), plain(trade.funding), trade.r, trade.signal_id or None,
-            )
-        )  # fmt: skip
+        self.added[rows.TradeRow].append((
+            trade.position_id, trade.account, trade.strategy, trade.instrument,
+            "long" if trade.sign > 0 else "short", plain(trade.quantity),
+            plain(trade.entry_price), plain(trade.exit_price), plain(trade.leverage),
+            trade.opened_ns, trade.closed_ns, trade.reason, plain(trade.pnl),
+            plain(trade.fees), plain(trade.funding), trade.r, trade.signal_id or None,
+            None, None,
+        ))  # fmt: skip
 
     def funded(self, event: Event, fact: f.FundingBooked, leg: int) -> None:
         """Record a funding payment."""
         position = fact.position
         self._note(fact.marks)
         self.positions[key_of(position.account, position.instrument)] = position
-        self._position(position, "open", None)
+        self._hold(position, None)
         legs = (("funding", -fact.amount),)
-        self._book(fact.ts_ns, leg * 10, position.account, legs, position)
+        self._book(fact.ts_ns, leg * 10, position.account, legs, position.id)
         self.balance -= fact.amount
         self._equity(fact.ts_ns, fact.marks)
 
@@ -245,30 +228,26 @@ class Projector:
 
     def tripped(self, event: Event, fact: f.BreakerTripped, leg: int) -> None:
         """Record a trip."""
-        self._add(
-            rows.BreakerRow(
-                self.seq, leg, fact.ts_ns, "trip", fact.condition, fact.scope, fact.value,
-                fact.limit, fact.action,
-            )
-        )  # fmt: skip
+        self.added[rows.BreakerRow].append((
+            self.seq, leg, fact.ts_ns, "trip", fact.condition, fact.scope, fact.value,
+            fact.limit, fact.action, None, None,
+        ))  # fmt: skip
 
     def reset(self, event: Event, fact: f.BreakerReset, leg: int) -> None:
         """Record a release, one row per condition."""
         for number, name in enumerate(fact.conditions):
             condition, _, scope = name.partition(":")
-            self._add(
-                rows.BreakerRow(
-                    self.seq, leg * 100 + number, fact.ts_ns, "reset", condition, scope, "", "",
-                    "", fact.actor, fact.reason,
-                )
-            )  # fmt: skip
+            self.added[rows.BreakerRow].append((
+                self.seq, leg * 100 + number, fact.ts_ns, "reset", condition, scope, "", "",
+                "", fact.actor, fact.reason,
+            ))  # fmt: skip
 
     def new_day(self, event: Event, fact: f.DayStarted, leg: int) -> None:
         """Record the equity that a day starts with, and expire what the cache no longer holds."""
         self._note(fact.marks)
         self._equity(event.ts_ns, fact.marks)
-        self._add(
-            rows.MetricRow(self.seq, event.ts_ns, "day_start_equity", float(fact.equity), None)
+        self.added[rows.MetricRow].append(
+            (self.seq, event.ts_ns, "day_start_equity", float(fact.equity), None)
         )
 
     # -- sums ----------------------------------------------------------------------------
@@ -279,22 +258,23 @@ class Projector:
 
     def _book(
         self, ts_ns: int, leg: int, account: str, parts: tuple[tuple[str, Decimal], ...],
-        of: Any = None,
+        reference: str | None = None,
     ) -> None:  # fmt: skip
         """Book amounts into cash and out of where they come from: the legs sum to zero."""
-        legs = [(kind, -amount) for kind, amount in parts if amount]
-        if not legs:
+        cash, legs = ZERO, [("cash", ZERO)]
+        for kind, amount in parts:
+            if amount:
+                cash += amount
+                legs.append((kind, -amount))
+        if len(legs) == 1:
             return
-        legs.insert(0, ("cash", -sum((amount for _, amount in legs), ZERO)))
-        # a fill's legs are joined through its execution; a payment names its position
-        reference = getattr(of, "trade_id", None) or getattr(of, "id", None)
-        for number, (name, value) in enumerate(legs):
-            self._add(
-                rows.LedgerRow(
-                    self.seq, leg + number, ts_ns, account, self.currency, plain(value), name,
-                    None, None, reference,
-                )
-            )  # fmt: skip
+        legs[0] = ("cash", cash)
+        ledger, seq, currency = self.added[rows.LedgerRow], self.seq, self.currency
+        for kind, amount in legs:
+            ledger.append(
+                (account, ts_ns, seq, leg, currency, plain(amount), kind, None, None, reference)
+            )
+            leg += 1
 
     def _equity(self, ts_ns: int, marks: Marks) -> None:
         """Record equity at the last known marks."""
@@ -307,12 +287,30 @@ class Projector:
         equity = self.balance + unrealised
         self.peak = max(self.peak, equity)
         fall = float((self.peak - equity) / self.peak) if self.peak > ZERO else 0.0
-        self._add(
-            rows.EquityRow(
-                "all", self.seq, ts_ns, plain(equity), plain(self.balance), plain(unrealised),
-                plain(exposure), fall,
-            )
-        )  # fmt: skip
+        self.added[rows.EquityRow].append((
+            "all", ts_ns, self.seq, plain(equity), plain(self.balance), plain(unrealised),
+            plain(exposure), fall,
+        ))  # fmt: skip
+
+
+def position_row(
+    position: Position, mark: Decimal | None, tiers: tuple[Tier, ...], closed: f.Filled | None
+) -> tuple[Any, ...]:
+    """Return the row of a position, open at a mark or closed by a fill."""
+    level = position.liquidation(tiers) if closed is None else None
+    entry = position.entry_price
+    if closed is not None and closed.trade is not None:
+        pnl, mark = closed.trade.pnl, closed.price
+    else:
+        mark = entry if mark is None else mark
+        pnl = position.unrealised(mark)
+    return (
+        position.id, position.instrument, "long" if position.sign > 0 else "short",
+        float(position.quantity), float(position.leverage), float(entry), float(mark), float(pnl),
+        float(level.price) if level is not None else 0.0,
+        "open" if closed is None else "closed", position.opened_ns,
+        None if closed is None else closed.ts_ns,
+    )  # fmt: skip
 
 
 def sentence(decision: Decision) -> str:
@@ -325,14 +323,17 @@ def sentence(decision: Decision) -> str:
     return f"Approved to {what}: {decision.sizing.quantity:f}."
 
 
-def signal_row(seq: int, signal: Signal) -> rows.SignalRow:
+def signal_row(seq: int, signal: Signal) -> tuple[Any, ...]:
     """Return the row of a judged signal."""
+    data = {"id": signal.id, "side": signal.side}
+    if signal.metadata:
+        data["metadata"] = signal.metadata
     level = signal.level.value if signal.level is not None else f"{signal.confidence:g}"
-    return rows.SignalRow(
+    return (
         seq, signal.ts_ns, signal.source, signal.instrument, level,
         float(signal.price) if signal.price is not None else 0.0,
         float(signal.volume) if signal.volume is not None else 0.0,
-        _encode({"id": signal.id, "side": signal.side, "metadata": signal.metadata}).decode(),
+        _encode(data).decode(),
     )  # fmt: skip
 
 

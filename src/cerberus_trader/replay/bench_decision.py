@@ -140,7 +140,7 @@ def disk_record(folder: Path) -> Iterator[Record]:
         folder, engine_id="bench", engine_version=__version__,
         options=JournalOptions(durability="none"),
     )  # fmt: skip
-    with journal, ViewsWriter(folder) as writer:
+    with journal, ViewsWriter(folder, scratch=True) as writer:
         projector = Projector(writer)
 
         def record(event: Event, facts: tuple[Fact, ...]) -> int:
@@ -150,6 +150,7 @@ def disk_record(folder: Path) -> Iterator[Record]:
 
         yield record
         projector.flush()
+        writer.finish()
 
 
 def in_memory(count: int) -> dict[str, float]:

@@ -103,10 +103,11 @@ def open_store(folder: Path) -> Iterator[tuple[SqliteJournal, Project]]:
         folder, engine_id=ENGINE_ID, engine_version=__version__,
         options=JournalOptions(durability="none"),
     )  # fmt: skip
-    with journal, ViewsWriter(folder) as writer:
+    with journal, ViewsWriter(folder, scratch=True) as writer:
         projector = Projector(writer, version=__version__)
         yield journal, projector.take
         projector.flush()
+        writer.finish()
     (folder / LOCK_NAME).unlink(missing_ok=True)
 
 

@@ -69,7 +69,7 @@ def test_create_read_update_delete(
 @pytest.mark.req("E-1.1", "E-2.1.2")
 def test_explain_joins_decision_orders_fills_and_trade(folder: Path) -> None:
     with Views(folder) as views:
-        found = views.explain("d1")
+        found = views.explain(1)
         assert found is not None
         assert found.decision.document == b"[]"
         assert [order.id for order in found.orders] == ["o1", "o1s"]
@@ -77,11 +77,11 @@ def test_explain_joins_decision_orders_fills_and_trade(folder: Path) -> None:
         assert [fill.trade_id for fill in found.executions] == ["t1", "t2"]
         assert found.trade is not None and found.trade.pnl == "4.98"
         assert views.explain_last() == found
-        assert views.explain("d2") is None
+        assert views.explain(2) is None
 
 
 def test_a_decision_without_orders_is_explained_too(tmp_path: Path) -> None:
-    row = r.DecisionLogRow("d", 1, 1, "s", "trend", "WIF", "denied", "RISK_STALE", "No.", b"[]")
+    row = r.DecisionLogRow(1, "d", 1, "s", "trend", "WIF", "denied", "RISK_STALE", "No.", b"[]")
     with ViewsWriter(tmp_path) as writer, Views(tmp_path) as views:
         assert views.explain_last() is None
         writer.apply([(1, row)], through_seq=1)

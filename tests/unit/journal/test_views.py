@@ -120,10 +120,48 @@ def test_reset_empties_everything_for_a_rebuild(
 
 def test_exact_money_comes_back_as_it_went_in(writer: ViewsWriter, tmp_path: Path) -> None:
     exact = "0.100000000000000000000000000000001"
-    row = r.LedgerRow(1, 0, 1, "acc", "USDT", exact, "fee")
+    row = r.LedgerRow("acc", 1, 1, 0, "USDT", exact, "fee")
     writer.apply([(1, row)], through_seq=1)
     with Views(tmp_path) as views:
-        assert views.get(r.LedgerRow, 1, 0) == row
+        assert views.get(r.LedgerRow, "acc", 1, 1, 0) == row
+
+
+@pytest.mark.req("D-10.11")
+def test_whole_states_are_written_as_single_changes_are(tmp_path: Path, trade_rows: Rows) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    metrics = [metric(seq) for seq in range(1, 40)]
+    with ViewsWriter(one) as writer:
+        writer.apply([*trade_rows, *metrics], through_seq=40)
+    tables: dict[type, list[tuple]] = {}
+    for _, row in [*trade_rows, *metrics]:
+        tables.setdefault(type(row), []).append(tuple(row))
+    with ViewsWriter(two) as writer:
+        orders = tables.pop(r.OrderRow)
+        later = tables.pop(r.OrderStatusRow)
+        batches = [(r.OrderRow, orders), (r.OrderStatusRow, later), *tables.items()]
+        count = len(trade_rows) + len(metrics)
+        assert writer.write(batches, through_seq=40) == count
+        assert writer.write([(r.MetricRow, [(1, 1, "m", 9.0, None)])], through_seq=40) == 0
+        assert writer.write([(r.MetricRow, [(41, 1, "m", 9.0, None)])], through_seq=41) == 1
+    with Views(two) as views:
+        assert views.get(r.MetricRow, 41) is not None
+    with ViewsWriter(one) as writer:
+        writer.apply([(41, r.MetricRow(41, 1, "m", 9.0))], through_seq=41)
+    assert dump(one) == dump(two)
+
+
+def test_a_scratch_file_gets_its_indexes_at_the_end(tmp_path: Path, trade_rows: Rows) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    with ViewsWriter(one) as writer:
+        writer.apply(trade_rows, through_seq=4)
+    with ViewsWriter(two, scratch=True) as writer:
+        writer.apply(trade_rows, through_seq=4)
+        assert sorted(dump(one)) != sorted(dump(two))
+        writer.finish()
+        writer.finish()
+    assert sorted(dump(one)) == sorted(dump(two))
+    with ViewsWriter(two) as writer:
+        assert writer._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_views_go_on_after_reopening(tmp_path: Path) -> None:

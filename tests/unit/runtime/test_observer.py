@@ -107,7 +107,7 @@ def test_a_view_that_fails_is_given_up_with_an_alert(
     def fail(*given: Any, **more: Any) -> None:
         raise module.CerberusError("the disk is gone.")
 
-    monkeypatch.setattr(ViewsWriter, "apply", fail)
+    monkeypatch.setattr(ViewsWriter, "write", fail)
     late.projector = module.Projector(late.writer)
     late.start(bench.state)
     event = bench.rows[0][0]

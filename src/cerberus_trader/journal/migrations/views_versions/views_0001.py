@@ -58,8 +58,8 @@ def _breaker_log() -> None:
 def _decision_log() -> None:
     op.create_table(
         "decision_log",
-        sa.Column("id", TEXT, nullable=False),
         sa.Column("seq", INT, nullable=False),
+        sa.Column("id", TEXT, nullable=False),
         sa.Column("ts_ns", INT, nullable=False),
         sa.Column("signal_id", TEXT, nullable=False),
         sa.Column("strategy", TEXT, nullable=False),
@@ -68,10 +68,9 @@ def _decision_log() -> None:
         sa.Column("code", TEXT, nullable=False),
         sa.Column("sentence", TEXT, nullable=False),
         sa.Column("document", BLOB, nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_decision_log")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_decision_log")),
     )
     op.create_index("idx_decision_log_signal", "decision_log", ["signal_id"])
-    op.create_index("idx_decision_log_ts", "decision_log", ["ts_ns"])
 
 
 def _decisions() -> None:
@@ -83,32 +82,31 @@ def _decisions() -> None:
         sa.Column("created_at", INT, nullable=False),
         sa.Column("expires_at", INT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
-        sa.UniqueConstraint("signal_hash", name=op.f("uq_decisions_signal_hash")),
     )
     op.create_index("idx_decisions_expires", "decisions", ["expires_at"])
-    op.create_index("idx_decisions_hash", "decisions", ["signal_hash"])
+    op.create_index("idx_decisions_hash", "decisions", ["signal_hash"], unique=True)
 
 
 def _equity() -> None:
     op.create_table(
         "equity",
         sa.Column("account", TEXT, nullable=False),
-        sa.Column("seq", INT, nullable=False),
         sa.Column("ts_ns", INT, nullable=False),
+        sa.Column("seq", INT, nullable=False),
         sa.Column("equity", MONEY, nullable=False),
         sa.Column("balance", MONEY, nullable=False),
         sa.Column("unrealised", MONEY, nullable=False),
         sa.Column("exposure", MONEY, nullable=False),
         sa.Column("drawdown", REAL, nullable=False),
-        sa.PrimaryKeyConstraint("account", "seq", name=op.f("pk_equity")),
+        sa.PrimaryKeyConstraint("account", "ts_ns", "seq", name=op.f("pk_equity")),
         sqlite_with_rowid=False,
     )
-    op.create_index("idx_equity_account", "equity", ["account", "ts_ns"])
 
 
 def _executions() -> None:
     op.create_table(
         "executions",
+        sa.Column("id", INT, nullable=False),
         sa.Column("venue", TEXT, nullable=False),
         sa.Column("trade_id", TEXT, nullable=False),
         sa.Column("ts_ns", INT, nullable=False),
@@ -125,31 +123,28 @@ def _executions() -> None:
         sa.Column("realised", MONEY, nullable=False),
         sa.Column("liquidity", TEXT, nullable=False),
         sa.Column("reason", TEXT, nullable=False),
-        sa.PrimaryKeyConstraint("venue", "trade_id", name=op.f("pk_executions")),
-        sqlite_with_rowid=False,
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_executions")),
     )
     op.create_index("idx_executions_order", "executions", ["order_id"])
     op.create_index("idx_executions_position", "executions", ["position_id"])
-    op.create_index("idx_executions_ts", "executions", ["ts_ns"])
 
 
 def _ledger() -> None:
     op.create_table(
         "ledger",
+        sa.Column("account", TEXT, nullable=False),
+        sa.Column("ts_ns", INT, nullable=False),
         sa.Column("seq", INT, nullable=False),
         sa.Column("leg", SMALL, nullable=False),
-        sa.Column("ts_ns", INT, nullable=False),
-        sa.Column("account", TEXT, nullable=False),
         sa.Column("currency", TEXT, nullable=False),
         sa.Column("amount", MONEY, nullable=False),
         sa.Column("kind", TEXT, nullable=False),
         sa.Column("strategy", TEXT, nullable=True),
         sa.Column("instrument", TEXT, nullable=True),
         sa.Column("reference", TEXT, nullable=True),
-        sa.PrimaryKeyConstraint("seq", "leg", name=op.f("pk_ledger")),
+        sa.PrimaryKeyConstraint("account", "ts_ns", "seq", "leg", name=op.f("pk_ledger")),
         sqlite_with_rowid=False,
     )
-    op.create_index("idx_ledger_account", "ledger", ["account", "ts_ns"])
 
 
 def _metrics() -> None:
@@ -338,7 +333,7 @@ def upgrade() -> None:
     _tweets()
     _view_progress()
     if op.get_bind().dialect.name == "sqlite":
-        op.execute("PRAGMA user_version = 1")
+        op.execute("PRAGMA user_version = 2")
 
 
 def downgrade() -> None:
