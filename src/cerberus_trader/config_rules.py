@@ -7,7 +7,7 @@ from cerberus_trader.domain.settings import Settings
 
 def check_settings(settings: Settings) -> list[str]:
     """Return every fault between settings: keys, their values, and what is allowed."""
-    return [*_orders(settings), *_strategies(settings), *_modes(settings)]
+    return [*_orders(settings), *_strategies(settings), *_modes(settings), *_keeping(settings)]
 
 
 def _orders(settings: Settings) -> Iterator[str]:
@@ -68,3 +68,17 @@ def _modes(settings: Settings) -> Iterator[str]:
             yield f"venues.{name}.environment = 'live': must wait for the stage prod"
         if (venue.kind == "paper") != (venue.environment == "paper"):
             yield f"venues.{name}: kind and environment must both be paper, or neither"
+
+
+def _keeping(settings: Settings) -> Iterator[str]:
+    """Find backups that cannot be made, and an audit that would go before what it is of."""
+    backup, retention = settings.backup, settings.retention
+    if backup.enabled and not backup.folder:
+        yield "backup.folder = '': must name a folder while backup.enabled is true"
+    if not backup.passphrase_env.endswith("_PASSPHRASE"):
+        yield f"backup.passphrase_env = {backup.passphrase_env!r}: must end with _PASSPHRASE"
+    if 0 < retention.audit_days < retention.days:
+        yield (
+            f"retention.audit_days = {retention.audit_days}: must be at least"
+            f" retention.days, which is {retention.days}, or 0"
+        )

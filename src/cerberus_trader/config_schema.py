@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 import msgspec
 
 from cerberus_trader.domain.money import plain
-from cerberus_trader.domain.settings import Meta
+from cerberus_trader.domain.settings_base import Meta
 
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

@@ -13,7 +13,8 @@ from cerberus_trader.config import load, load_settings
 from cerberus_trader.config_models import EnvText, model, to_struct
 from cerberus_trader.config_schema import Field, Shape, fields, shape_of, shapes, table_of
 from cerberus_trader.domain.errors import ConfigError
-from cerberus_trader.domain.settings import Meta, Settings
+from cerberus_trader.domain.settings import Settings
+from cerberus_trader.domain.settings_base import Meta
 
 LEAVES = [field for field in fields(Settings) if field.key != "stage"]
 

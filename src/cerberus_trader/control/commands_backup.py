@@ -1,18 +1,20 @@
-"""The commands journal backup and restore."""
+"""The commands journal backup, restore, prune and migrate."""
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cerberus_trader.control.commands_replay import CODES, Json, reported
+from cerberus_trader.control.commands_live import actor
+from cerberus_trader.control.commands_replay import CODES, Config, Json, Profile, reported
 from cerberus_trader.control.commands_tools import Folder, echo, journal_app
 from cerberus_trader.domain.errors import DataError
 
 if TYPE_CHECKING:
-    from cerberus_trader.journal.unpack import Manifest
+    from cerberus_trader.journal.manifest import Manifest
     from cerberus_trader.security.passphrase import Passphrase
 
 ENVIRONMENT = "CERBERUS_BACKUP_PASSPHRASE"
@@ -28,6 +30,8 @@ def register() -> None:
     """Add the commands to `cerberus journal`."""
     journal_app.command("backup", epilog=CODES)(journal_backup)
     journal_app.command("restore", epilog=CODES)(journal_restore)
+    journal_app.command("prune", epilog=CODES)(journal_prune)
+    journal_app.command("migrate", epilog=CODES)(journal_migrate)
 
 
 def journal_backup(
@@ -64,6 +68,66 @@ def journal_restore(
         manifest = restore(file, into, words)
         text = f"restored into {into}: {_ends(manifest)}"
         echo({"into": str(into), **_about(manifest)}, as_json, text)
+
+
+def journal_prune(
+    state: Folder = Path("state"),
+    days: Annotated[
+        int | None, typer.Option("--days", min=0, help="Full days to keep; 0: by size alone.")
+    ] = None,
+    disk_bytes: Annotated[
+        int | None, typer.Option("--disk-bytes", min=0, help="Bytes to keep; 0: no limit.")
+    ] = None,
+    config: Config = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Seal finished days into segments and delete what the section `retention` does not keep.
+
+    A running engine does it by its own settings; --days and --disk-bytes are for a stopped one.
+    """
+    with reported(as_json):
+        from cerberus_trader.runtime.client import NotRunning, ask
+        from cerberus_trader.runtime.frames import Prune
+
+        if days is None and disk_bytes is None:
+            with suppress(NotRunning):
+                found = ask(state, Prune(actor()))
+                echo(found, as_json, "the engine prunes now; its log and status tell what it did")
+                return
+        _prune_stopped(state, days, disk_bytes, config, profile, as_json)
+
+
+def _prune_stopped(
+    state: Path, days: int | None, disk_bytes: int | None, config: Path | None,
+    profile: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    import msgspec
+
+    from cerberus_trader.config import load_settings
+    from cerberus_trader.runtime.prune import prune
+    from cerberus_trader.runtime.retention import policy_of
+
+    policy = policy_of(load_settings(config, stage=profile).settings.retention)
+    if days is not None:
+        policy = policy._replace(days=days)
+    if disk_bytes is not None:
+        policy = policy._replace(disk_bytes=disk_bytes)
+    found = msgspec.to_builtins(prune(state, policy, actor()))
+    text = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in found.items())
+    echo(found, as_json, text)
+
+
+def journal_migrate(state: Folder = Path("state"), as_json: Json = False) -> None:
+    """Bring the journal of an older release to this one's format; the old file is kept."""
+    with reported(as_json):
+        from cerberus_trader.journal.migrate import migrate_journal
+
+        before, after = migrate_journal(state)
+        text = f"migrated from format {before} to {after}; the former file is journal.db.v{before}"
+        if before == after:
+            text = f"format {after} already, nothing to do"
+        echo({"before": before, "after": after}, as_json, text)
 
 
 def is_terminal() -> bool:

@@ -162,8 +162,11 @@ def journal_verify(
             "ok": report.ok, "rows": report.rows, "last_seq": report.last_seq,
             "last_hash": report.last_hash.hex(), "first_bad_seq": report.first_bad_seq,
             "reasons": report.reasons, "notes": report.notes, "snapshots": report.snapshots,
+            "segments": report.segments, "deleted_seq": report.deleted_seq,
         }  # fmt: skip
         text = f"{'ok' if report.ok else 'DAMAGED'}: {report.rows} rows"
+        if report.deleted_seq:
+            text += f" (those to row {report.deleted_seq} are deleted by retention)"
         text += "".join(f"\n  {reason}" for reason in report.reasons)
         if replay and report.ok:
             from cerberus_trader.observe.redecide import redecide
@@ -207,12 +210,15 @@ def journal_rebuild(state: Folder = Path("state"), as_json: Json = False) -> Non
     """Build views.db again from the journal."""
     with _reported(as_json):
         from cerberus_trader import __version__
+        from cerberus_trader.engine.state import state_from
         from cerberus_trader.journal.reader import JournalReader
         from cerberus_trader.journal.views import ViewsWriter
         from cerberus_trader.observe.projector import rebuild
 
         with ViewsWriter(state) as writer:
-            count = rebuild(JournalReader(state).verified_rows(), writer, __version__)
+            start = JournalReader(state).beginning()
+            first = state_from(start.snapshot.state) if start.snapshot is not None else None
+            count = rebuild(start.rows, writer, __version__, first)
         echo({"rows": count}, as_json, f"rebuilt the views from {count} rows")
 
 

@@ -188,6 +188,25 @@ class EndOfData(msgspec.Struct, frozen=True, array_like=True, tag="end", gc=Fals
     marks: Marks = ()
 
 
+class RetentionEvent(msgspec.Struct, frozen=True, array_like=True, tag="retention", gc=False):
+    """Carry the deletion of a sealed segment of the journal, journalled before its file goes.
+
+    `what` goes: its rows, of which `audit_rows` are kept in an extract with the SHA-256
+    `audit_digest`, or in time that extract. `last_hash` is the last row's hash (both hex).
+    """
+
+    ts_ns: int
+    what: Literal["rows", "audit"]
+    first_seq: int
+    last_seq: int
+    last_hash: str
+    rows: int
+    audit_rows: int
+    audit_digest: str
+    reason: str
+    actor: str
+
+
 Event = (
     ConfigEvent
     | SignalEvent
@@ -202,4 +221,5 @@ Event = (
     | AccountReport
     | Anomaly
     | EndOfData
+    | RetentionEvent
 )

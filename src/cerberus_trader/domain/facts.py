@@ -285,6 +285,16 @@ class AnomalyNoted(msgspec.Struct, frozen=True, array_like=True, tag="anomaly", 
     detail: str
 
 
+class RetentionApplied(msgspec.Struct, frozen=True, array_like=True, tag="retention", gc=False):
+    """Say that a segment's rows, or what the audit kept of them, may be deleted now, and why."""
+
+    what: Literal["rows", "audit"]
+    first_seq: int
+    last_seq: int
+    reason: str
+    actor: str
+
+
 class Faulted(msgspec.Struct, frozen=True, array_like=True, tag="faulted", gc=False):
     """Say that deciding raised; the state did not change, and trading halts."""
 
@@ -321,4 +331,5 @@ Fact = (
     | Reconciled
     | AnomalyNoted
     | Faulted
+    | RetentionApplied
 )

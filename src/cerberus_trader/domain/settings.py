@@ -12,36 +12,20 @@ from typing import Annotated, Literal
 import msgspec
 
 from cerberus_trader.domain.money import ONE, ZERO
-
-
-class Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """Say what values a setting may take, and what it means; `config.py` enforces it.
-
-    (msgspec's own Meta cannot bound decimals.) `cold` settings need a restart.
-    """
-
-    ge: float | None = None
-    gt: float | None = None
-    le: float | None = None
-    lt: float | None = None
-    min_length: int | None = None
-    description: str = ""
-    cold: bool = False
-
-
-Fraction = Annotated[Decimal, Meta(ge=0, le=1)]
-Positive = Annotated[Decimal, Meta(gt=0)]
-NonNegative = Annotated[Decimal, Meta(ge=0)]
-Millis = Annotated[int, Meta(ge=0, le=31_536_000_000)]
-Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
-Ratio = Annotated[float, Meta(ge=0, le=1)]
+from cerberus_trader.domain.settings_base import (
+    Count,
+    Fraction,
+    Meta,
+    Millis,
+    NonNegative,
+    Positive,
+    Ratio,
+    Section,
+)
+from cerberus_trader.domain.settings_keep import Backup, Retention
 
 Action = Literal["block", "flatten", "off"]
 Sizer = Literal["risk", "volatility", "kelly", "balance", "confidence"]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Be the base of every section: frozen, strict about names."""
 
 
 class Account(Section, frozen=True):
@@ -351,7 +335,7 @@ class Strategy(Section, frozen=True, gc=True, dict=True):
     )
     params: Annotated[
         dict[str, bool | int | float | str], Meta(description="parameters of the head")
-    ] = {}
+    ] = msgspec.field(default_factory=dict)
 
     @cached_property
     def leverage_float(self) -> float:
@@ -470,6 +454,8 @@ class Settings(Section, frozen=True):
     health: Health = Health()
     paper: Paper = Paper()
     journal: Journal = Journal()
+    backup: Backup = Backup()
+    retention: Retention = Retention()
     orders: Orders = Orders()
     reconcile: Reconcile = Reconcile()
     logging: Logging = Logging()

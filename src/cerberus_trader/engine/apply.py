@@ -456,6 +456,10 @@ def faulted(state: State, fact: f.Faulted) -> None:
     state.risk_version += 1
 
 
+def retention_applied(state: State, fact: f.RetentionApplied) -> None:
+    """Change nothing: the state holds no history."""
+
+
 FOLDS: dict[type, Callable[[State, Any], None]] = {
     f.ConfigApplied: config_applied,
     f.SignalJudged: judged,
@@ -485,4 +489,5 @@ FOLDS: dict[type, Callable[[State, Any], None]] = {
     f.Reconciled: reconciled,
     f.AnomalyNoted: anomaly_noted,
     f.Faulted: faulted,
+    f.RetentionApplied: retention_applied,
 }

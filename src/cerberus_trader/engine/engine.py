@@ -282,6 +282,13 @@ def on_end(state: State, event: e.EndOfData) -> list[f.Fact]:
     ]
 
 
+def on_retention(state: State, event: e.RetentionEvent) -> list[f.Fact]:
+    """Record a deletion of history; it needs no deciding."""
+    return [
+        f.RetentionApplied(event.what, event.first_seq, event.last_seq, event.reason, event.actor)
+    ]
+
+
 HANDLERS: dict[type, Callable[[State, Any], list[f.Fact]]] = {
     e.ConfigEvent: on_config,
     e.SignalEvent: on_signal,
@@ -296,4 +303,5 @@ HANDLERS: dict[type, Callable[[State, Any], list[f.Fact]]] = {
     e.AccountReport: reconcile.on_account,
     e.Anomaly: reconcile.on_anomaly,
     e.EndOfData: on_end,
+    e.RetentionEvent: on_retention,
 }

@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -26,17 +26,13 @@ from cerberus_trader.domain.facts import ConfigApplied
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.journal.anchor import ANCHOR_NAME, Anchor, AnchorFile, read_anchor, sync_folder
 from cerberus_trader.journal.lock import FolderLock
+from cerberus_trader.journal.manifest import SUFFIX, Entry, Made, Manifest, prefix
 from cerberus_trader.journal.reader import JournalReader
+from cerberus_trader.journal.segments import path_of
 from cerberus_trader.journal.store import DAMAGE, JOURNAL_NAME, connect_reader, failure
-from cerberus_trader.journal.unpack import (
-    MANIFEST_NAME,
-    PURPOSE,
-    SUFFIX,
-    Entry,
-    Manifest,
-    check_backup,
-)
-from cerberus_trader.journal.verify import Report, verify
+from cerberus_trader.journal.unpack import MANIFEST_NAME, PURPOSE, check_backup
+from cerberus_trader.journal.verify import verify
+from cerberus_trader.journal.verify_segments import Report
 from cerberus_trader.security.envelope import EnvelopeWriter
 from cerberus_trader.security.passphrase import Passphrase
 
@@ -46,15 +42,6 @@ SIDE_FILES = ("trailing.json", "tokens.json")
 GZIP_LEVEL = 1
 SPARE_BYTES = 64 * 2**20
 """What a copy must leave free on the disk that the engine writes to."""
-
-
-class Made(msgspec.Struct, frozen=True):
-    """Say what a backup holds and where it is."""
-
-    path: str
-    bytes: int
-    encrypted: bool
-    manifest: Manifest
 
 
 def back_up(folder: Path, target: Path, passphrase: Passphrase | None) -> Made:
@@ -73,7 +60,7 @@ def back_up(folder: Path, target: Path, passphrase: Passphrase | None) -> Made:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with _alone(folder), _staging(folder) as staging:
-            manifest = _stage(folder, staging, now_ns)
+            manifest = _stage_again(folder, staging, now_ns)
             with temporary.open("xb") as file:
                 os.fchmod(file.fileno(), 0o600)
                 _pack(staging, manifest, file, passphrase)
@@ -115,11 +102,6 @@ def _target(folder: Path, target: Path, now_ns: int) -> Path:
     return path
 
 
-def prefix(folder: Path) -> str:
-    """Return how the names of this journal's backups begin."""
-    return f"cerberus-{JournalReader(folder).meta.engine_id[:8]}-"
-
-
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold off a second backup of the same folder."""
@@ -142,6 +124,19 @@ def _staging(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _stage_again(folder: Path, staging: Path, now_ns: int) -> Manifest:
+    """Copy; once more where retention deleted segments between the copies of file and segments."""
+    begun = [head for head in JournalReader(folder).heads() if head.deleted]
+    try:
+        return _stage(folder, staging, now_ns)
+    except JournalError:
+        if [head for head in JournalReader(folder).heads() if head.deleted] == begun:
+            raise
+        shutil.rmtree(staging)
+        staging.mkdir(mode=0o700)
+        return _stage(folder, staging, now_ns)
+
+
 def _stage(folder: Path, staging: Path, now_ns: int) -> Manifest:
     """Copy what belongs into a backup, verify the copy, and describe it."""
     before = read_anchor(folder)  # read first: the copy must not be shorter
@@ -151,6 +146,7 @@ def _stage(folder: Path, staging: Path, now_ns: int) -> Manifest:
     for name in SIDE_FILES:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, staging / name)
+    _link_segments(folder, staging)
     if before is not None:
         _anchor(staging, before)
     report = _verified(verify(staging), folder)
@@ -191,6 +187,19 @@ def _copy_database(source: Path, target: Path) -> None:
         connection.close()
 
 
+def _link_segments(folder: Path, staging: Path) -> None:
+    """Add the segments that the copied journal names; their files never change."""
+    reader = JournalReader(staging)
+    for head in reader.heads():
+        if head.deleted and head.audit_digest is None:
+            continue
+        suffix = "audit" if head.deleted else "seg"
+        target = path_of(staging, head.first_seq, head.last_seq, suffix)
+        target.parent.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):  # verifying tells, unless retention has just deleted it
+            os.link(path_of(folder, head.first_seq, head.last_seq, suffix), target)
+
+
 def _anchor(folder: Path, anchor: Anchor) -> None:
     file = AnchorFile(folder)
     file.write(anchor)
@@ -208,7 +217,7 @@ def _verified(report: Report, folder: Path) -> Report:
 
 def _config(reader: JournalReader) -> str:
     """Return the hash of the newest configuration, empty where there is none."""
-    for row in reader.newest("config", 1):
+    for row in reader.newest("config"):
         for fact in decode_row(row.body, place=f"journal row {row.seq}").facts:
             if isinstance(fact, ConfigApplied):
                 return fact.digest

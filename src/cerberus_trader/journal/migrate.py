@@ -1,11 +1,14 @@
 """Bring a journal or views file to the newest schema, and generate the scripts of fresh files.
 
-Alembic takes seconds to start, so only `cerberus db upgrade` and the generator
+Alembic takes seconds to start, so only `cerberus journal migrate` and the generator
 (`python -m cerberus_trader.journal.migrate`) come here; the engine runs the generated scripts.
 """
 
 import os
+import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +18,12 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.journal.anchor import ANCHOR_NAME, sync_folder
+from cerberus_trader.journal.lock import FolderLock
+from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.schema import journal_metadata
+from cerberus_trader.journal.store import FORMAT_VERSION, JOURNAL_NAME, connect_reader, failure
+from cerberus_trader.journal.verify import verify
 from cerberus_trader.journal.views_schema import views_metadata
 
 HERE = Path(__file__).resolve().parent
@@ -64,6 +72,60 @@ def upgrade(path: Path, kind: Kind) -> None:
         ) from error
     finally:
         engine.dispose()
+
+
+def migrate_journal(folder: Path) -> tuple[int, int]:
+    """Bring a stopped engine's journal to the newest format; return the formats before and after.
+
+    A copy is migrated, verified and synced, and only then takes the journal's name; the former
+    file stays beside it as journal.db.vN. Raises `JournalError` for a journal in use, one that
+    does not verify, and one that is newer.
+    """
+    path = folder / JOURNAL_NAME
+    before = JournalReader(folder).meta.format_version
+    lock = FolderLock(folder)
+    copy = folder / ".migrating"
+    try:
+        _proved(folder)
+        if before == FORMAT_VERSION:
+            return before, before
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir(mode=0o700)
+        with closing(connect_reader(path)) as connection:
+            connection.execute("VACUUM INTO ?", (str(copy / JOURNAL_NAME),))
+        shutil.copyfile(folder / ANCHOR_NAME, copy / ANCHOR_NAME)
+        upgrade(copy / JOURNAL_NAME, "journal")
+        _proved(copy)
+        with (copy / JOURNAL_NAME).open("rb") as file:
+            os.fsync(file.fileno())
+        _take_place(path, copy / JOURNAL_NAME, before)
+    except (sqlite3.Error, OSError) as error:
+        raise failure(error, path, "migrating the journal") from error
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+        lock.release()
+    return before, FORMAT_VERSION
+
+
+def _proved(folder: Path) -> None:
+    report = verify(folder)
+    if not report.ok:
+        raise JournalError(
+            f"the journal does not verify: {'; '.join(report.reasons)}", code="JOURNAL_DAMAGED",
+            place=str(folder), fix="restore the journal from a backup, then migrate that.",
+        )  # fmt: skip
+
+
+def _take_place(path: Path, copy: Path, version: int) -> None:
+    """Put the migrated file in the journal's place; the old log must not meet it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    kept = path.with_name(f"{path.name}.v{version}")
+    kept.unlink(missing_ok=True)
+    os.link(path, kept)
+    copy.replace(path)
+    sync_folder(path.parent)
 
 
 def generate(kind: Kind) -> str:

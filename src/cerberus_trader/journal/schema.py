@@ -48,6 +48,25 @@ snapshots = sa.Table(
     sa.Column("body", Blob, nullable=False),
 )
 
+segments = sa.Table(
+    "segments",
+    journal_metadata,
+    sa.Column("stream", Text, primary_key=True),
+    sa.Column("first_seq", Int, primary_key=True, autoincrement=False),
+    sa.Column("last_seq", Int, nullable=False),
+    sa.Column("rows", Int, nullable=False),
+    sa.Column("prev_hash", Blob, nullable=False),
+    sa.Column("last_hash", Blob, nullable=False),
+    sa.Column("first_ts_ns", Int, nullable=False),
+    sa.Column("last_ts_ns", Int, nullable=False),
+    sa.Column("size", Int, nullable=False),
+    sa.Column("digest", Blob, nullable=False),
+    sa.Column("status", Text, nullable=False),
+    sa.Column("audit_rows", Int, nullable=False),
+    sa.Column("audit_size", Int, nullable=False),
+    sa.Column("audit_digest", Blob),
+)
+
 meta = sa.Table(
     "meta",
     journal_metadata,

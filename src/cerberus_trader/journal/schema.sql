@@ -17,6 +17,23 @@ CREATE TABLE meta (
     value TEXT NOT NULL,
     CONSTRAINT pk_meta PRIMARY KEY (name)
 );
+CREATE TABLE segments (
+    stream TEXT NOT NULL,
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    prev_hash BLOB NOT NULL,
+    last_hash BLOB NOT NULL,
+    first_ts_ns INTEGER NOT NULL,
+    last_ts_ns INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    status TEXT NOT NULL,
+    audit_rows INTEGER NOT NULL,
+    audit_size INTEGER NOT NULL,
+    audit_digest BLOB,
+    CONSTRAINT pk_segments PRIMARY KEY (stream, first_seq)
+);
 CREATE TABLE snapshots (
     stream TEXT NOT NULL,
     seq INTEGER NOT NULL,
@@ -28,7 +45,7 @@ CREATE TABLE snapshots (
     body BLOB NOT NULL,
     CONSTRAINT pk_snapshots PRIMARY KEY (stream, seq)
 );
-CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'journal is append-only'); END;
+CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal WHEN NOT EXISTS (SELECT 1 FROM segments WHERE segments.stream = OLD.stream AND OLD.seq BETWEEN segments.first_seq AND segments.last_seq) BEGIN SELECT RAISE(ABORT, 'journal is append-only'); END;
 CREATE TRIGGER journal_no_update BEFORE UPDATE ON journal BEGIN SELECT RAISE(ABORT, 'journal is append-only'); END;
-INSERT INTO alembic_version (version_num) VALUES ('journal_0001');
-PRAGMA user_version = 1;
+INSERT INTO alembic_version (version_num) VALUES ('journal_0002');
+PRAGMA user_version = 2;

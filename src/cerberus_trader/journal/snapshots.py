@@ -6,6 +6,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from cerberus_trader.journal.heads import hash_at
 from cerberus_trader.journal.rows import Snapshot
 
 COLUMNS = "seq, ts_ns, engine_version, state_hash, chain_hash, checksum, body"
@@ -31,33 +32,44 @@ def _checksum(stream: str, request: Request, chain_hash: bytes, body: bytes) -> 
 def save(
     connection: sqlite3.Connection, stream: str, request: Request, chain_hash: bytes, keep: int
 ) -> None:
-    """Store a snapshot, compressed, and drop all but the newest `keep`; raises sqlite3.Error."""
-    body = zlib.compress(request.state, COMPRESS_LEVEL)
-    values = (
-        stream,
-        *request[:4],
-        chain_hash,
-        _checksum(stream, request, chain_hash, body),
-        body,
-    )
+    """Store a snapshot, compressed, and drop all but the newest `keep`; raises sqlite3.Error.
+
+    The one at the end of the deleted rows stays: the rest of the history begins with it.
+    """
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(
-        f"INSERT OR REPLACE INTO snapshots (stream, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        values,
-    )
+    insert(connection, stream, request, chain_hash)
     connection.execute(
         "DELETE FROM snapshots WHERE stream = ?1 AND seq NOT IN"
-        " (SELECT seq FROM snapshots WHERE stream = ?1 ORDER BY seq DESC LIMIT ?2)",
+        " (SELECT seq FROM snapshots WHERE stream = ?1 ORDER BY seq DESC LIMIT ?2) AND seq NOT IN"
+        " (SELECT last_seq FROM segments WHERE stream = ?1 AND status = 'deleted')",
         (stream, keep),
     )
     connection.execute("COMMIT")
 
 
-def load(connection: sqlite3.Connection, stream: str) -> tuple[Snapshot | None, list[str]]:
-    """Give the newest snapshot that verifies, and a sentence on each newer one that does not."""
+def insert(
+    connection: sqlite3.Connection, stream: str, request: Request, chain_hash: bytes
+) -> None:
+    """Put a snapshot into its table, compressed."""
+    body = zlib.compress(request.state, COMPRESS_LEVEL)
+    checksum = _checksum(stream, request, chain_hash, body)
+    connection.execute(
+        f"INSERT OR REPLACE INTO snapshots (stream, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (stream, *request[:4], chain_hash, checksum, body),
+    )
+
+
+def load(
+    connection: sqlite3.Connection, stream: str, through_seq: int = 2**62
+) -> tuple[Snapshot | None, list[str]]:
+    """Give the newest snapshot that verifies, and a sentence on each newer one that does not.
+
+    Those after `through_seq` are passed over.
+    """
     skipped: list[str] = []
     cursor = connection.execute(
-        f"SELECT {COLUMNS} FROM snapshots WHERE stream = ? ORDER BY seq DESC", (stream,)
+        f"SELECT {COLUMNS} FROM snapshots WHERE stream = ? AND seq <= ? ORDER BY seq DESC",
+        (stream, through_seq),
     )
     for values in cursor.fetchall():
         result = _verified(connection, stream, values)
@@ -92,9 +104,6 @@ def _verified(
         state = zlib.decompress(body)
     except (zlib.error, struct.error, TypeError, AttributeError) as error:
         return f"cannot be read: {error}."
-    row = connection.execute(
-        "SELECT hash FROM journal WHERE stream = ? AND seq = ?", (stream, seq)
-    ).fetchone()
-    if row is None or row[0] != chain_hash:
+    if hash_at(connection, stream, seq) != chain_hash:
         return "belongs to another history."
     return Snapshot(seq, ts_ns, engine_version, state_hash, chain_hash, state)

@@ -2,7 +2,9 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.journal import snapshots
@@ -25,7 +27,9 @@ from cerberus_trader.journal.store import (
     failure,
     open_store,
 )
-from cerberus_trader.journal.writer import Writer
+from cerberus_trader.journal.writer import Writer, run_job
+
+T = TypeVar("T")
 
 DIRECT_ROWS = 512
 DIRECT_BYTES = 2**20
@@ -156,6 +160,22 @@ class SqliteJournal:
         snapshots.save(
             store.connection, self.stream, request, store.chain.head, self._options.snapshots_kept
         )
+
+    def maintain(self, job: Callable[[Store], T]) -> "Future[T]":
+        """Run a job on the writing connection, between batches; it must be short.
+
+        A `JournalError` of the job is its result; an error of the database or disk poisons the
+        journal like any other failed write.
+        """
+        if self._closed:
+            raise _closed(self._folder)
+        done: Future[T] = Future()
+        if self._writer is not None:
+            self._writer.maintain(job, done)
+            return done
+        self._write_direct()
+        run_job(self._store, job, done)
+        return done
 
     def wait_durable(self, seq: int, timeout_s: float) -> bool:
         """Wait until the row is durable; False after the timeout; raises after a failure."""
@@ -307,10 +327,7 @@ def check_anchor(store: Store, anchor: Anchor | None) -> None:
         raise shorter(path, store.last_seq, anchor)
     digest = genesis(meta.engine_id)
     if anchor.seq:
-        row = store.connection.execute(
-            "SELECT hash FROM journal WHERE stream = ? AND seq = ?", (meta.stream, anchor.seq)
-        ).fetchone()
-        digest = row[0] if row else b""
+        digest = JournalReader(path.parent).hash_at(anchor.seq) or b""
     if anchor.stream != meta.stream or digest != anchor.hash:
         raise JournalError(
             f"row {anchor.seq} is not the one that the anchor names.",

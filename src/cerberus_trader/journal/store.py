@@ -17,10 +17,11 @@ from typing import Literal, NamedTuple
 
 from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.journal.chain import Chain, fault_of, genesis
+from cerberus_trader.journal.heads import last_head
 from cerberus_trader.journal.rows import Row
 
 JOURNAL_NAME = "journal.db"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WAL_RESET_FIXED = (3, 51, 3)
 STEP_ROWS = 16
 COLUMNS = "stream, seq, ts_ns, kind, body, hash"
@@ -173,7 +174,7 @@ class Store:
 
 
 def last_row(connection: sqlite3.Connection, meta: Meta, path: Path) -> tuple[int, bytes]:
-    """Give number and hash of the last row, verified against the row before it."""
+    """Give number and hash of the last row, verified against the row or segment before it."""
     rows = [
         Row(*values)
         for values in connection.execute(
@@ -184,8 +185,12 @@ def last_row(connection: sqlite3.Connection, meta: Meta, path: Path) -> tuple[in
     if not rows:
         return 0, genesis(meta.engine_id)
     last = rows[0]
-    before = rows[1].hash if len(rows) > 1 else genesis(meta.engine_id)
-    fault = fault_of(last, Chain(meta.stream, before), rows[1].seq + 1 if len(rows) > 1 else 1)
+    before, seq = genesis(meta.engine_id), 0
+    if len(rows) > 1:
+        before, seq = rows[1].hash, rows[1].seq
+    elif (head := last_head(connection, meta.stream)) is not None:
+        before, seq = head.last_hash, head.last_seq
+    fault = fault_of(last, Chain(meta.stream, before), seq + 1)
     if fault:
         raise JournalError(
             f"the last row, {last.seq}, {fault}.",
@@ -219,6 +224,7 @@ def open_store(
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             _create(connection, stream, engine_id or secrets.token_hex(16), engine_version)
         meta = read_meta(connection, path)
+        _refuse_older(meta, path)
         if meta.stream != stream:
             raise JournalError(
                 f"the journal holds stream {meta.stream!r}, not {stream!r}.",
@@ -243,11 +249,22 @@ def _refuse_wrong(path: Path, anchored: bool) -> None:
     connection = connect_reader(path)
     try:
         if anchored or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            read_meta(connection, path)
+            _refuse_older(read_meta(connection, path), path)
     except DAMAGE as error:
         raise failure(error, path, "opening the journal") from error
     finally:
         connection.close()
+
+
+def _refuse_older(meta: Meta, path: Path) -> None:
+    """Refuse to write a journal of an older format; reading it is fine."""
+    if meta.format_version < FORMAT_VERSION:
+        raise JournalError(
+            f"the journal has format {meta.format_version}; this engine writes {FORMAT_VERSION}.",
+            code="JOURNAL_OLDER",
+            place=str(path),
+            fix=f"stop its engine, then run `cerberus journal migrate --state {path.parent}`.",
+        )
 
 
 def _configure(connection: sqlite3.Connection, options: JournalOptions) -> None:

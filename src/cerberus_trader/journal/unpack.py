@@ -22,14 +22,13 @@ import msgspec
 
 from cerberus_trader.domain.errors import CerberusError, DataError, JournalError, SystemFailure
 from cerberus_trader.journal.anchor import sync_folder
+from cerberus_trader.journal.manifest import MANIFEST_VERSION, Manifest
 from cerberus_trader.journal.verify import verify
 from cerberus_trader.security.envelope import MAGIC, EnvelopeReader
 from cerberus_trader.security.passphrase import Passphrase
 
 PURPOSE = "backup"
-SUFFIX = ".backup"
 MANIFEST_NAME = "manifest.json"
-MANIFEST_VERSION = 1
 MANIFEST_BYTES_MAX = 64 * 2**20
 GZIP_MAGIC = b"\x1f\x8b"
 COPY_BYTES = 2**20
@@ -39,30 +38,6 @@ NAMES = re.compile(
     r"|segments/[0-9]{1,20}-[0-9]{1,20}\.(?:seg|audit)"
 )
 UNREADABLE = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
-
-
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Name a file of a backup, its size and SHA-256 (hex)."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Say what a backup holds: the journal up to `last_seq`, and under which configuration."""
-
-    version: int = MANIFEST_VERSION
-    engine_version: str
-    engine_id: str
-    stream: str
-    created_ns: int
-    rows: int
-    last_seq: int
-    last_hash: str
-    last_ts_ns: int
-    config: str
-    files: tuple[Entry, ...]
 
 
 def damaged(path: Path, what: str) -> DataError:

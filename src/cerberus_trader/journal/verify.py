@@ -1,7 +1,6 @@
-"""Checking a whole journal: chain, numbers, anchor, snapshots, and the database itself."""
+"""Checking a whole journal: chain, segments, anchor, snapshots, and the database itself."""
 
 import sqlite3
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from cerberus_trader.domain.errors import JournalError
@@ -13,49 +12,13 @@ from cerberus_trader.journal.anchor import (
     read_anchor,
     unreadable_slots,
 )
-from cerberus_trader.journal.chain import Chain, fault_of, genesis
+from cerberus_trader.journal.chain import Chain, genesis
+from cerberus_trader.journal.heads import read_heads
 from cerberus_trader.journal.lock import FolderLock
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.rows import Row
 from cerberus_trader.journal.store import COLUMNS, DAMAGE, Meta, connect_reader
-
-REASONS_MAX = 20
-
-
-@dataclass
-class Report:
-    """Say what a journal holds and everything that is wrong with it.
-
-    `first_bad_seq` is the first row that does not follow from the one before it (None: none);
-    `reasons` are faults, `notes` are harmless (a torn anchor slot after a crash).
-    """
-
-    folder: str
-    meta: Meta | None = None
-    rows: int = 0
-    last_seq: int = 0
-    last_hash: bytes = b""
-    first_bad_seq: int | None = None
-    anchor: Anchor | None = None
-    snapshots: int = 0
-    reasons: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Tell whether nothing is wrong."""
-        return not self.reasons
-
-    def blame(self, reason: str) -> None:
-        """Add a fault, up to a bound."""
-        if len(self.reasons) < REASONS_MAX:
-            self.reasons.append(reason)
-
-    def blame_row(self, seq: int, fault: str) -> None:
-        """Add a fault of a row."""
-        if self.first_bad_seq is None:
-            self.first_bad_seq = seq
-        self.blame(f"row {seq} {fault}")
+from cerberus_trader.journal.verify_segments import Report, Walk, check_deletions, check_segments
 
 
 def verify(folder: Path) -> Report:
@@ -114,27 +77,29 @@ def accept(folder: Path) -> Report:
 
 
 def _check_rows(connection: sqlite3.Connection, meta: Meta, report: Report) -> dict[int, bytes]:
-    """Walk the chain; return the hashes that the anchor may name."""
+    """Walk the chain over segments and file; return the hashes that the anchor may name."""
     anchor = _anchor_of(report)
     chain = Chain(meta.stream, genesis(meta.engine_id))
     hashes = {0: chain.head}
     report.last_hash = chain.head
+    walk = Walk(Path(report.folder), meta, report, chain, anchor.seq if anchor else 0, hashes)
+    heads = read_heads(connection, meta.stream)
+    sealed_seq = check_segments(heads, walk)
     cursor = connection.execute(f"SELECT {COLUMNS} FROM journal NOT INDEXED ORDER BY rowid")
+    left = 0
     for values in cursor:
         row = Row(*values)
+        if row.stream == meta.stream and isinstance(row.seq, int) and row.seq <= sealed_seq:
+            left += 1
+            continue
         report.rows += 1
         if row.stream != meta.stream:
             report.blame_row(report.last_seq + 1, "belongs to another stream")
             continue
-        fault = fault_of(row, chain, report.last_seq + 1)
-        if fault:
-            report.blame_row(report.last_seq + 1, fault)
-            if not isinstance(values[1], int) or not isinstance(values[5], bytes):
-                continue
-            chain.head = row.hash  # each later row is judged by what is stored before it
-        report.last_seq, report.last_hash = row.seq, row.hash
-        if anchor is not None and row.seq == anchor.seq:
-            hashes[row.seq] = row.hash
+        walk.take(row)
+    if left:
+        report.notes.append(f"{left} rows are in segments already and wait to leave the file")
+    check_deletions(heads, walk)
     return hashes
 
 

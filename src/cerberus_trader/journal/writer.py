@@ -10,13 +10,17 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.journal import snapshots
 from cerberus_trader.journal.anchor import Anchor, AnchorFile
 from cerberus_trader.journal.store import Entry, JournalOptions, Store, failure
+
+T = TypeVar("T")
 
 BATCH_ROWS_MAX = 1_024
 IDLE_CHECKPOINT_SHARE = 4
@@ -42,6 +46,7 @@ class Writer:
         self._on_durable, self._on_failure = on_durable, on_failure
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._snapshots: deque[snapshots.Request] = deque()
+        self._jobs: deque[tuple[Callable[[], None], Future[Any]]] = deque()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self.committed: tuple[int, bytes] = (store.last_seq, store.chain.head)
@@ -67,6 +72,19 @@ class Writer:
         """Store a snapshot once its row is committed."""
         self._snapshots.append(request)
         self.put(None)
+
+    def maintain(self, job: Callable[[Store], T], done: "Future[T]") -> None:
+        """Run a job on the writer's thread, between batches; fails once the writer has ended."""
+        self._jobs.append((lambda: run_job(self._store, job, done), done))
+        self.put(None)
+        if self.failure is not None or not self._threads[0].is_alive():
+            self._give_up_jobs()
+
+    def _give_up_jobs(self) -> None:
+        while self._jobs:
+            _, done = self._jobs.popleft()
+            error = self.failure or failure(RuntimeError("closed"), self._store.path, "upkeep")
+            done.set_exception(error)
 
     def wait(self, ready: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until a condition on the watermark holds; raises the journal's failure."""
@@ -114,6 +132,8 @@ class Writer:
             # poisoned all the same, because nobody writes any more.
             if not ended and self.failure is None:
                 self.poison(RuntimeError("the thread ended unexpectedly"), doing)
+            if self.failure is not None:
+                self._give_up_jobs()
 
     def _write_until_stopped(self) -> None:
         queue, store = self._queue, self._store
@@ -128,6 +148,8 @@ class Writer:
                 store.write(batch)
                 self._publish(batch)
             self._save_snapshots()
+            while self._jobs:
+                self._jobs.popleft()[0]()
             idle = queue.empty()
             if idle and self._stopping.is_set():
                 return
@@ -188,6 +210,22 @@ class Writer:
                     return
         finally:
             os.close(log)
+
+
+def run_job(store: Store, job: Callable[[Store], T], done: "Future[T]") -> None:
+    """Run a job and hand over its result; only a `JournalError` may pass without consequences."""
+    try:
+        done.set_result(job(store))
+    except (JournalError, sqlite3.Error, OSError) as error:
+        if store.connection.in_transaction:
+            store.connection.execute("ROLLBACK")
+        done.set_exception(error)
+        if not isinstance(error, JournalError):
+            raise
+    finally:
+        if not done.done():
+            fault = RuntimeError("the job ended unexpectedly")
+            done.set_exception(failure(fault, store.path, "upkeep of the journal"))
 
 
 def wal_path(path: Path) -> Path:

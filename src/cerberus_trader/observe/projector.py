@@ -352,10 +352,15 @@ PROJECT: dict[type, Callable[[Projector, Event, Any, int], None]] = {
 }
 
 
-def rebuild(source: Iterable[Row], writer: ViewsWriter, version: str = "") -> int:
-    """Empty the views and build them again from journal rows; return how many rows were read."""
+def rebuild(
+    source: Iterable[Row], writer: ViewsWriter, version: str = "", state: State | None = None
+) -> int:
+    """Empty the views and build them again from journal rows; return how many rows were read.
+
+    `state` is the engine's before the first of the rows, where older ones are deleted.
+    """
     writer.reset()
-    projector = Projector(writer, version=version)
+    projector = Projector(writer, state, version)
     count = 0
     for row in source:
         body = decode_row(row.body, place=f"journal row {row.seq}")

@@ -5,19 +5,22 @@ from typing import Any
 
 from cerberus_trader.domain.row import decode_row, encode_row
 from cerberus_trader.engine.engine import Engine
-from cerberus_trader.engine.state import state_hash
+from cerberus_trader.engine.state import state_from, state_hash
 from cerberus_trader.journal.reader import JournalReader
 
 
 def redecide(folder: Path) -> dict[str, Any]:
-    """Put every journalled event through a fresh engine; count the rows that differ.
+    """Put every journalled event through an engine again; count the rows that differ.
+
+    It starts fresh, or where retention deleted rows from the state at the last one of them.
 
     Meaningful for rows of the same engine version only. Returns rows, differences, the first
     differing row's number (0: none) and the hash of the state reached.
     """
-    engine = Engine()
+    start = JournalReader(folder).beginning()
+    engine = Engine(state_from(start.snapshot.state) if start.snapshot is not None else None)
     count = differences = first = 0
-    for row in JournalReader(folder).verified_rows():
+    for row in start.rows:
         body = decode_row(row.body, place=f"journal row {row.seq}")
         step = engine.step(body.event)
         count += 1

@@ -3,6 +3,7 @@
 Works beside a running engine and on the folder of a replay alike.
 """
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def find(folder: Path, decision_id: str = "") -> tuple[Decision, ConfigApplied]:
         )
     reader = JournalReader(folder)
     seq = _seq_of(reader, decision_id)
-    row = next(reader.rows(seq - 1, seq), None) if seq else None
+    row = reader.row(seq) if seq else None
     for fact in decode_row(row.body).facts if row is not None else ():
         if isinstance(fact, SignalJudged) and decision_id in ("", fact.decision.id):
             return fact.decision, _config(reader, fact.decision.config, seq)
@@ -55,14 +56,14 @@ def _seq_of(reader: JournalReader, decision_id: str) -> int:
     if decision_id:
         number = decision_id.removeprefix("d")
         return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
-    for row in reader.newest("signal", NEWEST):
+    for row in islice(reader.newest("signal"), NEWEST):
         if any(isinstance(fact, SignalJudged) for fact in decode_row(row.body).facts):
             return row.seq
     return 0
 
 
 def _config(reader: JournalReader, digest: str, seq: int) -> ConfigApplied:
-    for row in reader.newest("config", NEWEST, seq):
+    for row in reader.newest("config", seq):
         for fact in decode_row(row.body).facts:
             if isinstance(fact, ConfigApplied) and fact.digest == digest:
                 return fact

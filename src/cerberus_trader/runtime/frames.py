@@ -49,13 +49,19 @@ class ResetBreaker(msgspec.Struct, frozen=True, tag="reset_breaker", array_like=
     reason: str
 
 
+class Prune(msgspec.Struct, frozen=True, tag="prune", array_like=True):
+    """Ask for retention now, by the settings in force."""
+
+    actor: str
+
+
 class Shutdown(msgspec.Struct, frozen=True, tag="shutdown", array_like=True):
     """Stop the engine by the configured policy."""
 
     actor: str
 
 
-Request = Status | Explain | WhyNot | Operate | ResetBreaker | Shutdown
+Request = Status | Explain | WhyNot | Operate | ResetBreaker | Prune | Shutdown
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):

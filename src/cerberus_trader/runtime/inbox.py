@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.domain.events import ConfigEvent, Event, OperatorEvent
+from cerberus_trader.domain.events import ConfigEvent, Event, OperatorEvent, RetentionEvent
 from cerberus_trader.domain.facts import Fact
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.runtime.prices import Tick
@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
 class Command:
     """Hold an operator's command or a new configuration, and who waits for the outcome."""
 
-    event: OperatorEvent | ConfigEvent
+    event: OperatorEvent | ConfigEvent | RetentionEvent
     done: "asyncio.Future[Outcome] | None" = None
 
 

@@ -64,6 +64,7 @@ class Metrics:
         self.prices = 0
         self.rows = 0
         self.bytes = 0
+        self.upkeep: dict[str, int] = {}
         self._sent: dict[str, int] = {}
 
     def refuse(self, code: str, count: int = 1) -> None:
@@ -115,5 +116,6 @@ class Metrics:
             "prices": self.prices,
             "rows": self.rows,
             "bytes": self.bytes,
+            "upkeep": dict(self.upkeep),
             "queue_depth": queue_depth,
         }

@@ -14,7 +14,7 @@ from cerberus_trader.domain.events import Event
 from cerberus_trader.domain.facts import Fact
 from cerberus_trader.domain.money import install_context
 from cerberus_trader.domain.row import Row, decode_row
-from cerberus_trader.engine.state import State
+from cerberus_trader.engine.state import State, state_from
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.views import ViewsWriter
 from cerberus_trader.observe.projector import Projector
@@ -76,7 +76,7 @@ class Observer:
         try:
             if self.projector is None:
                 self.writer.reset()
-                self.projector = Projector(self.writer, version=self.version)
+                self.projector = Projector(self.writer, self._first_state(), self.version)
                 self._catch_up(self.projector, self._recovered)
             while True:
                 self._more.wait(WAIT_S)
@@ -90,6 +90,11 @@ class Observer:
             self.failure = error
             self._queue.clear()
             self.log.alert("the views are given up until the next start", error)
+
+    def _first_state(self) -> State | None:
+        """Return the state that the readable history begins with, where older rows are deleted."""
+        start = JournalReader(self.folder).beginning().snapshot
+        return state_from(start.state) if start is not None else None
 
     def _drain(self, projector: Projector) -> None:
         while self._queue:

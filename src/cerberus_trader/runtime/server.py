@@ -44,11 +44,13 @@ class ControlServer:
         trading: Trading,
         stop: Callable[[], None],
         check_token: CheckToken | None = None,
+        prune: Callable[[str], None] | None = None,
     ) -> None:
         self.folder = folder
         self.trading = trading
         self.stop = stop
         self.check_token = check_token
+        self.prune = prune
         self.clients = 0
 
     async def run(self) -> None:
@@ -116,6 +118,10 @@ class ControlServer:
         if isinstance(request, frames.Shutdown):
             self.stop()
             return frames.Reply(runner.journal.last_seq, {"stopping": True})
+        if isinstance(request, frames.Prune):
+            if self.prune is not None:
+                self.prune(request.actor)
+            return frames.Reply(runner.journal.last_seq, {"pruning": self.prune is not None})
         if isinstance(request, frames.ResetBreaker):
             return await self._reset(request)
         if request.command not in OPEN_COMMANDS:

@@ -20,6 +20,7 @@ from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.store import JournalOptions
 from cerberus_trader.replay.inputs import ReplayRequest, load_tapes
 from cerberus_trader.replay.tape import Tape
+from cerberus_trader.runtime.backups import Backups
 from cerberus_trader.runtime.clock import Clock, FileClock, WallClock
 from cerberus_trader.runtime.feeds import FileFeed, FolderWatch, StandardInput
 from cerberus_trader.runtime.inbox import Command, Due
@@ -29,6 +30,7 @@ from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.observer import Observer
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
 from cerberus_trader.runtime.reload import ConfigReload
+from cerberus_trader.runtime.retention import Retention
 from cerberus_trader.runtime.server import CheckToken, ControlServer
 from cerberus_trader.runtime.shell import Shell, config_event
 from cerberus_trader.runtime.status import status_of
@@ -201,13 +203,25 @@ class Service:
         group.create_task(self._play() if self.feed is not None else self._tick())
         group.create_task(self._keep_bests())
         self._watch_config()
-        server = ControlServer(self.options.state, self.trading, self.interrupt, self.check_token)
+        retention = self._keep(group)
+        server = ControlServer(
+            self.options.state, self.trading, self.interrupt, self.check_token, retention.ask
+        )
         group.create_task(server.run())
         self.log.info("started", **self.about())
         await self.stop.wait()
         if self.failure is None:
             await self._shut_down()
         raise Stopped
+
+    def _keep(self, group: asyncio.TaskGroup) -> Retention:
+        """Start backups and retention."""
+        folder, runner, log = self.options.state, self.runner, self.log
+        state, metrics = runner.state, runner.metrics
+        group.create_task(Backups(folder, state, log, metrics).run())
+        found = Retention(folder, self.journal, runner.inbox, state, log, metrics)
+        group.create_task(found.run())
+        return found
 
     def about(self) -> dict[str, Any]:
         """Return what identifies this run."""

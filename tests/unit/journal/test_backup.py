@@ -17,7 +17,8 @@ from cerberus_trader.domain.errors import CerberusError, DataError, JournalError
 from cerberus_trader.domain.row import encode_row
 from cerberus_trader.journal import backup as backup_module
 from cerberus_trader.journal.anchor import read_anchor
-from cerberus_trader.journal.backup import back_up, prefix
+from cerberus_trader.journal.backup import back_up
+from cerberus_trader.journal.manifest import prefix
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.store import JournalOptions
 from cerberus_trader.journal.unpack import check_backup, is_encrypted, restore

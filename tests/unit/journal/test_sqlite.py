@@ -316,14 +316,14 @@ def test_a_writer_that_lost_its_lock_collides(tmp_path: Path) -> None:
 def test_a_newer_journal_is_refused_and_left_alone(folder: Path) -> None:
     path = folder / "journal.db"
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE meta SET value = '2' WHERE name = 'format_version'")
+        connection.execute("UPDATE meta SET value = '3' WHERE name = 'format_version'")
         connection.execute("UPDATE meta SET value = '9.9.9' WHERE name = 'engine_version'")
     connection.close()
     before = path.read_bytes()
     error = refusal(folder, "JOURNAL_NEWER")
     assert "9.9.9" in error.message
     assert path.read_bytes() == before
-    assert "format 2" in verify(folder).reasons[0]
+    assert "format 3" in verify(folder).reasons[0]
 
 
 @pytest.mark.parametrize(
