@@ -6,7 +6,13 @@
 import typer
 
 from cerberus_trader import __version__
-from cerberus_trader.control import commands_backup, commands_live, commands_replay, commands_tools
+from cerberus_trader.control import (
+    commands_backup,
+    commands_live,
+    commands_replay,
+    commands_sim,
+    commands_tools,
+)
 
 app = typer.Typer(
     name="cerberus",
@@ -37,6 +43,7 @@ commands_replay.register(app)
 commands_live.register(app)
 commands_tools.register(app)
 commands_backup.register()
+commands_sim.register(app)
 
 
 def main() -> None:

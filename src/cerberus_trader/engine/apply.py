@@ -408,7 +408,7 @@ def order_doubted(state: State, fact: f.OrderDoubted) -> None:
 
 def mismatch_found(state: State, fact: f.MismatchFound) -> None:
     """Keep a difference: acted on once, then known."""
-    if fact.kind not in ("foreign_fill", "overfill", "orphan_order", "lost_order"):
+    if fact.kind not in ("foreign_fill", "overfill", "lost_order"):
         detail = f"{fact.kind} {fact.ours} {fact.theirs}"
         state.suspects[fact.place] = (detail, fact.action != "suspected")
 

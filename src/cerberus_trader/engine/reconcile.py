@@ -143,10 +143,12 @@ def cancel_orphan(look: Look) -> list[f.Fact]:
     """Cancel an order that we hold for ended and that the venue works: ours, and unwanted."""
     assert look.theirs is not None
     ended = look.state.ended[look.order_id].status.value
-    mismatch = look.mismatch("orphan_order", look.order_id, ended, look.theirs.state, "canceled")
+    facts = look.suspect("orphan_order", look.order_id, ended, look.theirs.state, "canceled")
+    if acted(facts, "suspected"):
+        return facts  # it may have ended since the venue looked
     reason = "working at the venue, ended with us"
     cancel = f.CancelRequested(look.order_id, reason, look.account, look.theirs.instrument)
-    return [mismatch, cancel, *freeze_facts(look.state, "orphan_order")]
+    return [*facts, cancel, *(freeze_facts(look.state, "orphan_order") if facts else [])]
 
 
 def foreign(look: Look) -> list[f.Fact]:

@@ -33,15 +33,18 @@ class Gate:
         """Say why an order is not sent, empty if it goes out (and is counted)."""
         if order.reduce_only:
             return ""
-        reason = self._stopped(order) or self._capped(order, now_ns)
+        reason = self.stopped(order) or self._capped(order, now_ns)
         if not reason and now_ns > self.send_before(order):
             reason = "late: the time to send it has passed"
         if not reason:
             self._sent.append(now_ns)
         return reason
 
-    def _stopped(self, order: Order) -> str:
+    def stopped(self, order: Order) -> str:
+        """Say why nothing that adds exposure may leave, empty if it may."""
         state = self.state
+        if order.reduce_only:
+            return ""
         if self.poisoned:
             return "the journal failed"
         if state.trading != "active":

@@ -42,12 +42,13 @@ Put = Callable[[Event], None]
 class Link:
     """Speak with one venue for one account; used from one event loop.
 
-    `put` takes events for the engine; they are stamped and priced when they are taken.
+    `put` takes events for the engine; they are stamped and priced when they are taken. `stopped`
+    is the gate's last word: why an order may not leave, empty if it may.
     """
 
     def __init__(
         self, client: VenueClient, account: str, state: State, clock: Clock, put: Put,
-        send_before: Callable[[Order], int],
+        send_before: Callable[[Order], int], stopped: Callable[[Order], str],
     ) -> None:  # fmt: skip
         self.client = client
         self.account = account
@@ -55,6 +56,7 @@ class Link:
         self.clock = clock
         self.put = put
         self.send_before = send_before
+        self.stopped = stopped
         self.connected = False
         self.lost = asyncio.Event()
         self.wake = asyncio.Event()
@@ -92,6 +94,10 @@ class Link:
         now = self.clock.now_ns()
         window = now + self.state.settings.reconcile.submit_window_ms * MS
         before = window if order.reduce_only else min(window, self.send_before(order))
+        refusal = self.stopped(order)
+        if refusal:  # stopped since the gate let it pass
+            self._report(order.id, "not_sent", refusal)
+            return
         try:
             async with asyncio.timeout(self._answer_s):
                 ack = await self.client.submit(order, before)
@@ -240,7 +246,8 @@ class Link:
         """Take every booking since the last agreement; those known are passed over."""
         since = self.state.agreed.get(self.account, 0) - OVERLAP_NS
         async with asyncio.timeout(self._answer_s):
-            bookings = await self.client.bookings(self.account, max(since, 0))
+            since_ns = max(since, 0)
+            bookings = await self.client.bookings(self.account, since_ns)
         for booking in bookings:
             if self._next is None and booking.sequence:
                 self._next = booking.sequence  # the list has no gaps

@@ -53,7 +53,13 @@ class Shell:
         if client is not None:
             runner = self.runner
             self.link = Link(
-                client, account, state, clock, runner.inbox.put_report, runner.gate.send_before
+                client,
+                account,
+                state,
+                clock,
+                runner.inbox.put_report,
+                runner.gate.send_before,
+                runner.gate.stopped,
             )
             runner.venue = self.link
 

@@ -31,7 +31,9 @@ def check(world: "World") -> list[str]:
         *durable_first(world, rows),
         *once_at_the_venue(world, rows),
         *nothing_when_stopped(world),
+        *exits_pass(rows),
         *fills_once(world, rows),
+        *nothing_amiss(world, rows),
         *lawful(rows),
         *replayed(world, rows),
     ]
@@ -96,6 +98,16 @@ def nothing_when_stopped(world: "World") -> Iterator[str]:
             yield f"order {order.id} left at {when:.3f} s while trading was {word}"
 
 
+def exits_pass(rows: list[Row]) -> Iterator[str]:
+    """What reduces exposure is never held back by the gate."""
+    reducing = {order.id for order in orders_of(rows) if order.reduce_only}
+    for row in rows:
+        for fact in row.facts:
+            held_back = type(fact) is f.OrderChanged and fact.status is Status.NOT_SENT
+            if held_back and fact.order_id in reducing:  # type: ignore[union-attr]
+                yield f"the gate held back an exit: {fact}"
+
+
 def fills_once(world: "World", rows: list[Row]) -> Iterator[str]:
     """Every fill of the venue is booked exactly once, as it was."""
     booked: dict[str, f.Filled] = {}
@@ -116,6 +128,27 @@ def fills_once(world: "World", rows: list[Row]) -> Iterator[str]:
         for trade_id in real:
             if trade_id not in booked:
                 yield f"fill {trade_id} was never booked"
+
+
+def nothing_amiss(world: "World", rows: list[Row]) -> Iterator[str]:
+    """No difference stayed long enough to be acted on, and limits held at the venue itself.
+
+    A person who trades past the engine makes differences, and exposure that it did not choose.
+    """
+    if world.by_hand:
+        return
+    limit = world.config.settings.risk.positions_max
+    if world.venue.most > limit:
+        yield f"{world.venue.most} instruments had exposure at the venue, {limit} were allowed"
+    for row in rows:
+        for fact in row.facts:
+            if type(fact) is f.MismatchFound:
+                if fact.action != "suspected" and fact.kind != "lost_order":
+                    yield f"{fact.kind} {fact.place}: {fact.ours} {fact.theirs}, {fact.action}"
+            elif type(fact) in (f.PositionCorrected, f.BalanceCorrected):
+                reason = getattr(fact, "reason", "")
+                if reason != "the venue's margin":
+                    yield f"a correction was needed: {reason}"
 
 
 def lawful(rows: list[Row]) -> Iterator[str]:
@@ -141,12 +174,6 @@ def lawful(rows: list[Row]) -> Iterator[str]:
                     status[fact.order_id] = fact.status
             elif type(fact) is f.CancelRequested and fact.order_id in status:
                 status[fact.order_id] = Status.PENDING_CANCEL
-            elif type(fact) is f.MismatchFound and fact.action == "frozen":
-                yield f"trading froze over {fact.kind} {fact.place}: {fact.ours} {fact.theirs}"
-            elif type(fact) in (f.PositionCorrected, f.BalanceCorrected):
-                reason = getattr(fact, "reason", "")
-                if reason != "the venue's margin":
-                    yield f"a correction was needed: {reason}"
 
 
 def replayed(world: "World", rows: list[Row]) -> Iterator[str]:

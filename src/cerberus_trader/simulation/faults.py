@@ -43,12 +43,9 @@ HIGH = Faults(
     late_list=0.3, venue_cancels=0.1, partitions_per_minute=2.0, half_open=0.5,
     crashes_per_minute=4.0, crash_at_sync=0.02, sync_s=0.05, sync_stall=0.05, disk_fails=0.002,
     price_jump=0.02, feed_gaps_per_minute=1.0, halts_per_minute=0.5, flattens_per_minute=0.5,
-    clock_steps_per_minute=1.0, funding_per_minute=2.0, human_per_minute=0.0,
+    clock_steps_per_minute=1.0, funding_per_minute=2.0, human_per_minute=0.5,
 )  # fmt: skip
 """The highest rate that a swarm draws of each."""
-
-ALWAYS = ("latency_s", "sync_s")
-"""Named here: what has a value in a kind world too."""
 
 
 def draw(seed: int, names: tuple[str, ...] = ()) -> Faults:

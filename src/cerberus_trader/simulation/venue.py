@@ -74,6 +74,8 @@ class SimVenue:
         self.refusals: dict[str, str] = {}
         self.arrived: list[tuple[int, Order]] = []
         self.numbers = 0
+        self.most = 0
+        """The most instruments that ever had a position or a working entry at once."""
 
     # -- what a client may ask -------------------------------------------------------------
 
@@ -91,6 +93,7 @@ class SimVenue:
         self.arrived.append((now, order))
         self.accepted[order.id] = self.accepted.get(order.id, 0) + 1
         live = self.orders[order.id] = Live(order, now)
+        self.most = max(self.most, self._exposed())
         slow = self.rng.random() < self.faults.slow_fill
         self.later(self.rng.uniform(0.0, 3.0) if slow else 0.0, lambda: self.work(live))
         return Ack(True)
@@ -313,6 +316,13 @@ class SimVenue:
     def _end(self, live: Live, state: str, reason: str) -> None:
         live.state, live.reason = state, reason
         self.tell(OrderReport(0, live.order.id, state, reason))  # type: ignore[arg-type]
+
+    def _exposed(self) -> int:
+        names = dict.fromkeys(self.positions)
+        for live in self.orders.values():
+            if live.state == "working" and not live.order.reduce_only:
+                names[live.order.instrument] = None
+        return len(names)
 
     def _number(self) -> int:
         self.numbers += 1

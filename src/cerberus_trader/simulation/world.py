@@ -57,17 +57,23 @@ class Result(msgspec.Struct, frozen=True):
     trace: str
 
 
-def settings_of(rng: Random) -> Settings:
-    """Draw a configuration: tight limits, quick looks at the account."""
+def settings_of(rng: Random, faults: Faults) -> Settings:
+    """Draw a configuration: tight limits, quick looks at the account.
+
+    Where a person trades past the engine, what is not ours is accepted, else it would freeze.
+    """
     return Settings(
         account=Account(balance=D(100_000)),
         sizing=Sizing(methods=("risk",)),
         risk=Risk(positions_max=rng.choice((1, 2, 3))),
         breaker=Breaker(
-            failures_max=rng.choice((0, 0, 5)), losses_max=rng.choice((0, 5)), cooldown_ms=0
+            failures_max=rng.choice((0, 2, 5)), losses_max=rng.choice((0, 1, 5)), cooldown_ms=0,
         ),
         orders=Orders(retries_max=rng.choice((0, 3)), backoff_ms=100),
-        reconcile=Reconcile(interval_ms=2_000, answer_ms_max=1_000, submit_window_ms=2_000),
+        reconcile=Reconcile(
+            interval_ms=2_000, answer_ms_max=1_000, submit_window_ms=2_000,
+            unexplained="accept" if faults.human_per_minute else "freeze",
+        ),
         strategies={
             "sim": Strategy(
                 sources=("*",), positions_max=3, reverse=rng.random() < 0.3,
@@ -90,7 +96,7 @@ class World:
                              taker_fee=D("0.0005"), group=name, tiers=TIERS)
             for name in NAMES
         }  # fmt: skip
-        chosen = settings_of(Random(f"settings {seed}"))
+        chosen = settings_of(Random(f"settings {seed}"), faults)
         self.config = ConfigEvent(EPOCH_NS, chosen, "sim", tuple(self.items.values()), "sim")
         self.wall = Wall(EPOCH_NS)
         self.disk = Disk("sim")
@@ -99,6 +105,7 @@ class World:
         self.lives = 0
         self.crashes = self.sync_crashes = self.unknown = 0
         self.prices: dict[str, float] = dict.fromkeys(NAMES, 100.0)
+        self.by_hand = bool(faults.human_per_minute)
         self.healed = False
         self.signals = 0
         self.silent_until = 0.0
@@ -147,7 +154,7 @@ class World:
             (f.funding_per_minute, self._fund),
             (f.venue_cancels * 10, lambda: self.venue.cancel_some()),
             (f.human_per_minute, self._human),
-            (2.0, self._rearm),
+            (6.0, self._rearm),
         ]
 
     async def _often(self, per_minute: float, act: Any) -> None:
@@ -322,6 +329,8 @@ class World:
             sign = 1 if side == "buy" else -1
             limit = D(int(self.prices[name] * (100 - sign * rng.uniform(0, 0.5)))) / 100
         opening = side != "close"
+        if rng.random() < self.faults.halts_per_minute / 5:
+            asyncio.get_running_loop().call_later(rng.uniform(0.0, 0.1), self._halt)
         self.life.signal(
             Signal(
                 f"s{number}", now, name, side, 0.7, "sim",  # type: ignore[arg-type]

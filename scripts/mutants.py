@@ -1,0 +1,154 @@
+"""Break the engine on purpose, one way at a time, and see that the simulation notices.
+
+Each mutant is a change of one place of a copy of the source: the mistakes that lose or double
+orders elsewhere. It is killed when a simulated run, out of at most `RUNS`, ends with a violation.
+`python -m scripts.mutants [NAME ...]` prints the table; exit code 1 if one survives.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "cerberus_trader"
+RUNS = 500
+WAIT_S = 300
+
+
+class Mutant(NamedTuple):
+    """Hold one mistake: in which file, what stands there, what it becomes."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+
+
+MUTANTS = (
+    Mutant("timeout treated as reject", "runtime/link.py",
+           'self._report(order.id, "unknown", _words(error))',
+           'self._report(order.id, "rejected", _words(error))'),
+    Mutant("resend with a new id after a timeout", "runtime/link.py",
+           'self._report(order.id, "unknown", _words(error))',
+           'self._report(order.id, "rejected", _words(error), retry=True)'),
+    Mutant("no fill dedupe", "engine/orders.py",
+           'if f"{event.account}/{event.trade_id}" in state.trade_ids:', "if False:"),
+    Mutant("send before durable", "runtime/runner.py",
+           "if self.journal.durable_seq >= seq:\n            self.on_durable(seq)",
+           "if True:\n            self.on_durable(seq)"),
+    Mutant("no reconciliation", "engine/reconcile.py",
+           "        facts += look.at(name, theirs.get(name))\n", "        pass\n"),
+    Mutant("breaker blocks exits", "runtime/gate.py",
+           '        if order.reduce_only:\n            return ""\n        if self.poisoned:',
+           "        if self.poisoned:"),
+    Mutant("gate ignores halt", "runtime/gate.py",
+           'if state.trading != "active":', "if False:"),
+    Mutant("gate ignores the breaker", "runtime/gate.py",
+           'if trip.scope in ("", order.strategy):', "if False:"),
+    Mutant("late fills are dropped", "engine/orders.py",
+           "    if order is None and event.order_id in state.ended:\n",
+           "    if order is None:\n        return None\n"
+           "    if order is None and event.order_id in state.ended:\n"),
+    Mutant("a cancel counts as done when asked for", "engine/apply.py",
+           "state.orders[fact.order_id] = replace(order, status=Status.PENDING_CANCEL)",
+           "end_order(state, fact.order_id, Status.CANCELED)"),
+    Mutant("one absence proves the end", "engine/reconcile.py",
+           "if look.venue_ns > since + (limits.submit_window_ms + limits.skew_ms_max) * MS:",
+           "absent += 1\n    if True:"),
+    Mutant("unknown exposure is released", "engine/apply.py",
+           "    if fact.status in TERMINAL:\n        end_order(state, fact.order_id, fact.status)",
+           "    if fact.status in TERMINAL or fact.status is Status.UNKNOWN:\n"
+           "        end_order(state, fact.order_id, fact.status)"),
+    Mutant("recovery forgets which fills it booked", "runtime/recover.py",
+           "    return state\n\n\ndef read_bests", "    state.trade_ids.clear()\n"
+           "    return state\n\n\ndef read_bests"),
+    Mutant("order ids are drawn, not derived", "domain/order.py",
+           "    name = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()\n",
+           "    import os\n    name = os.urandom(10).hex()\n"),
+    Mutant("an acknowledgement beats any status", "engine/orders.py",
+           "or not may_follow(order.status, status):", "or False:"),
+    Mutant("bookings missed in a partition are not asked for", "runtime/link.py",
+           "            since_ns = max(since, 0)\n", "            return\n"),
+    Mutant("bookings are taken as they arrive", "runtime/link.py",
+           "        if not booking.sequence:\n", "        if True:\n"),
+    Mutant("deciding reads a clock", "engine/intake.py",
+           "self.now: int = event.ts_ns",
+           "self.now: int = __import__('time').time_ns()"),
+    Mutant("fees are not booked", "engine/apply.py",
+           "gain = fact.realised - fact.fee", "gain = fact.realised"),
+    Mutant("a cancel is asked for once", "engine/reconcile.py",
+           '("canceling", "working"): ask_again,', '("canceling", "working"): keep,'),
+    Mutant("unknown orders are not asked about", "runtime/link.py",
+           "order.status is Status.UNKNOWN\n", "False\n"),
+    Mutant("a signal may be judged twice", "engine/engine.py",
+           "if event.signal.id in state.seen:", "if False:"),
+    Mutant("the engine's time may run back", "runtime/runner.py",
+           "if event.ts_ns < self.state.now_ns:", "if False:"),
+    Mutant("the last row is lost in recovery", "runtime/recover.py",
+           "    for row in restored.rows:\n", "    for row in list(restored.rows)[:-1]:\n"),
+)  # fmt: skip
+
+PROGRAM = f"""
+import sys
+from cerberus_trader.simulation.world import simulate
+for seed in range({RUNS}):
+    try:
+        found = simulate(seed).violations
+    except Exception as error:
+        found = (f"{{type(error).__name__}}: {{error}}",)
+    if found:
+        print(seed + 1, found[0][:110], sep="\\t")
+        sys.exit(9)
+"""
+
+
+def mutate(folder: Path, mutant: Mutant) -> None:
+    """Write a copy of the package with the mistake; raise `ValueError` where it does not fit."""
+    target = folder / "cerberus_trader"
+    shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
+    path = target / mutant.file
+    text = path.read_text()
+    if text.count(mutant.before) != 1:
+        raise ValueError(f"{mutant.name}: {mutant.file} has it {text.count(mutant.before)} times")
+    path.write_text(text.replace(mutant.before, mutant.after))
+
+
+def hunt(mutant: Mutant) -> tuple[bool, str]:
+    """Simulate with the mistake; tell whether it was noticed, and after how many runs."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        mutate(folder, mutant)
+        environ = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            done = subprocess.run([sys.executable, "-c", PROGRAM], env=environ, cwd=folder,
+                                  capture_output=True, text=True, timeout=WAIT_S,
+                                  check=False)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return True, f"-\tit hung for {WAIT_S} s"
+    if done.returncode == 9:
+        return True, done.stdout.strip()
+    if done.returncode:
+        return True, "-\t" + (done.stderr.strip().splitlines() or ["it failed"])[-1][:110]
+    return False, f"{RUNS}\tSURVIVED"
+
+
+def main(names: list[str]) -> int:
+    """Hunt all mutants, or those whose names hold one of the words."""
+    chosen = [m for m in MUTANTS if not names or any(n in m.name for n in names)]
+    killed = 0
+    for mutant in chosen:
+        dead, found = hunt(mutant)
+        killed += dead
+        runs, words = found.split("\t", 1)
+        print(f"{'killed' if dead else 'ALIVE '}  {runs:>4} runs  {mutant.name:<48}  {words}")
+        sys.stdout.flush()
+    print(f"{killed} of {len(chosen)} mutants killed")
+    return 0 if killed == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
