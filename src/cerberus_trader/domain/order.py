@@ -125,7 +125,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `side` is +1 buy, -1 sell; `price` is the limit or trigger; `closes` is the entry order that
     a reduce-only order is bound to; `risk` is the loss at the stop in account currency. A retry
-    of a rejected order is the next `attempt`, sent after a pause.
+    of a rejected order is the next `attempt`, sent after a pause. `fok` is fill or kill.
     """
 
     id: str
@@ -151,6 +151,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
     filled: Decimal = ZERO
     attempt: int = 0
     send_after_ns: int = 0
+    fok: bool = False
 
     @property
     def working(self) -> bool:

@@ -384,6 +384,10 @@ class Orders(Section, frozen=True):
         int,
         Meta(ge=1, le=60_000, description="pause before the first; each further one doubles it"),
     ] = 250
+    fok_leftover: Annotated[
+        Literal["close", "keep"],
+        Meta(description="what is done with the part that a killed fill-or-kill order had filled"),
+    ] = "close"
 
 
 class Reconcile(Section, frozen=True):

@@ -34,6 +34,7 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `ts_ns` is when the head made it; `confidence` is 0 to 1, and `level` the word where the head
     gave one; percentages are in percent of the fill price; `trailing` is a price distance;
+    `order` fok is a limit order that fills at once and whole, or not at all (fill or kill).
     `metadata` is the head's own JSON text. `price` and `volume` are what the head saw.
     """
 
@@ -54,7 +55,7 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     take_profit_pct: Decimal | None = None
     trailing: Decimal | None = None
     trailing_pct: Decimal | None = None
-    order: Literal["market", "limit"] = "market"
+    order: Literal["market", "limit", "fok"] = "market"
     limit: Decimal | None = None
     expires_ms: int = 0
     metadata: str = ""
@@ -90,8 +91,8 @@ class Signal(msgspec.Struct, frozen=True, array_like=True, gc=False):
             found.append("give take_profit or take_profit_pct, not both")
         if self.trailing is not None and self.trailing_pct is not None:
             found.append("give trailing or trailing_pct, not both")
-        if self.order == "limit" and self.limit is None and self.side != "close":
-            found.append("a limit order needs limit")
+        if self.order != "market" and self.limit is None and self.side != "close":
+            found.append("a limit or fok order needs limit")
         for index, value in enumerate(self.amounts):
             if value is None:
                 continue

@@ -126,6 +126,8 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
     trips = breaker.booking_trips(state, now, after, booked.strategy, marks, change)
     if event.reason == "liquidation":
         trips += breaker.liquidation_trip(state, now, event.instrument)
+    if booked.status is Status.PARTIALLY_FILLED:
+        facts += orders.partly(state, event.order_id)
     if booked.trade is not None and before is not None:
         score = strategies.score(state, booked.trade, before)
         facts.append(score)
@@ -140,7 +142,7 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
     left = risk.uncovered(state, position, event.order_id, event.quantity)
     flat = flat_reason(state, position, trips)
     if flat:
-        return facts + reduction(state, position, flat, left, now)
+        return facts + orders.reduction(state, position, flat, left, now)
     return facts + ([] if trips else margin_facts(state, position, marks, now, left))
 
 
@@ -160,22 +162,12 @@ def flat_reason(
     return "operator" if record is not None and record.status == "stopped" else None
 
 
-def reduction(
-    state: State, position: Position, reason: Reason, quantity: Decimal, now_ns: int
-) -> list[f.Fact]:
-    """Submit the close of a quantity of a position, if there is anything to close."""
-    if quantity <= ZERO:
-        return []
-    order = risk.reduction_id(state, position, reason)
-    ticket = risk.reduce(position, order, reason, "", quantity)
-    return [orders.submit_reduction(ticket, now_ns)]
-
-
 def on_order_report(state: State, event: e.OrderReport) -> list[f.Fact]:
     """Take the venue's word on an order; count failures."""
     facts: list[f.Fact] = list(orders.on_report(state, event))
     if facts:
         status = orders.REPORTED[event.state]
+        facts += orders.killed(state, state.orders[event.order_id], status, event.ts_ns)
         if status in FAILED:
             facts += breaker.failure_facts(state, event.ts_ns, failed=True)
         elif state.failures and status is Status.ACCEPTED:
@@ -241,11 +233,11 @@ def margin_facts(
     ]
     worse = portfolio.ORDER.index(health) > portfolio.ORDER.index(position.health)
     if worse and health == "critical":
-        facts += reduction(state, position, "margin", left, now_ns)
+        facts += orders.reduction(state, position, "margin", left, now_ns)
     elif worse and health == "danger":
         half = state.instruments[position.instrument].quantity_down(position.quantity / 2)
         part = half - (position.quantity - left)
-        facts += reduction(state, position, "margin", part, now_ns)
+        facts += orders.reduction(state, position, "margin", part, now_ns)
     return facts
 
 
@@ -265,7 +257,7 @@ def on_timer(state: State, event: e.TimerEvent) -> list[f.Fact]:
                 still = portfolio.health_at(state, position, mark) == "critical"
                 flat = "margin" if still else None
             if flat is not None and left > ZERO:
-                facts += reduction(state, position, flat, left, event.ts_ns)
+                facts += orders.reduction(state, position, flat, left, event.ts_ns)
             elif any(name == position.instrument for name, _ in event.marks):
                 # a price that is only remembered says nothing new, and keeps it stale
                 facts += margin_facts(state, position, event.marks, event.ts_ns, left)

@@ -8,9 +8,15 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, Command, SubmitOrder
 from cerberus_trader.domain.events import FillReport, OrderReport
 from cerberus_trader.domain.money import ONE, ZERO, share_of
-from cerberus_trader.domain.order import Order, Status, may_follow, order_id
+from cerberus_trader.domain.order import TERMINAL, Order, Reason, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
-from cerberus_trader.engine.risk import Approved, Reducing
+from cerberus_trader.engine.risk import (
+    Approved,
+    Reducing,
+    reduce,
+    reduction_id,
+    uncovered,
+)
 from cerberus_trader.engine.state import State, key_of
 
 REPORTED = {
@@ -30,7 +36,7 @@ def submit_entry(ticket: Approved) -> f.OrderSubmitted:
     case, signal = ticket.case, ticket.case.signal
     sized, record = case.sizing, case.leverage
     assert sized is not None and record is not None
-    limit = signal.order == "limit"
+    limit = signal.order != "market"
     return f.OrderSubmitted(
         Order(
             ticket.order_id, case.strategy.account, case.name, signal.instrument, case.sign,
@@ -38,7 +44,7 @@ def submit_entry(ticket: Approved) -> f.OrderSubmitted:
             sized.quantity, signal.id, case.reference if limit else None, record.granted,
             False, "", ticket.bracket, case.now,
             signal.ts_ns + signal.expires_ms * MS if signal.expires_ms else 0,
-            sized.notional, case.risk, bool(case.state.probation_left),
+            sized.notional, case.risk, bool(case.state.probation_left), fok=signal.order == "fok",
         )
     )  # fmt: skip
 
@@ -91,6 +97,42 @@ def on_report(state: State, event: OrderReport) -> list[f.Fact]:
     if event.retry and status is Status.REJECTED and order.status is not Status.PENDING_CANCEL:
         facts += retry(state, order, event.ts_ns)
     return facts
+
+
+def reduction(
+    state: State, position: Position, reason: Reason, quantity: Decimal, now_ns: int
+) -> list[f.Fact]:
+    """Submit the close of a quantity of a position, if there is anything to close."""
+    if quantity <= ZERO:
+        return []
+    order = reduction_id(state, position, reason)
+    ticket = reduce(position, order, reason, "", quantity)
+    return [submit_reduction(ticket, now_ns)]
+
+
+def killed(state: State, order: Order, status: Status, now_ns: int) -> list[f.Fact]:
+    """Kill what is left of a fill-or-kill order, and close what a killed one had filled.
+
+    Where the venue knows such orders it has killed the rest itself, and the cancel finds nothing.
+    """
+    if not order.fok:
+        return []
+    if status is Status.ACCEPTED:
+        return [f.CancelRequested(order.id, "fill or kill")]
+    position = state.positions.get(key_of(order.account, order.instrument))
+    leftover = state.settings.orders.fok_leftover
+    if status not in TERMINAL or not order.filled or position is None or leftover == "keep":
+        return []
+    part = min(order.filled, uncovered(state, position))
+    return reduction(state, position, "signal", part, now_ns)
+
+
+def partly(state: State, name: str) -> list[f.Fact]:
+    """Kill the rest of a fill-or-kill order of which a part has filled."""
+    order = state.orders.get(name)
+    if order is None or not order.fok or order.status is Status.PENDING_CANCEL:
+        return []
+    return [f.CancelRequested(name, "fill or kill")]
 
 
 def retry(state: State, order: Order, now_ns: int) -> list[f.Fact]:

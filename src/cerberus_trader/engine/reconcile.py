@@ -88,7 +88,8 @@ def accept(look: Look) -> list[f.Fact]:
     """Take it that the venue has the order and works it."""
     assert look.order is not None
     status = Status.PARTIALLY_FILLED if look.order.filled else Status.ACCEPTED
-    return [f.OrderChanged(look.order_id, status, "found at the venue")]
+    found: list[f.Fact] = [f.OrderChanged(look.order_id, status, "found at the venue")]
+    return found + orders.killed(look.state, look.order, Status.ACCEPTED, look.now_ns)
 
 
 def end(look: Look) -> list[f.Fact]:
@@ -103,7 +104,9 @@ def end(look: Look) -> list[f.Fact]:
     status = Status.CANCELED if theirs.state == "filled" else orders.REPORTED[theirs.state]
     if theirs.state == "filled" and order.filled >= order.quantity:
         status = Status.FILLED
-    return [f.OrderChanged(look.order_id, status, theirs.reason or "ended at the venue")]
+    reason = theirs.reason or "ended at the venue"
+    found: list[f.Fact] = [f.OrderChanged(look.order_id, status, reason)]
+    return found + orders.killed(look.state, order, status, look.now_ns)
 
 
 def doubt(look: Look) -> list[f.Fact]:
@@ -176,9 +179,7 @@ def unprotected(look: Look) -> list[f.Fact]:
     facts = look.suspect("unprotected", look.order_id, order.kind, "absent", "closed")
     left = risk.uncovered(state, position)
     if acted(facts, "closed") and left > ZERO:
-        name = risk.reduction_id(state, position, "breaker")
-        ticket = risk.reduce(position, name, "breaker", "", left)
-        facts.append(orders.submit_reduction(ticket, look.now_ns))
+        facts += orders.reduction(state, position, "breaker", left, look.now_ns)
     return facts
 
 

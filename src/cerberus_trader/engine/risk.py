@@ -196,7 +196,7 @@ def plan(case: Case) -> None:
     """Plan levels, leverage and size of an entry; what fails shows in the risk checks."""
     instrument, market = case.instrument, case.market
     assert instrument is not None and market is not None
-    if case.signal.order == "limit" and case.signal.limit is not None:
+    if case.signal.order != "market" and case.signal.limit is not None:
         limit = case.signal.limit
         buy = case.sign > 0
         case.reference = instrument.price_down(limit) if buy else instrument.price_up(limit)

@@ -329,12 +329,13 @@ class World:
             sign = 1 if side == "buy" else -1
             limit = D(int(self.prices[name] * (100 - sign * rng.uniform(0, 0.5)))) / 100
         opening = side != "close"
+        kind: Any = rng.choice(("limit", "limit", "fok")) if limit is not None else "market"
         if rng.random() < self.faults.halts_per_minute / 5:
             asyncio.get_running_loop().call_later(rng.uniform(0.0, 0.1), self._halt)
         self.life.signal(
             Signal(
                 f"s{number}", now, name, side, 0.7, "sim",  # type: ignore[arg-type]
-                order="limit" if limit is not None else "market", limit=limit,
+                order=kind, limit=limit,
                 expires_ms=rng.choice((0, 3_000, 20_000)) if opening else 0,
                 stop_loss_pct=D(rng.choice((1, 2))) if opening else None,
                 take_profit_pct=D(2) if opening and rng.random() < 0.5 else None,

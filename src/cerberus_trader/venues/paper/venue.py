@@ -84,6 +84,12 @@ class PaperVenue:
             return self._close(waiting, now_ns, bid, ask, size)
         limit = order.price if order.kind == "limit" else None
         raw, best = (ask, bid) if order.side > 0 else (bid, ask)
+        if order.fok and not (
+            limit is not None
+            and rules.reaches_limit(order.side, limit, bid, ask)
+            and self._whole(waiting, size)
+        ):
+            return [self._report(now_ns, order.id, "expired", "not filled at once and whole")]
         if limit is None or rules.reaches_limit(order.side, limit, bid, ask):
             slippage = self.settings.slippage_bps if limit is None else ZERO
             price = rules.fill_price(self.instruments[order.instrument], raw, order.side, slippage)
@@ -158,6 +164,11 @@ class PaperVenue:
         if tier is None or order.leverage <= tier.leverage_max:
             return ""
         return f"leverage {order.leverage} above {tier.leverage_max} of the tier"
+
+    def _whole(self, waiting: Waiting, size: Decimal | None) -> bool:
+        """Tell whether a row fills all of an order."""
+        rule = self.instruments[waiting.order.instrument]
+        return self._allowed(waiting.left, rule, size) == waiting.left
 
     def _allowed(self, wanted: Decimal, rule: Instrument, size: Decimal | None) -> Decimal:
         """Return what a row of this size fills: all, or the configured share of it."""

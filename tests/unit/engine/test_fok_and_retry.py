@@ -1,0 +1,125 @@
+"""Fill or kill, emulated where the venue rests the order; further attempts after a rejection."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain.events import FillReport, OperatorEvent, OrderReport
+from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.engine.engine import Step
+from tests.kit import Bench, settings, submitted
+
+D = Decimal
+
+
+def fok(bench: Bench) -> Order:
+    """Submit a fill-or-kill entry."""
+    step = bench.signal(order="fok", limit=D(100))
+    order = submitted(step)
+    assert order.fok and order.kind == "limit"
+    return order
+
+
+def report(bench: Bench, order: Order, state: Any, **fields: Any) -> Step:
+    """Let the venue say something of an order."""
+    return bench.take(OrderReport(bench.now, order.id, state, **fields))
+
+
+def part(bench: Bench, order: Order, quantity: Decimal) -> Step:
+    """Let the venue fill a part."""
+    return bench.fill(order, quantity=quantity, leaves=order.quantity - quantity)
+
+
+@pytest.mark.req("P-15.3")
+def test_what_a_venue_lets_rest_of_a_fill_or_kill_order_is_killed() -> None:
+    bench = Bench()
+    order = fok(bench)
+    step = report(bench, order, "accepted")
+    assert step.commands == (CancelOrder(order.id, "main", "COIN"),)
+    assert bench.state.orders[order.id].status is Status.PENDING_CANCEL
+    report(bench, order, "canceled")
+    assert not bench.state.orders and not bench.state.reserved
+
+
+@pytest.mark.req("P-15.3")
+def test_the_filled_part_of_a_killed_order_is_closed_by_default() -> None:
+    bench = Bench()
+    order = fok(bench)
+    third = (order.quantity / 3).quantize(D("0.001"))
+    assert part(bench, order, third).commands == (CancelOrder(order.id, "main", "COIN"),)
+    step = report(bench, order, "canceled")
+    (close,) = [c.order for c in step.commands if isinstance(c, SubmitOrder)]
+    assert (close.reduce_only, close.quantity, close.side) == (True, third, -1)
+
+
+@pytest.mark.req("P-15.3")
+def test_the_filled_part_is_kept_where_configured() -> None:
+    bench = Bench(settings(orders={"fok_leftover": "keep"}))
+    order = fok(bench)
+    part(bench, order, D(1))
+    assert report(bench, order, "expired").commands == ()
+    assert bench.state.positions["main/COIN"].quantity == 1
+
+
+def test_a_fill_or_kill_order_that_fills_whole_is_a_position_like_any_other() -> None:
+    bench = Bench()
+    order = fok(bench)
+    assert bench.fill(order).commands == ()
+    assert bench.state.positions["main/COIN"].quantity == order.quantity
+
+
+@pytest.mark.req("E-2.3.3")
+def test_a_rejection_that_will_pass_is_tried_again_with_pauses_that_double() -> None:
+    bench = Bench(settings(orders={"retries_max": 2, "backoff_ms": 100}))
+    first = submitted(bench.signal())
+    second = submitted(report(bench, first, "rejected", retry=True))
+    third = submitted(report(bench, second, "rejected", retry=True))
+    assert [o.attempt for o in (first, second, third)] == [0, 1, 2]
+    assert len({o.id for o in (first, second, third)}) == 3
+    assert second.send_after_ns == bench.now + 100_000_000
+    assert third.send_after_ns == bench.now + 200_000_000
+    assert report(bench, third, "rejected", retry=True).commands == ()
+    assert not bench.state.orders and not bench.state.reserved
+
+
+@pytest.mark.req("E-2.3.3")
+@pytest.mark.parametrize("state", ["unknown", "not_sent", "canceled", "expired", "accepted"])
+def test_nothing_but_a_proven_rejection_is_tried_again(state: str) -> None:
+    bench = Bench()
+    step = report(bench, submitted(bench.signal()), state, retry=True)
+    assert not any(isinstance(c, SubmitOrder) for c in step.commands)
+
+
+def test_an_entry_is_not_tried_again_once_trading_has_stopped_but_an_exit_is() -> None:
+    bench = Bench()
+    entry = submitted(bench.signal())
+    bench.take(OperatorEvent(bench.now, "halt", "me"))
+    assert report(bench, entry, "rejected", retry=True).commands == ()
+    bench.take(OperatorEvent(bench.now, "resume", "me"))
+    bench.open(instrument="OTHER", id="other")
+    bench.take(OperatorEvent(bench.now, "halt", "me"))
+    close = submitted(bench.take(OperatorEvent(bench.now, "flatten", "me")))
+    again = submitted(report(bench, close, "rejected", retry=True))
+    assert again.reduce_only and again.quantity == close.quantity
+
+
+def test_a_fill_through_zero_closes_the_position_and_opens_the_other_side() -> None:
+    bench = Bench(settings(reconcile={"unexplained": "accept"}))
+    order = bench.open(price="100")
+    values = {
+        "ts_ns": bench.now, "order_id": "by hand", "trade_id": "h1", "account": "main",
+        "instrument": "COIN", "side": -1, "quantity": order.quantity + 2, "price": D(110),
+        "fee": D("0.3"), "liquidity": "taker", "reason": "entry", "margin": D(220),
+        "leaves": D(0),
+    }  # fmt: skip
+    step = bench.take(FillReport(**values))
+    (filled,) = [fact for fact in step.facts if isinstance(fact, f.Filled)]
+    assert filled.realised == 10 * order.quantity
+    assert filled.trade is not None and filled.trade.quantity == order.quantity
+    position = bench.state.positions["main/COIN"]
+    assert (position.sign, position.quantity, position.cost) == (-1, D(2), D(220))
+    counters = bench.state.counters
+    assert bench.state.balance == bench.state.flows + counters.realised - counters.fees
