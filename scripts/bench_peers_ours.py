@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from cerberus_trader.config import load_settings
-from cerberus_trader.domain.events import ConfigEvent
+from cerberus_trader.domain.events import ConfigEvent, FillReport
 from cerberus_trader.domain.facts import Filled
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.settings import Settings
@@ -42,10 +42,10 @@ def comparable(balance: int) -> Settings:
 def fills_of(journal: MemoryJournal) -> list[tuple[int, str, str, str]]:
     """Read time, side, price and reason of each fill back from the journal."""
     return [
-        (fact.ts_ns, "buy" if fact.side > 0 else "sell", str(fact.price), fact.reason)
-        for row in journal.rows()
-        for fact in decode_row(row.body).facts
-        if isinstance(fact, Filled)
+        (fill.ts_ns, "buy" if fill.side > 0 else "sell", str(fill.price), fill.reason)
+        for row in map(decode_row, (stored.body for stored in journal.rows()))
+        if isinstance(fill := row.event, FillReport)
+        and any(isinstance(fact, Filled) for fact in row.facts)
     ]
 
 

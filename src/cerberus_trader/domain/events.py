@@ -223,3 +223,11 @@ Event = (
     | EndOfData
     | RetentionEvent
 )
+
+
+def marks_of(event: Event) -> Marks:
+    """Return the prices that an event brings of what is held; empty where it brings none."""
+    if type(event) is SignalEvent:
+        return event.market.marks if event.market is not None else ()
+    marks: Marks = getattr(event, "marks", ())
+    return marks

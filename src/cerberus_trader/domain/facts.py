@@ -1,6 +1,7 @@
 """Facts: what is so after an event. Folding facts is the only way that state changes.
 
-A fact holds the results, not the reasons to compute them again, so that a fold never decides.
+A fact holds the results, not the reasons to compute them again, so that a fold never decides;
+what its own event says already stands in the event of its row, which the fold reads too.
 `VERSION` grows when a fact's meaning changes; `journal/` reads old rows through upcasters.
 """
 
@@ -11,8 +12,7 @@ import msgspec
 
 from cerberus_trader.domain.decision import Decision
 from cerberus_trader.domain.instrument import Instrument
-from cerberus_trader.domain.market import Marks
-from cerberus_trader.domain.order import Order, Reason, Status
+from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.position import HealthState, Position, Trade
 from cerberus_trader.domain.settings import Settings
 
@@ -32,10 +32,9 @@ class ConfigApplied(msgspec.Struct, frozen=True, array_like=True, tag="config_ap
 
 
 class SignalJudged(msgspec.Struct, frozen=True, array_like=True, tag="judged", gc=False):
-    """Hold the decision; `marks` become the last known prices of what is held."""
+    """Hold the decision."""
 
     decision: Decision
-    marks: Marks = ()
 
 
 class SignalIgnored(msgspec.Struct, frozen=True, array_like=True, tag="ignored", gc=False):
@@ -72,30 +71,19 @@ class OrderChanged(msgspec.Struct, frozen=True, array_like=True, tag="order", gc
 
 
 class Filled(msgspec.Struct, frozen=True, array_like=True, tag="filled", gc=False):
-    """Hold a booked fill, with the position after it (None: closed) and what changed hands.
+    """Hold what booking a fill came to; what changed hands stands in the row's `FillReport`.
 
-    `realised` is the gain on what was closed, before fees; `trade` a closed trade. The protective
-    orders that rest for the position follow from it (`position.protective_orders`).
+    `position_id` is the position that the fill met, or opened; `position` the one after it (None:
+    closed). `realised` is the gain on what was closed, before fees; `trade` a closed trade. The
+    protective orders that rest for the position follow from it (`position.protective_orders`).
     """
 
-    order_id: str
-    trade_id: str
-    ts_ns: int
-    account: str
     strategy: str
-    instrument: str
     position_id: str
-    side: int
-    quantity: Decimal
-    price: Decimal
-    fee: Decimal
-    liquidity: str
-    reason: Reason
     realised: Decimal
     position: Position | None
     status: Status
     trade: Trade | None = None
-    marks: Marks = ()
 
 
 class FundingBooked(msgspec.Struct, frozen=True, array_like=True, tag="funded", gc=False):
@@ -104,7 +92,6 @@ class FundingBooked(msgspec.Struct, frozen=True, array_like=True, tag="funded", 
     ts_ns: int
     position: Position
     amount: Decimal
-    marks: Marks = ()
     payment_id: str = ""
 
 
@@ -188,7 +175,6 @@ class DayStarted(msgspec.Struct, frozen=True, array_like=True, tag="day", gc=Fal
     day: int
     equity: Decimal
     strategies: tuple[tuple[str, Decimal], ...]
-    marks: Marks = ()
 
 
 class PeakRaised(msgspec.Struct, frozen=True, array_like=True, tag="peak", gc=False):

@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import Event
-from cerberus_trader.domain.market import Marks
+from cerberus_trader.domain.events import Event, FillReport, marks_of
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import TERMINAL, Order, Status
 from cerberus_trader.domain.position import Position, protective_ids, protective_orders
@@ -37,9 +36,9 @@ def advance(state: State, event: Event) -> None:
         state.now_ns = event.ts_ns
 
 
-def apply(state: State, fact: f.Fact) -> None:
-    """Fold one fact into the state."""
-    FOLDS[type(fact)](state, fact)
+def apply(state: State, event: Event, fact: f.Fact) -> None:
+    """Fold one fact of an event into the state."""
+    FOLDS[type(fact)](state, event, fact)
 
 
 def record_of(state: State, name: str) -> StrategyState:
@@ -50,9 +49,9 @@ def record_of(state: State, name: str) -> StrategyState:
     return record
 
 
-def note_marks(state: State, marks: Marks) -> None:
-    """Keep the last known prices of what is held."""
-    for name, price in marks:
+def note_marks(state: State, event: Event) -> None:
+    """Keep the event's prices of what is held as the last known ones."""
+    for name, price in marks_of(event):
         state.marks[name] = price
 
 
@@ -61,7 +60,7 @@ def forget(mapping: dict[str, Any]) -> None:
     del mapping[next(iter(mapping))]
 
 
-def config_applied(state: State, fact: f.ConfigApplied) -> None:
+def config_applied(state: State, event: Event, fact: f.ConfigApplied) -> None:
     """Put a configuration in force; the first one also opens the account."""
     if not state.config:
         state.engine_id = fact.engine_id
@@ -73,7 +72,7 @@ def config_applied(state: State, fact: f.ConfigApplied) -> None:
     state.risk_version += 1
 
 
-def judged(state: State, fact: f.SignalJudged) -> None:
+def judged(state: State, event: Event, fact: f.SignalJudged) -> None:
     """Remember the signal, count the verdict, keep the analysis."""
     decision, counters = fact.decision, state.counters
     counters.signals += 1
@@ -82,8 +81,7 @@ def judged(state: State, fact: f.SignalJudged) -> None:
     else:
         counters.denied[decision.code] = counters.denied.get(decision.code, 0) + 1
     remember(state, decision.signal_id, decision.ts_ns)
-    if fact.marks:
-        note_marks(state, fact.marks)
+    note_marks(state, event)
     record = decision.leverage
     if not decision.cache_key or record is None:
         return
@@ -111,12 +109,12 @@ def remember(state: State, signal_id: str, ts_ns: int) -> None:
         forget(seen)
 
 
-def ignored(state: State, fact: f.SignalIgnored) -> None:
+def ignored(state: State, event: Event, fact: f.SignalIgnored) -> None:
     """Count a repeated signal."""
     state.counters.repeated += 1
 
 
-def submitted(state: State, fact: f.OrderSubmitted) -> None:
+def submitted(state: State, event: Event, fact: f.OrderSubmitted) -> None:
     """Hold a new order, and reserve its exposure until its proven end."""
     order = fact.order
     state.orders[order.id] = order
@@ -176,14 +174,14 @@ def strike(places: dict[str, tuple[str, ...]], key: str, order_id: str) -> bool:
     return True
 
 
-def cancel_requested(state: State, fact: f.CancelRequested) -> None:
+def cancel_requested(state: State, event: Event, fact: f.CancelRequested) -> None:
     """Mark an order as asked to be cancelled; its exposure stays reserved."""
     order = state.orders.get(fact.order_id)
     if order is not None:
         state.orders[fact.order_id] = replace(order, status=Status.PENDING_CANCEL)
 
 
-def order_changed(state: State, fact: f.OrderChanged) -> None:
+def order_changed(state: State, event: Event, fact: f.OrderChanged) -> None:
     """Take the venue's word on an order."""
     if fact.status in TERMINAL:
         end_order(state, fact.order_id, fact.status)
@@ -195,30 +193,30 @@ def order_changed(state: State, fact: f.OrderChanged) -> None:
             state.doubts.pop(fact.order_id, None)
 
 
-def filled(state: State, fact: f.Filled) -> None:
+def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     """Book a fill: cash, position, exposure, order, protection, the strategy's record."""
-    state.trade_ids[f"{fact.account}/{fact.trade_id}"] = fact.ts_ns
+    state.trade_ids[f"{event.account}/{event.trade_id}"] = event.ts_ns
     if len(state.trade_ids) > TRADES_MAX:
         forget(state.trade_ids)
-    note_marks(state, fact.marks)
+    note_marks(state, event)
     counters = state.counters
     counters.fills += 1
-    counters.fees += fact.fee
+    counters.fees += event.fee
     counters.realised += fact.realised
-    gain = fact.realised - fact.fee
+    gain = fact.realised - event.fee
     state.balance += gain
     record = record_of(state, fact.strategy)
     record.booked += gain
-    hold(state, record, key_of(fact.account, fact.instrument), fact.position)
-    order = state.orders.get(fact.order_id)
+    hold(state, record, key_of(event.account, event.instrument), fact.position)
+    order = state.orders.get(event.order_id)
     if order is None:
-        late_fill(state, fact)
+        late_fill(state, event)
     elif fact.status is Status.FILLED:
-        end_order(state, fact.order_id, Status.FILLED, fact.quantity)
+        end_order(state, event.order_id, Status.FILLED, event.quantity)
     else:
-        keep_partial(state, order, fact)
+        keep_partial(state, order, event, fact)
     protect(state, fact.position_id, fact.position)
-    if fact.reason == "liquidation":
+    if event.reason == "liquidation":
         counters.liquidations += 1
     if fact.trade is not None:
         counters.trades += 1
@@ -229,22 +227,22 @@ def filled(state: State, fact: f.Filled) -> None:
     state.risk_version += 1
 
 
-def keep_partial(state: State, order: Order, fact: f.Filled) -> None:
+def keep_partial(state: State, order: Order, event: FillReport, fact: f.Filled) -> None:
     """Keep a partly filled order, releasing the filled part of its reservation."""
     canceling = order.status is Status.PENDING_CANCEL
     status = order.status if canceling else fact.status
-    after = replace(order, status=status, filled=order.filled + fact.quantity)
+    after = replace(order, status=status, filled=order.filled + event.quantity)
     if order.id in state.entries.get(key_of(order.account, order.instrument), ()):
         reserve(state, order, -1)
         reserve(state, after, 1)
     state.orders[order.id] = after
 
 
-def late_fill(state: State, fact: f.Filled) -> None:
+def late_fill(state: State, event: FillReport) -> None:
     """Count a fill of an order that had ended."""
-    ended = state.ended.get(fact.order_id)
+    ended = state.ended.get(event.order_id)
     if ended is not None:
-        state.ended[fact.order_id] = replace(ended, filled=ended.filled + fact.quantity)
+        state.ended[event.order_id] = replace(ended, filled=ended.filled + event.quantity)
 
 
 def protect(state: State, before_id: str, after: Position | None) -> None:
@@ -300,10 +298,10 @@ def weigh(state: State, record: StrategyState, position: Position, sign: int) ->
         record.books.pop(name, None)
 
 
-def funding_booked(state: State, fact: f.FundingBooked) -> None:
+def funding_booked(state: State, event: Event, fact: f.FundingBooked) -> None:
     """Book a funding payment, which moves the position's margin."""
     position = fact.position
-    note_marks(state, fact.marks)
+    note_marks(state, event)
     if fact.payment_id:
         state.trade_ids[f"{position.account}/{fact.payment_id}"] = fact.ts_ns
     state.balance -= fact.amount
@@ -314,7 +312,7 @@ def funding_booked(state: State, fact: f.FundingBooked) -> None:
     state.risk_version += 1
 
 
-def health_changed(state: State, fact: f.HealthChanged) -> None:
+def health_changed(state: State, event: Event, fact: f.HealthChanged) -> None:
     """Keep a position's state of health."""
     key = key_of(fact.account, fact.instrument)
     position = state.positions.get(key)
@@ -322,7 +320,7 @@ def health_changed(state: State, fact: f.HealthChanged) -> None:
         state.positions[key] = replace(position, health=fact.state, stale=fact.stale)
 
 
-def scored(state: State, fact: f.StrategyScored) -> None:
+def scored(state: State, event: Event, fact: f.StrategyScored) -> None:
     """Keep a strategy's record after a closed trade."""
     record = record_of(state, fact.strategy)
     record.wins, record.losses = fact.wins, fact.losses
@@ -331,19 +329,19 @@ def scored(state: State, fact: f.StrategyScored) -> None:
     state.probation_left = fact.probation_left
 
 
-def failure_counted(state: State, fact: f.FailureCounted) -> None:
+def failure_counted(state: State, event: Event, fact: f.FailureCounted) -> None:
     """Keep the count of consecutive order failures."""
     state.failures, state.failures_since_ns = fact.count, fact.since_ns
 
 
-def tripped(state: State, fact: f.BreakerTripped) -> None:
+def tripped(state: State, event: Event, fact: f.BreakerTripped) -> None:
     """Latch a breaker condition."""
     name = f"{fact.condition}:{fact.scope}" if fact.scope else fact.condition
     state.trips[name] = Trip(fact.ts_ns, fact.scope, fact.value, fact.limit, fact.action)
     state.risk_version += 1
 
 
-def reset(state: State, fact: f.BreakerReset) -> None:
+def reset(state: State, event: Event, fact: f.BreakerReset) -> None:
     """Release breaker conditions, on probation where the reset says so."""
     for name in fact.conditions:
         state.trips.pop(name, None)
@@ -356,36 +354,36 @@ def reset(state: State, fact: f.BreakerReset) -> None:
     state.risk_version += 1
 
 
-def trading_state_changed(state: State, fact: f.TradingStateChanged) -> None:
+def trading_state_changed(state: State, event: Event, fact: f.TradingStateChanged) -> None:
     """Take the operator's state of trading."""
     state.trading = fact.state
     state.risk_version += 1
 
 
-def strategy_changed(state: State, fact: f.StrategyChanged) -> None:
+def strategy_changed(state: State, event: Event, fact: f.StrategyChanged) -> None:
     """Take a strategy's status from the operator."""
     record_of(state, fact.strategy).status = fact.status
 
 
-def command_refused(state: State, fact: f.CommandRefused) -> None:
+def command_refused(state: State, event: Event, fact: f.CommandRefused) -> None:
     """Change nothing: a refused command is only recorded."""
 
 
-def day_started(state: State, fact: f.DayStarted) -> None:
+def day_started(state: State, event: Event, fact: f.DayStarted) -> None:
     """Begin a UTC day."""
-    note_marks(state, fact.marks)
+    note_marks(state, event)
     state.day, state.day_equity = fact.day, fact.equity
     for name, base in fact.strategies:
         record_of(state, name).day_base = base
     state.risk_version += 1
 
 
-def peak_raised(state: State, fact: f.PeakRaised) -> None:
+def peak_raised(state: State, event: Event, fact: f.PeakRaised) -> None:
     """Keep the new equity peak."""
     state.peak = fact.equity
 
 
-def cash_moved(state: State, fact: f.CashMoved) -> None:
+def cash_moved(state: State, event: Event, fact: f.CashMoved) -> None:
     """Book a deposit or withdrawal; peak and day start move along, so that it is no P&L."""
     state.balance += fact.amount
     state.flows += fact.amount
@@ -394,31 +392,31 @@ def cash_moved(state: State, fact: f.CashMoved) -> None:
     state.risk_version += 1
 
 
-def link_changed(state: State, fact: f.LinkChanged) -> None:
+def link_changed(state: State, event: Event, fact: f.LinkChanged) -> None:
     """Open nothing new on an account until it is reconciled."""
     state.unreconciled[fact.account] = fact.reason or fact.state
     state.risk_version += 1
 
 
-def order_doubted(state: State, fact: f.OrderDoubted) -> None:
+def order_doubted(state: State, event: Event, fact: f.OrderDoubted) -> None:
     """Keep how often a venue did not know an order."""
     if fact.order_id in state.orders:
         state.doubts[fact.order_id] = (fact.since_ns, fact.absent)
 
 
-def mismatch_found(state: State, fact: f.MismatchFound) -> None:
+def mismatch_found(state: State, event: Event, fact: f.MismatchFound) -> None:
     """Keep a difference: acted on once, then known."""
     if fact.kind not in ("foreign_fill", "overfill", "lost_order"):
         detail = f"{fact.kind} {fact.ours} {fact.theirs}"
         state.suspects[fact.place] = (detail, fact.action != "suspected")
 
 
-def suspicion_ended(state: State, fact: f.SuspicionEnded) -> None:
+def suspicion_ended(state: State, event: Event, fact: f.SuspicionEnded) -> None:
     """Forget a difference that is gone."""
     state.suspects.pop(fact.place, None)
 
 
-def position_corrected(state: State, fact: f.PositionCorrected) -> None:
+def position_corrected(state: State, event: Event, fact: f.PositionCorrected) -> None:
     """Hold a position as the venue has it."""
     key = key_of(fact.account, fact.instrument)
     before, after = fact.before, fact.after
@@ -430,37 +428,37 @@ def position_corrected(state: State, fact: f.PositionCorrected) -> None:
     state.risk_version += 1
 
 
-def balance_corrected(state: State, fact: f.BalanceCorrected) -> None:
+def balance_corrected(state: State, event: Event, fact: f.BalanceCorrected) -> None:
     """Take the venue's balance; what it differs by is a loss or gain of the account."""
     state.balance += fact.amount
     state.counters.corrections += fact.amount
     state.risk_version += 1
 
 
-def reconciled(state: State, fact: f.Reconciled) -> None:
+def reconciled(state: State, event: Event, fact: f.Reconciled) -> None:
     """Let new exposure be opened on an account again."""
     state.agreed[fact.account] = fact.venue_ns
     if state.unreconciled.pop(fact.account, None) is not None:
         state.risk_version += 1
 
 
-def anomaly_noted(state: State, fact: f.AnomalyNoted) -> None:
+def anomaly_noted(state: State, event: Event, fact: f.AnomalyNoted) -> None:
     """Count what cannot be right."""
     state.counters.anomalies += 1
 
 
-def faulted(state: State, fact: f.Faulted) -> None:
+def faulted(state: State, event: Event, fact: f.Faulted) -> None:
     """Halt: deciding failed, so nothing new may be opened."""
     state.counters.faults += 1
     state.trading = "frozen" if state.trading == "frozen" else "halted"
     state.risk_version += 1
 
 
-def retention_applied(state: State, fact: f.RetentionApplied) -> None:
+def retention_applied(state: State, event: Event, fact: f.RetentionApplied) -> None:
     """Change nothing: the state holds no history."""
 
 
-FOLDS: dict[type, Callable[[State, Any], None]] = {
+FOLDS: dict[type, Callable[[State, Any, Any], None]] = {
     f.ConfigApplied: config_applied,
     f.SignalJudged: judged,
     f.SignalIgnored: ignored,

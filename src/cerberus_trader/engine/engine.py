@@ -48,7 +48,7 @@ class Engine:
         advance(state, event)
         day = new_day(state, event)
         for fact in day:
-            apply(state, fact)
+            apply(state, event, fact)
         try:
             decided = decide(state, event)
         except Exception as error:  # named boundary: a fault halts, it never escapes
@@ -58,7 +58,7 @@ class Engine:
             command = orders.command_of(state, fact)
             if command is not None:
                 commands.append(command)
-            apply(state, fact)
+            apply(state, event, fact)
         return Step((*day, *decided), tuple(commands))
 
 
@@ -72,11 +72,10 @@ def new_day(state: State, event: e.Event) -> list[f.Fact]:
     day = state.now_ns // DAY_NS
     if not state.config or day <= state.day:
         return []
-    market = getattr(event, "market", None)
-    marks = getattr(event, "marks", ()) if market is None else market.marks
+    marks = e.marks_of(event)
     now = equity(state, marks)
     bases = tuple((name, strategy_pnl(state, name, marks)) for name in state.strategies)
-    facts: list[f.Fact] = [f.DayStarted(day, now, bases, marks)]
+    facts: list[f.Fact] = [f.DayStarted(day, now, bases)]
     if now > state.peak:
         facts.append(f.PeakRaised(now))
     released = breaker.day_release(state)
@@ -99,7 +98,7 @@ def on_signal(state: State, event: e.SignalEvent) -> list[f.Fact]:
         return [f.SignalIgnored(event.signal.id, event.signal.source)]
     case = Case(state, event)
     verdict = risk.judge(case)
-    facts: list[f.Fact] = [f.SignalJudged(verdict.decision, case.marks)]
+    facts: list[f.Fact] = [f.SignalJudged(verdict.decision)]
     if case.equity > state.peak:
         facts.append(f.PeakRaised(case.equity))
     if verdict.reducing is not None:
@@ -118,7 +117,7 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
     key = key_of(event.account, event.instrument)
     before = state.positions.get(key)
     current = equity(state, marks)
-    change = portfolio.change_of(state, marks, before, booked)
+    change = portfolio.change_of(state, event, before, booked)
     after = current + change
     facts: list[f.Fact] = [booked, *reconcile.fill_facts(state, event)]
     if after > state.peak:

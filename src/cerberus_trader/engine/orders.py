@@ -176,12 +176,8 @@ def book_fill(state: State, event: FillReport) -> f.Filled | None:
     done = event.leaves <= ZERO
     if order is not None and not order.reduce_only:  # fills may come in any order
         done = order.filled + event.quantity >= order.quantity
-    return f.Filled(
-        event.order_id, event.trade_id, event.ts_ns, event.account, strategy, event.instrument,
-        held.id, event.side, event.quantity, event.price, event.fee, event.liquidity,
-        event.reason, realised, after, Status.FILLED if done else Status.PARTIALLY_FILLED,
-        trade, event.marks,
-    )  # fmt: skip
+    status = Status.FILLED if done else Status.PARTIALLY_FILLED
+    return f.Filled(strategy, held.id, realised, after, status, trade)
 
 
 def opened(

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import FundingReport
+from cerberus_trader.domain.events import FillReport, FundingReport
 from cerberus_trader.domain.instrument import MarginLevel, margin_level
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ONE, ZERO
@@ -32,13 +32,15 @@ def book_funding(state: State, event: FundingReport) -> f.FundingBooked | None:
         position.realised, position.fees, position.funding + event.amount, position.signal_id,
         position.probation, position.health, position.stale,
     )  # fmt: skip
-    return f.FundingBooked(event.ts_ns, after, event.amount, event.marks, event.payment_id)
+    return f.FundingBooked(event.ts_ns, after, event.amount, event.payment_id)
 
 
-def change_of(state: State, marks: Marks, before: Position | None, booked: f.Filled) -> Decimal:
+def change_of(
+    state: State, event: FillReport, before: Position | None, booked: f.Filled
+) -> Decimal:
     """Return what a fill changes of equity: cash, and the position's unrealised P&L."""
-    change = booked.realised - booked.fee
-    mark = mark_of(state, booked.instrument, marks)
+    change = booked.realised - event.fee
+    mark = mark_of(state, event.instrument, event.marks)
     if mark is None:
         return change
     if before is not None:

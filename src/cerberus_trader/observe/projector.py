@@ -12,12 +12,11 @@ import msgspec
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.decision import Decision
-from cerberus_trader.domain.events import ConfigEvent, Event, SignalEvent
+from cerberus_trader.domain.events import ConfigEvent, Event, FillReport, SignalEvent, marks_of
 from cerberus_trader.domain.instrument import Instrument, Tier
-from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ZERO, plain
 from cerberus_trader.domain.order import Order
-from cerberus_trader.domain.position import Position, protective_ids, protective_orders
+from cerberus_trader.domain.position import Position, Trade, protective_ids, protective_orders
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.state import State, key_of
@@ -31,7 +30,7 @@ ADDED = (
     rows.LedgerRow, rows.EquityRow, rows.BreakerRow, rows.MetricRow, rows.DeploymentRow,
 )  # fmt: skip
 STATUS, FILLED, UPDATED = map(rows.OrderRow._fields.index, ("status", "filled", "updated_ns"))
-Held = tuple[Position, Decimal | None, tuple[Tier, ...], f.Filled | None]
+Held = tuple[Position, Decimal | None, tuple[Tier, ...], Trade | None]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -119,12 +118,12 @@ class Projector:
         if first:
             self.balance = self.peak = fact.settings.account.balance
             self._book(fact.ts_ns, leg, "main", (("capital", self.balance),))
-            self._equity(fact.ts_ns, ())
+            self._equity(fact.ts_ns)
 
     def judged(self, event: Event, fact: f.SignalJudged, leg: int) -> None:
         """Record a decision, and the cache entry it made; its document stays in the journal row."""
         decision = fact.decision
-        self._note(fact.marks)
+        self._note(event)
         self.added[rows.DecisionLogRow].append((
             self.seq, decision.id, decision.ts_ns, decision.signal_id, decision.strategy,
             decision.instrument, decision.verdict, decision.code, sentence(decision), b"",
@@ -159,19 +158,19 @@ class Projector:
         """Record that a cancellation was asked for."""
         self._status("pending_cancel", "0", event.ts_ns, fact.order_id)
 
-    def filled(self, event: Event, fact: f.Filled, leg: int) -> None:
+    def filled(self, event: FillReport, fact: f.Filled, leg: int) -> None:
         """Record a fill: execution, order, position, trade, ledger, equity."""
-        side = "buy" if fact.side > 0 else "sell"
-        quantity = plain(fact.quantity)
-        self._note(fact.marks)
+        side = "buy" if event.side > 0 else "sell"
+        quantity = plain(event.quantity)
+        self._note(event)
         self.added[rows.ExecutionRow].append((
-            self.seq * 1_000 + leg, "paper", fact.trade_id, fact.ts_ns, fact.order_id,
-            fact.position_id, fact.account, fact.strategy, fact.instrument, side, quantity,
-            plain(fact.price), plain(fact.fee), self.currency, plain(fact.realised), fact.liquidity,
-            fact.reason,
+            self.seq * 1_000 + leg, "paper", event.trade_id, event.ts_ns, event.order_id,
+            fact.position_id, event.account, fact.strategy, event.instrument, side, quantity,
+            plain(event.price), plain(event.fee), self.currency, plain(fact.realised),
+            event.liquidity, event.reason,
         ))  # fmt: skip
-        self._status(fact.status.value, quantity, fact.ts_ns, fact.order_id)
-        key = key_of(fact.account, fact.instrument)
+        self._status(fact.status.value, quantity, event.ts_ns, event.order_id)
+        key = key_of(event.account, event.instrument)
         held = self.positions.get(key)
         if fact.position is not None:
             self.positions[key] = fact.position
@@ -180,25 +179,23 @@ class Projector:
             self._hold(fact.position, None)
         elif held is not None:
             del self.positions[key]
-            self._hold(held, fact)
+            self._hold(held, fact.trade)
             for order_id in protective_ids(fact.position_id):
-                if order_id != fact.order_id:
-                    self._status("canceled", "0", fact.ts_ns, order_id)
+                if order_id != event.order_id:
+                    self._status("canceled", "0", event.ts_ns, order_id)
         if fact.trade is not None:
-            self._trade(fact)
-        legs = (("realised", fact.realised), ("fee", -fact.fee))
-        self._book(fact.ts_ns, leg * 10, fact.account, legs)
-        self.balance += fact.realised - fact.fee
-        self._equity(fact.ts_ns, fact.marks)
+            self._trade(fact.trade)
+        legs = (("realised", fact.realised), ("fee", -event.fee))
+        self._book(event.ts_ns, leg * 10, event.account, legs)
+        self.balance += fact.realised - event.fee
+        self._equity(event.ts_ns)
 
-    def _hold(self, position: Position, closed: f.Filled | None) -> None:
+    def _hold(self, position: Position, closed: Trade | None) -> None:
         """Keep what a position's row says of it; a batch makes only its last row."""
         tiers = self.instruments[position.instrument].tiers
         self.held[position.id] = (position, self.marks.get(position.instrument), tiers, closed)
 
-    def _trade(self, fact: f.Filled) -> None:
-        trade = fact.trade
-        assert trade is not None
+    def _trade(self, trade: Trade) -> None:
         self.added[rows.TradeRow].append((
             trade.position_id, trade.account, trade.strategy, trade.instrument,
             "long" if trade.sign > 0 else "short", plain(trade.quantity),
@@ -211,20 +208,20 @@ class Projector:
     def funded(self, event: Event, fact: f.FundingBooked, leg: int) -> None:
         """Record a funding payment."""
         position = fact.position
-        self._note(fact.marks)
+        self._note(event)
         self.positions[key_of(position.account, position.instrument)] = position
         self._hold(position, None)
         legs = (("funding", -fact.amount),)
         self._book(fact.ts_ns, leg * 10, position.account, legs, position.id)
         self.balance -= fact.amount
-        self._equity(fact.ts_ns, fact.marks)
+        self._equity(fact.ts_ns)
 
     def moved(self, event: Event, fact: f.CashMoved, leg: int) -> None:
         """Record a deposit or withdrawal."""
         self._book(event.ts_ns, leg * 10, "main", (("capital", fact.amount),))
         self.balance += fact.amount
         self.peak += fact.amount
-        self._equity(event.ts_ns, ())
+        self._equity(event.ts_ns)
 
     def tripped(self, event: Event, fact: f.BreakerTripped, leg: int) -> None:
         """Record a trip."""
@@ -244,16 +241,16 @@ class Projector:
 
     def new_day(self, event: Event, fact: f.DayStarted, leg: int) -> None:
         """Record the equity that a day starts with, and expire what the cache no longer holds."""
-        self._note(fact.marks)
-        self._equity(event.ts_ns, fact.marks)
+        self._note(event)
+        self._equity(event.ts_ns)
         self.added[rows.MetricRow].append(
             (self.seq, event.ts_ns, "day_start_equity", float(fact.equity), None)
         )
 
     # -- sums ----------------------------------------------------------------------------
 
-    def _note(self, marks: Marks) -> None:
-        for name, price in marks:
+    def _note(self, event: Event) -> None:
+        for name, price in marks_of(event):
             self.marks[name] = price
 
     def _book(
@@ -276,7 +273,7 @@ class Projector:
             )
             leg += 1
 
-    def _equity(self, ts_ns: int, marks: Marks) -> None:
+    def _equity(self, ts_ns: int) -> None:
         """Record equity at the last known marks."""
         unrealised = exposure = ZERO
         for position in self.positions.values():
@@ -294,13 +291,13 @@ class Projector:
 
 
 def position_row(
-    position: Position, mark: Decimal | None, tiers: tuple[Tier, ...], closed: f.Filled | None
+    position: Position, mark: Decimal | None, tiers: tuple[Tier, ...], closed: Trade | None
 ) -> tuple[Any, ...]:
     """Return the row of a position, open at a mark or closed by a fill."""
     level = position.liquidation(tiers) if closed is None else None
     entry = position.entry_price
-    if closed is not None and closed.trade is not None:
-        pnl, mark = closed.trade.pnl, closed.price
+    if closed is not None:
+        pnl, mark = closed.pnl, closed.exit_price
     else:
         mark = entry if mark is None else mark
         pnl = position.unrealised(mark)
@@ -309,7 +306,7 @@ def position_row(
         float(position.quantity), float(position.leverage), float(entry), float(mark), float(pnl),
         float(level.price) if level is not None else 0.0,
         "open" if closed is None else "closed", position.opened_ns,
-        None if closed is None else closed.ts_ns,
+        None if closed is None else closed.closed_ns,
     )  # fmt: skip
 
 
@@ -337,7 +334,7 @@ def signal_row(seq: int, signal: Signal) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-PROJECT: dict[type, Callable[[Projector, Event, Any, int], None]] = {
+PROJECT: dict[type, Callable[[Projector, Any, Any, int], None]] = {
     f.ConfigApplied: Projector.configured,
     f.SignalJudged: Projector.judged,
     f.OrderSubmitted: Projector.submitted,

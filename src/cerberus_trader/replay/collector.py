@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from cerberus_trader.domain.decision import Decision
-from cerberus_trader.domain.events import Event, SignalEvent
+from cerberus_trader.domain.events import Event, FillReport, SignalEvent
 from cerberus_trader.domain.facts import (
     BreakerReset,
     BreakerTripped,
@@ -39,6 +39,13 @@ class Step:
         self.net, self.cost = net, cost
 
 
+class Fill(NamedTuple):
+    """Hold a fill: the venue's report, and what booking it came to."""
+
+    report: FillReport
+    booked: Filled
+
+
 class Collector:
     """Record each event with its facts: in the journal, the views where given, and in lists."""
 
@@ -47,7 +54,7 @@ class Collector:
         self.project = project
         self.signals: dict[str, Signal] = {}
         self.decisions: list[Decision] = []
-        self.fills: list[Filled] = []
+        self.fills: list[Fill] = []
         self.entries: dict[str, Position] = {}
         self.trips: list[BreakerTripped] = []
         self.resets: list[BreakerReset] = []
@@ -67,51 +74,51 @@ class Collector:
         for fact in facts:
             keep = KEEP.get(type(fact))
             if keep is not None:
-                keep(self, fact)
+                keep(self, event, fact)
 
-    def on_judged(self, fact: SignalJudged) -> None:
+    def on_judged(self, event: Event, fact: SignalJudged) -> None:
         """Keep the decision."""
         self.decisions.append(fact.decision)
 
-    def on_filled(self, fact: Filled) -> None:
+    def on_filled(self, event: FillReport, fact: Filled) -> None:
         """Keep the fill, the position as its entry left it, and what it moved."""
-        self.fills.append(fact)
+        self.fills.append(Fill(event, fact))
         position = fact.position
-        if position is not None and fact.reason in ("entry", "add"):
+        if position is not None and event.reason in ("entry", "add"):
             self.entries[fact.position_id] = position
         net = cost = ZERO
         if position is not None:
             net, cost = position.quantity * position.sign, position.cost * position.sign
-        key = key_of(fact.account, fact.instrument)
+        key = key_of(event.account, event.instrument)
         before = self._held.pop(key, (ZERO, ZERO))
         if net:
             self._held[key] = (net, cost)
         self.steps.append(
-            Step(fact.ts_ns, fact.instrument, fact.realised - fact.fee, net - before[0],
+            Step(event.ts_ns, event.instrument, fact.realised - event.fee, net - before[0],
                  cost - before[1])
         )  # fmt: skip
 
-    def on_funded(self, fact: FundingBooked) -> None:
+    def on_funded(self, event: Event, fact: FundingBooked) -> None:
         """Keep the payment."""
         self.steps.append(Step(fact.ts_ns, fact.position.instrument, -fact.amount, ZERO, ZERO))
 
-    def on_cash(self, fact: CashMoved) -> None:
+    def on_cash(self, event: Event, fact: CashMoved) -> None:
         """Keep a deposit or withdrawal."""
         last = self.steps[-1].ts_ns if self.steps else 0
         self.steps.append(Step(last, "", fact.amount, ZERO, ZERO))
 
-    def on_order(self, fact: OrderChanged) -> None:
+    def on_order(self, event: Event, fact: OrderChanged) -> None:
         """Keep why an order ended without a fill."""
         self.orders_ended[fact.order_id] = f"{fact.status.value}: {fact.reason}".rstrip(": ")
 
 
-KEEP: dict[type, Callable[[Collector, Any], None]] = {
+KEEP: dict[type, Callable[[Collector, Any, Any], None]] = {
     SignalJudged: Collector.on_judged,
     Filled: Collector.on_filled,
     FundingBooked: Collector.on_funded,
     CashMoved: Collector.on_cash,
     OrderChanged: Collector.on_order,
-    BreakerTripped: lambda self, fact: self.trips.append(fact),
-    BreakerReset: lambda self, fact: self.resets.append(fact),
-    Faulted: lambda self, fact: self.faults.append(fact),
+    BreakerTripped: lambda self, _, fact: self.trips.append(fact),
+    BreakerReset: lambda self, _, fact: self.resets.append(fact),
+    Faulted: lambda self, _, fact: self.faults.append(fact),
 }

@@ -10,7 +10,7 @@ import msgspec
 
 from cerberus_trader.domain.decision import Decision
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.domain.events import ConfigEvent
+from cerberus_trader.domain.events import ConfigEvent, FillReport
 from cerberus_trader.domain.facts import Filled, SignalJudged
 from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.row import Row, decode_row
@@ -60,7 +60,7 @@ class Run(NamedTuple):
     rows: list[Row]
     config: ConfigEvent
     decisions: list[Decision]
-    fills: list[Filled]
+    fills: list[FillReport]
 
 
 def diff_runs(a: Path, b: Path) -> Difference:
@@ -87,12 +87,16 @@ def read_run(folder: Path) -> Run:
     configs = [row.event for row in rows if isinstance(row.event, ConfigEvent)]
     if not configs:
         raise DataError("the journal holds no configuration.", place=str(folder))
-    facts = [fact for row in rows for fact in row.facts]
     return Run(
         rows,
         configs[0],
-        [fact.decision for fact in facts if isinstance(fact, SignalJudged)],
-        [fact for fact in facts if isinstance(fact, Filled)],
+        [fact.decision for row in rows for fact in row.facts if isinstance(fact, SignalJudged)],
+        [
+            row.event
+            for row in rows
+            if isinstance(row.event, FillReport)
+            and any(isinstance(fact, Filled) for fact in row.facts)
+        ],
     )
 
 
@@ -234,7 +238,7 @@ def same_value(one: Any, two: Any) -> bool:
     return bool(one == two) or text(one) == text(two)
 
 
-def first_fill(a: list[Filled], b: list[Filled]) -> tuple[str, list[Change]]:
+def first_fill(a: list[FillReport], b: list[FillReport]) -> tuple[str, list[Change]]:
     """Find the first fill that differs, in the order of booking."""
     for number, (one, two) in enumerate(zip_longest(a, b), 1):
         if one is None or two is None:

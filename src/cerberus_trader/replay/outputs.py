@@ -127,10 +127,10 @@ def write_fills(path: Path, result: "ReplayResult") -> None:
     """Write the fills as CSV, decimals plain and exact."""
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(FILL_COLUMNS + "\n")
-        for fill in result.collector.fills:
+        for fill, booked in result.collector.fills:
             side = "buy" if fill.side > 0 else "sell"
             file.write(
-                f"{fill.ts_ns},{fill.instrument},{fill.order_id},{fill.position_id},{side},"
+                f"{fill.ts_ns},{fill.instrument},{fill.order_id},{booked.position_id},{side},"
                 f"{plain(fill.quantity)},{plain(fill.price)},{plain(fill.fee)},"
                 f"{fill.liquidity},{fill.reason}\n"
             )

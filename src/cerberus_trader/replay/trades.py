@@ -32,7 +32,7 @@ def trade_records(collector: Collector, tapes: list[Tape]) -> list[TradeRecord]:
     decided = {decision.signal_id: decision.id for decision in collector.decisions}
     found = []
     for fill in collector.fills:
-        trade = fill.trade
+        trade = fill.booked.trade
         if trade is None:
             continue
         tape = by_name[trade.instrument]

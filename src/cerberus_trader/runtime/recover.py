@@ -37,7 +37,7 @@ def recover(restored: Restored, visit: Visit | None = None) -> State:
         body = decode_row(row.body, place=f"journal row {row.seq}")
         advance(state, body.event)
         for fact in body.facts:
-            apply(state, fact)
+            apply(state, body.event, fact)
         if state.seq != row.seq:
             raise JournalError(
                 f"row {row.seq} follows event {state.seq - 1}.", code="JOURNAL_ROW",

@@ -16,7 +16,7 @@ import msgspec
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
 from cerberus_trader.domain.commands import Command as EngineCommand
-from cerberus_trader.domain.events import Event, OrderReport, SignalEvent
+from cerberus_trader.domain.events import Event, FillReport, OrderReport, SignalEvent
 from cerberus_trader.domain.order import TERMINAL
 from cerberus_trader.domain.row import encode_row
 from cerberus_trader.engine.engine import Engine
@@ -221,8 +221,8 @@ class Runner:
         for fact in facts:
             if type(fact) is f.OrderSubmitted:
                 self.metrics.submitted(fact.order.id, fact.order.created_ns)
-            elif type(fact) is f.Filled:
-                self.metrics.filled(fact.order_id, fact.ts_ns)
+            elif type(event) is FillReport and type(fact) is f.Filled:
+                self.metrics.filled(event.order_id, event.ts_ns)
             elif type(fact) is f.OrderChanged and fact.status in TERMINAL:
                 self.metrics.ended(fact.order_id)
 

@@ -7,7 +7,7 @@ are alerts. Denials are `debug`: a flood of signals must not become a flood of l
 from typing import Any
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import Event
+from cerberus_trader.domain.events import Event, FillReport
 from cerberus_trader.domain.money import plain
 from cerberus_trader.runtime.log import Log
 
@@ -35,8 +35,8 @@ class Trace:
                     instrument=order.instrument, side=order.side, reason=order.reason,
                     quantity=plain(order.quantity),
                 )  # fmt: skip
-            elif type(fact) is f.Filled:
-                self._filled(seq, fact)
+            elif type(event) is FillReport and type(fact) is f.Filled:
+                self._filled(seq, event, fact)
             elif type(fact) is f.OrderChanged:
                 self.log.info("order", row=seq, order_id=fact.order_id,
                               status=fact.status.value, reason=fact.reason)  # fmt: skip
@@ -49,17 +49,17 @@ class Trace:
         write("judged", trace_id=decision.signal_id, row=seq, decision=decision.id,
               verdict=decision.verdict, code=decision.code)  # fmt: skip
 
-    def _filled(self, seq: int, fact: f.Filled) -> None:
+    def _filled(self, seq: int, event: FillReport, fact: f.Filled) -> None:
         trade, position = fact.trade, fact.position
         signal_id = trade.signal_id if trade is not None else position and position.signal_id
         fields: dict[str, Any] = {
-            "trace_id": signal_id or "", "row": seq, "order_id": fact.order_id,
-            "instrument": fact.instrument, "side": fact.side, "reason": fact.reason,
-            "quantity": plain(fact.quantity), "price": plain(fact.price),
+            "trace_id": signal_id or "", "row": seq, "order_id": event.order_id,
+            "instrument": event.instrument, "side": event.side, "reason": event.reason,
+            "quantity": plain(event.quantity), "price": plain(event.price),
         }  # fmt: skip
         if trade is not None:
             fields["pnl"] = plain(trade.pnl)
-        if fact.reason == "liquidation":
+        if event.reason == "liquidation":
             self.log.alert("liquidated", **fields)
         else:
             self.log.info("filled", **fields)

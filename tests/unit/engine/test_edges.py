@@ -251,7 +251,7 @@ def test_facts_about_what_is_gone_fold_to_nothing() -> None:
         f.HealthChanged("main", "COIN", "watch", False, "late"),
         f.CommandRefused("halt", "ann", "no"),
     ):  # fmt: skip
-        apply(bench.state, fact)
+        apply(bench.state, TimerEvent(bench.now, "health"), fact)
     assert state_hash(bench.state) == before
 
 

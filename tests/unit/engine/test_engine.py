@@ -326,7 +326,7 @@ def test_folding_the_stored_rows_gives_the_same_state_and_deciding_again_the_sam
         row = decode_row(body)
         advance(folded, row.event)
         for fact in row.facts:
-            apply(folded, fact)
+            apply(folded, row.event, fact)
         step = again.step(row.event)
         assert encode_row(row.event, step.facts) == body
     assert state_hash(folded) == state_hash(bench.state) == state_hash(again.state)

@@ -21,9 +21,9 @@ def recorded(act) -> list[tuple[Event, tuple[Fact, ...]]]:  # type: ignore[no-un
 
 def test_trading_enters_and_leaves_every_time() -> None:
     rows = recorded(lambda record: bench.trade(3, record))
-    fills = [fact for _, facts in rows for fact in facts if isinstance(fact, Filled)]
-    assert [fill.reason for fill in fills] == ["entry", "stop_loss"] * 3
-    assert all(fill.trade is not None for fill in fills[1::2])
+    fills = [(event, fact) for event, facts in rows for fact in facts if isinstance(fact, Filled)]
+    assert [event.reason for event, _ in fills] == ["entry", "stop_loss"] * 3
+    assert all(fill.trade is not None for _, fill in fills[1::2])
 
 
 def test_bytes_of_entries_and_exits_are_those_of_their_rows() -> None:

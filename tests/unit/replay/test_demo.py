@@ -27,8 +27,8 @@ def test_the_crash_trips_the_breaker_which_closes_what_is_open(
     assert trips and trips[0].condition == "day_loss" and trips[0].action == "flatten"
     crash = CRASH_DAY_NS + dm.CRASH_MINUTE * dm.MINUTE_NS
     assert crash < trips[0].ts_ns < crash + 12 * dm.HOUR_NS
-    closed = [fill for fill in result.collector.fills if fill.reason == "breaker"]
-    assert any(fill.ts_ns >= trips[0].ts_ns for fill in closed)
+    closed = [fill for fill in result.collector.fills if fill.report.reason == "breaker"]
+    assert any(fill.report.ts_ns >= trips[0].ts_ns for fill in closed)
     after = [item for item in result.collector.decisions
              if trips[0].ts_ns < item.ts_ns < CRASH_DAY_NS + 24 * dm.HOUR_NS]  # fmt: skip
     assert after and all(item.verdict == "denied" for item in after if item.action != "close")
@@ -44,8 +44,8 @@ def test_limits_over_the_sum_of_both_strategies_are_seen(
     assert result.summary["denied"]["PRICE_STALE"] == len(dm.COINS)
     open_ = 0
     for fill in result.collector.fills:
-        open_ += fill.reason == "entry"
-        open_ -= fill.trade is not None
+        open_ += fill.report.reason == "entry"
+        open_ -= fill.booked.trade is not None
         assert open_ <= demo_settings().settings.risk.positions_max
 
 
@@ -71,4 +71,4 @@ def test_nothing_faults_and_every_position_has_a_stop(demo: tuple[ReplayResult, 
     result, _ = demo
     assert not result.collector.faults
     for fill in result.collector.fills:
-        assert fill.position is None or fill.position.stop is not None
+        assert fill.booked.position is None or fill.booked.position.stop is not None

@@ -31,7 +31,7 @@ def test_a_predefined_csv_of_prices_and_signals_gives_the_fills_known_by_hand(
     run: tuple[ReplayResult, Path],
 ) -> None:
     result, _ = run
-    entry, profit, short = result.collector.fills
+    entry, profit, short = [fill.report for fill in result.collector.fills]
     # judged on the close at 00:05, filled at the next open 50 ms later: 0.10080 + 2 bps, up
     assert (entry.ts_ns, entry.price, entry.reason) == (ns(10), D("0.10083"), "entry")
     # 4 % above the fill, rounded away; the bar's high passes it; 2 bps and the tick against us
@@ -63,7 +63,7 @@ def test_every_order_names_the_signal_that_caused_it(run: tuple[ReplayResult, Pa
     result, out = run
     lines = [json.loads(line) for line in (out / "decisions.jsonl").read_text().splitlines()]
     caused = {line["decision"]["order_id"]: line["signal"]["id"] for line in lines}
-    entries = [fill for fill in result.collector.fills if fill.reason == "entry"]
+    entries = [fill.report for fill in result.collector.fills if fill.report.reason == "entry"]
     assert [caused[fill.order_id] for fill in entries] == ["s1", "s2"]
     assert result.trades[0].trade.signal_id == "s1"
     assert result.trades[0].decision_id == lines[0]["decision"]["id"]
@@ -101,7 +101,7 @@ def test_searching_visiting_and_repeating_agree(tmp_path: Path) -> None:
 
 def test_what_is_open_is_closed_at_the_end_where_asked(tmp_path: Path) -> None:
     result = run_replay(request(tmp_path, [LONG, SHORT], close_at_end=True))
-    last = result.collector.fills[-1]
+    last = result.collector.fills[-1].report
     assert (last.reason, last.ts_ns) == ("end_of_data", ns(30))
     assert last.price == D("0.09892")  # the last close, 2 bps and the tick against us
     assert result.summary["open_positions"] == 0 and result.summary["trades"] == 2
