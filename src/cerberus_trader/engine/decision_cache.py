@@ -5,6 +5,7 @@ trip, a new day or a new configuration makes every older entry unreachable.
 """
 
 from decimal import Decimal
+from hashlib import blake2b
 from math import frexp, ldexp
 
 from cerberus_trader.engine.leverage import Analysis
@@ -23,7 +24,7 @@ def cache_key(
     state: State, instrument: str, sign: int, base: Decimal, strategy: str, price: Decimal,
     sigma: float,
 ) -> str:  # fmt: skip
-    """Join what an analysis depends on: what is asked, the price's bucket, the risk version.
+    """Hash what an analysis depends on: what is asked, the price's bucket, the risk version.
 
     `base` is the base leverage, which stands for the level of confidence.
     `sigma` is the daily fraction; a bucket is measured in sigma of one minute. A configuration
@@ -31,7 +32,8 @@ def cache_key(
     """
     minute = sigma / 37.94733192202055  # sqrt of the 1,440 minutes of a day
     bucket = price_bucket(float(price), minute, state.settings.cache.price_bucket_sigma)
-    return f"{state.risk_version}:{bucket}:{sign}:{base!s}:{instrument}:{strategy}"
+    text = f"{state.risk_version}|{bucket}|{sign}|{base!s}|{instrument}|{strategy}"
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def look_up(state: State, key: str, now_ns: int) -> Analysis | None:

@@ -7,7 +7,7 @@ import msgspec
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, Command, SubmitOrder
 from cerberus_trader.domain.events import FillReport, OrderReport
-from cerberus_trader.domain.money import ONE, ZERO, share_of
+from cerberus_trader.domain.money import ONE, ZERO, brief, share_of
 from cerberus_trader.domain.order import TERMINAL, Order, Reason, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
 from cerberus_trader.engine.risk import (
@@ -187,7 +187,7 @@ def opened(
     cost = event.quantity * event.price
     risk = order.risk if order is not None else ZERO
     if order is not None and event.quantity != order.quantity:
-        risk *= event.quantity / order.quantity
+        risk = brief(risk * event.quantity / order.quantity)
     if before is None:
         return Position(
             event.order_id, event.account, strategy, event.instrument, event.side,

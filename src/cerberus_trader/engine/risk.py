@@ -211,7 +211,7 @@ def plan(case: Case) -> None:
     record, sized = leverage_and_size(case, instrument)
     case.leverage, case.granted = record, record.granted
     case.sizing, case.quantity, case.notional = sized, sized.quantity, sized.notional
-    case.risk = case.notional * case.unit
+    case.risk = brief(case.notional * case.unit)
     if case.granted:
         case.margin = margin = case.notional / case.granted
         case.liquidation = margin_level(
