@@ -110,13 +110,13 @@ def exits_pass(rows: list[Row]) -> Iterator[str]:
 
 def fills_once(world: "World", rows: list[Row]) -> Iterator[str]:
     """Every fill of the venue is booked exactly once, as it was."""
-    booked: dict[str, f.Filled] = {}
+    booked: dict[str, FillReport] = {}
     for row in rows:
-        for fact in row.facts:
-            if type(fact) is f.Filled:
-                if fact.trade_id in booked:
-                    yield f"fill {fact.trade_id} was booked twice"
-                booked[fact.trade_id] = fact
+        event = row.event
+        if type(event) is FillReport and any(type(fact) is f.Filled for fact in row.facts):
+            if event.trade_id in booked:
+                yield f"fill {event.trade_id} was booked twice"
+            booked[event.trade_id] = event
     real = {b.trade_id: b for _, b in world.venue.bookings if isinstance(b, FillReport)}
     for trade_id, fill in booked.items():
         theirs = real.get(trade_id)
@@ -169,9 +169,9 @@ def lawful(rows: list[Row]) -> Iterator[str]:
                 if before is not None and not may_follow(before, fact.status):
                     yield f"order {fact.order_id}: {before.value} became {fact.status.value}"
                 status[fact.order_id] = fact.status
-            elif type(fact) is f.Filled:
-                if status.get(fact.order_id) is not Status.PENDING_CANCEL:
-                    status[fact.order_id] = fact.status
+            elif type(fact) is f.Filled and type(row.event) is FillReport:
+                if status.get(row.event.order_id) is not Status.PENDING_CANCEL:
+                    status[row.event.order_id] = fact.status
             elif type(fact) is f.CancelRequested and fact.order_id in status:
                 status[fact.order_id] = Status.PENDING_CANCEL
 
@@ -186,7 +186,7 @@ def replayed(world: "World", rows: list[Row]) -> Iterator[str]:
             return
         advance(folded, row.event)
         for fact in row.facts:
-            apply(folded, fact)
+            apply(folded, row.event, fact)
     if state_hash(again.state) != state_hash(folded):
         yield "the folded state differs from the decided one"
     life = world.life
