@@ -30,7 +30,8 @@ options = JournalOptions(durability=sys.argv[2], sync_interval_s=0.01, checkpoin
 journal = SqliteJournal(Path(sys.argv[1]), options=options, on_durable=report)
 try:
     while True:
-        seq = journal.append(journal.last_seq, "tick", b"%08d" % (journal.last_seq + 1) * 150)
+        body = b"%08d" % (journal.last_seq + 1) * 150
+        seq = journal.append(journal.last_seq, "tick", body, urgent=journal.last_seq % 4 > 0)
         if seq % 1000 == 0:
             journal.save_snapshot(seq, "1", b"hash", b"state %d" % seq)
 except JournalError as error:

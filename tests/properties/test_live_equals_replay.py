@@ -41,7 +41,7 @@ class LateJournal(MemoryJournal):
     def durable_seq(self) -> int:
         return self.reached
 
-    def append(self, ts_ns: int, kind: str, body: bytes) -> int:
+    def append(self, ts_ns: int, kind: str, body: bytes, *, urgent: bool = False) -> int:
         seq = super().append(ts_ns, kind, body)
         asyncio.get_running_loop().call_soon(self._arrive, seq)
         return seq

@@ -19,7 +19,7 @@ class MemoryJournal:
         self._rows: list[tuple[int, str, bytes, bytes]] = []
         self._snapshot: Snapshot | None = None
 
-    def append(self, ts_ns: int, kind: str, body: bytes) -> int:
+    def append(self, ts_ns: int, kind: str, body: bytes, *, urgent: bool = False) -> int:
         """Append one row and return its number."""
         rows = self._rows
         seq = len(rows) + 1

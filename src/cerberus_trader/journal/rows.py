@@ -55,8 +55,11 @@ class Journal(Protocol):
     engine_id: str
     stream: str
 
-    def append(self, ts_ns: int, kind: str, body: bytes) -> int:
-        """Append one row and return its number; never waits for the disk."""
+    def append(self, ts_ns: int, kind: str, body: bytes, *, urgent: bool = False) -> int:
+        """Append one row and return its number; never waits for the disk.
+
+        Of an `urgent` row somebody waits for the durable watermark, and no other row follows.
+        """
 
     def save_snapshot(
         self, ts_ns: int, engine_version: str, state_hash: bytes, state: bytes

@@ -81,12 +81,15 @@ class SqliteJournal:
         if self._options.durability != "none":
             self._writer = Writer(self._store, self._anchor, self._options, on_durable, on_failure)
             self._put = self._writer.put
+        self._at_once = self._options.durability == "process"
         self._seq_limit = self._seq + self._options.queue_rows_max
         self._bytes_limit = self._options.queue_bytes_max
 
-    def append(self, ts_ns: int, kind: str, body: bytes) -> int:
+    def append(self, ts_ns: int, kind: str, body: bytes, *, urgent: bool = False) -> int:
         """Queue one row and return its number; does not wait for the disk.
 
+        With durability "process" an urgent row is handed to the system at once, if the writer is
+        idle: it is then durable when this returns, and `on_durable` is not called for it.
         A full queue blocks for `block_s` and then raises `JournalError`, as does every append
         after a failed write.
         """
@@ -101,7 +104,9 @@ class SqliteJournal:
             self._make_room(writer, seq, size)
         self._bytes = size
         self._seq = seq
-        self._put((seq, ts_ns, kind, body))
+        entry = (seq, ts_ns, kind, body)
+        if not (urgent and self._at_once and writer.write_at_once(entry)):
+            self._put(entry)
         return seq
 
     def _make_room(self, writer: Writer, seq: int, size: int) -> None:

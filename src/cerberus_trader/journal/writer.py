@@ -1,7 +1,9 @@
 """The journal's two threads: one commits what arrived, one syncs behind and moves the anchor.
 
-The batch is whatever arrived during the last commit; nothing lingers. The first error of either
-thread poisons the journal: the watermark never moves again, nothing is retried, and every later
+The batch is whatever arrived during the last commit; nothing lingers. Where durability is a
+hand-over to the system, a single row that somebody waits for is written by the caller itself while
+the writer is idle: waking a thread and being woken by it costs more. The first error of any thread
+poisons the journal: the watermark never moves again, nothing is retried, and every later
 append raises.
 """
 
@@ -48,8 +50,10 @@ class Writer:
         self._snapshots: deque[snapshots.Request] = deque()
         self._jobs: deque[tuple[Callable[[], None], Future[Any]]] = deque()
         self._changed = threading.Condition()
+        self._storing = threading.Lock()
         self._stopping = threading.Event()
         self.committed: tuple[int, bytes] = (store.last_seq, store.chain.head)
+        self._anchored = self.committed  # taken here: a row may be committed before a thread runs
         self.bytes_written = 0
         self.failure: JournalError | None = None
         self.put = self._queue.put
@@ -86,6 +90,24 @@ class Writer:
             error = self.failure or failure(RuntimeError("closed"), self._store.path, "upkeep")
             done.set_exception(error)
 
+    def write_at_once(self, entry: Entry) -> bool:
+        """Write a row on the calling thread, if the writer has nothing to do; tell whether.
+
+        A failure poisons the journal, as on the writer's thread.
+        """
+        if not self._storing.acquire(blocking=False):
+            return False
+        try:
+            overdue = self._checkpoint_wanted(idle=False)
+            if overdue or self._store.last_seq != entry[0] - 1 or self.failure is not None:
+                return False
+            self._guarded(lambda: self._write([entry]), "writing the journal")
+            if self._checkpoint_wanted(idle=True):
+                self.put(None)  # the writer's thread does that
+        finally:
+            self._storing.release()
+        return True
+
     def wait(self, ready: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until a condition on the watermark holds; raises the journal's failure."""
         with self._changed:
@@ -120,7 +142,7 @@ class Writer:
         if self._on_failure is not None:
             self._on_failure(self.failure)
 
-    def _guarded(self, run: Callable[[], None], doing: str) -> None:
+    def _guarded(self, run: Callable[[], object], doing: str) -> None:
         ended = False
         try:
             run()
@@ -144,29 +166,33 @@ class Writer:
             batch = [entry for entry in taken if entry is not None]
             if self.failure is not None:
                 return
-            if batch:
-                store.write(batch)
-                self._publish(batch)
-            self._save_snapshots()
-            while self._jobs:
-                self._jobs.popleft()[0]()
-            idle = queue.empty()
-            if idle and self._stopping.is_set():
-                return
-            # Rather checkpoint while nobody waits for the watermark.
-            share = IDLE_CHECKPOINT_SHARE if idle else 1
-            if store.bytes_since_checkpoint * share > self._options.checkpoint_bytes:
-                store.checkpoint()
+            with self._storing:
+                if batch and self._write(batch) and self._on_durable is not None:
+                    self._on_durable(self.committed[0])
+                self._save_snapshots()
+                while self._jobs:
+                    self._jobs.popleft()[0]()
+                idle = queue.empty()
+                if idle and self._stopping.is_set():
+                    return
+                if self._checkpoint_wanted(idle):
+                    store.checkpoint()
 
-    def _publish(self, batch: list[Entry]) -> None:
+    def _checkpoint_wanted(self, idle: bool) -> bool:
+        """Tell whether it is time; rather while nobody waits for the watermark."""
+        share = IDLE_CHECKPOINT_SHARE if idle else 1
+        return self._store.bytes_since_checkpoint * share > self._options.checkpoint_bytes
+
+    def _write(self, batch: list[Entry]) -> bool:
+        """Write a batch and move the watermark; tell whether it moved: nothing may have failed."""
+        self._store.write(batch)
         with self._changed:
             if self.failure is not None:
-                return
+                return False
             self.bytes_written += sum(len(entry[3]) for entry in batch)
             self.committed = (self._store.last_seq, self._store.chain.head)
             self._changed.notify_all()
-        if self._on_durable is not None:
-            self._on_durable(self.committed[0])
+        return True
 
     def _save_snapshots(self) -> None:
         while self._snapshots and self._snapshots[0].seq <= self._store.last_seq:
@@ -193,7 +219,6 @@ class Writer:
     def _sync_until_stopped(self) -> None:
         log = os.open(wal_path(self._store.path), os.O_RDWR | os.O_CLOEXEC)
         try:
-            anchored = self.committed
             while True:
                 stopping = self._stopping.wait(self._options.sync_interval_s)
                 while stopping and self.failure is None and self._threads[0].is_alive():
@@ -201,11 +226,11 @@ class Writer:
                 if self.failure is not None:
                     return
                 reached = self.committed
-                if reached != anchored:
+                if reached != self._anchored:
                     if self._options.durability == "process":
                         os.fdatasync(log)
                     self._anchor.write(Anchor(self._store.meta.stream, *reached))
-                    anchored = reached
+                    self._anchored = reached
                 if stopping:
                     return
         finally:

@@ -108,18 +108,20 @@ class Runner:
             self.metrics.decisions.add(time.perf_counter_ns() - begin)
         body = encode_row(event, facts)
         kind = str(type(event).__struct_config__.tag)
-        seq = self.journal.append(event.ts_ns, kind, body)
+        urgent = bool(commands) and not self.inbox.signals
+        seq = self.journal.append(event.ts_ns, kind, body, urgent=urgent)
         self.metrics.rows += 1
         self.metrics.bytes += len(body)
         self.changed = True
         written = Written(seq, event, facts, commands)
         self._waiting.append(written)
         self._commands += len(commands)
-        if commands and not self.clock.virtual:
+        durable = self.journal.durable_seq >= seq
+        if commands and not durable and not self.clock.virtual:
             self._watch_stall(written)
         if seq - self._snapshot_seq >= self.state.settings.journal.snapshot_rows:
             self.snapshot()
-        if self.journal.durable_seq >= seq:
+        if durable:
             self.on_durable(seq)
         return written
 

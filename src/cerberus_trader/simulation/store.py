@@ -54,7 +54,7 @@ class SimJournal:
 
     # -- the journal's promises ------------------------------------------------------------
 
-    def append(self, ts_ns: int, kind: str, body: bytes) -> int:
+    def append(self, ts_ns: int, kind: str, body: bytes, *, urgent: bool = False) -> int:
         """Append a row to the transaction that is gathering."""
         if self._is_dead():
             raise JournalError("the journal is dead.", code="JOURNAL_DEAD")

@@ -1,12 +1,19 @@
-"""The writer's threads: checkpoints, the anchor behind, endings."""
+"""The writer's threads: checkpoints, the anchor behind, endings; rows that the caller writes."""
 
+import threading
 import time
 from pathlib import Path
 
+import pytest
+
+from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.journal.anchor import read_anchor
 from cerberus_trader.journal.sqlite import SqliteJournal
-from cerberus_trader.journal.store import JournalOptions
-from cerberus_trader.journal.writer import wal_path
+from cerberus_trader.journal.store import JournalOptions, Store
+from cerberus_trader.journal.verify import verify
+from cerberus_trader.journal.writer import Writer, wal_path
+
+PROCESS = JournalOptions(durability="process")
 
 
 def test_the_writer_checkpoints_so_that_the_log_stays_small(tmp_path: Path) -> None:
@@ -31,5 +38,124 @@ def test_the_anchor_follows_within_the_interval(tmp_path: Path) -> None:
             time.sleep(0.005)
 
 
+def test_a_row_committed_before_the_anchors_thread_runs_is_anchored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, committed = Writer._sync_until_stopped, threading.Event()
+
+    def late(self: Writer) -> None:
+        committed.wait(10.0)
+        run(self)
+
+    monkeypatch.setattr(Writer, "_sync_until_stopped", late)
+    with SqliteJournal(tmp_path) as journal:
+        journal.append(1, "tick", b"")
+        assert journal.wait_durable(1, 10.0)
+        committed.set()
+    found = read_anchor(tmp_path)
+    assert found is not None and found.seq == 1
+
+
 def test_the_log_of_a_path_is_beside_it() -> None:
     assert wal_path(Path("a/journal.db")) == Path("a/journal.db-wal")
+
+
+def writing_threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that takes the name of the thread of every write."""
+    names: list[str] = []
+    write = Store.write
+
+    def noted(self: Store, batch: list) -> None:
+        names.extend([threading.current_thread().name] * len(batch))
+        write(self, batch)
+
+    monkeypatch.setattr(Store, "write", noted)
+    return names
+
+
+def test_an_urgent_row_is_handed_over_by_the_caller_where_that_is_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, called = writing_threads(monkeypatch), []
+    with SqliteJournal(tmp_path, options=PROCESS, on_durable=called.append) as journal:
+        for number in range(1, 51):
+            journal.append(number, "tick", b"body", urgent=True)
+            assert journal.durable_seq == number
+    assert set(names) == {threading.current_thread().name} and called == []
+    anchor, report = read_anchor(tmp_path), verify(tmp_path)
+    assert anchor is not None and anchor.seq == 50
+    assert report.ok and report.rows == 50
+
+
+def test_with_power_durability_no_row_is_written_by_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = writing_threads(monkeypatch)
+    with SqliteJournal(tmp_path) as journal:
+        for number in range(20):
+            journal.append(number, "tick", b"body", urgent=True)
+    assert set(names) == {"journal-writer"}
+
+
+def test_an_urgent_row_never_overtakes_one_that_still_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = writing_threads(monkeypatch)
+    with SqliteJournal(tmp_path, options=PROCESS) as journal:
+        with journal._writer._storing:  # type: ignore[union-attr]
+            journal.append(1, "tick", b"one")
+            journal.append(2, "tick", b"two", urgent=True)
+            assert journal.durable_seq == 0
+        assert journal.wait_durable(2, 10.0)
+        for number in range(3, 2_003):
+            journal.append(number, "tick", b"more", urgent=number % 3 == 0)
+            if number % 7 == 0:
+                assert journal.wait_durable(number, 10.0)
+    assert set(names) == {"journal-writer", threading.current_thread().name}
+    assert verify(tmp_path).ok
+    with SqliteJournal(tmp_path) as again:
+        assert [row.ts_ns for row in again.rows()] == list(range(1, 2_003))
+
+
+def test_rows_written_by_the_caller_are_checkpointed_too(tmp_path: Path) -> None:
+    options = JournalOptions(durability="process", checkpoint_bytes=100_000)
+    with SqliteJournal(tmp_path, options=options) as journal:
+        for number in range(1, 1_001):
+            journal.append(number, "tick", bytes(2_000), urgent=True)
+            assert journal.wait_durable(number, 10.0)
+        assert wal_path(tmp_path / "journal.db").stat().st_size < 1_000_000
+
+
+def test_a_failed_write_of_the_caller_poisons_the_journal(tmp_path: Path) -> None:
+    failures: list[JournalError] = []
+    options = JournalOptions(durability="process", pages_max=30)
+    journal = SqliteJournal(tmp_path, options=options, on_failure=failures.append)
+    with pytest.raises(JournalError) as caught:
+        for number in range(1, 1_000):
+            journal.append(number, "tick", bytes(1_000), urgent=True)
+    reached = journal.durable_seq
+    assert caught.value.code == "JOURNAL_FULL" and failures == [caught.value]
+    with pytest.raises(JournalError):
+        journal.close()
+    report = verify(tmp_path)
+    assert report.ok and report.rows == reached == number - 2
+
+
+def test_a_caller_that_is_stopped_while_it_writes_poisons_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = SqliteJournal(tmp_path, options=PROCESS)
+    journal.append(1, "tick", b"", urgent=True)
+
+    def stopped(self: Store, batch: list) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        journal.append(2, "tick", b"", urgent=True)
+    with pytest.raises(JournalError):
+        journal.append(3, "tick", b"", urgent=True)
+    monkeypatch.undo()
+    with pytest.raises(JournalError):
+        journal.close()
+    assert verify(tmp_path).rows == 1

@@ -27,6 +27,14 @@ class SlowJournal(MemoryJournal):
 
     reached = 0
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.urgent: list[bool] = []
+
+    def append(self, ts_ns: int, kind: str, body: bytes, *, urgent: bool = False) -> int:
+        self.urgent.append(urgent)
+        return super().append(ts_ns, kind, body)
+
     @property
     def durable_seq(self) -> int:
         return self.reached
@@ -82,6 +90,17 @@ async def test_a_command_waits_for_its_row_and_so_do_observers() -> None:
     rig.sync()
     assert len(rig.desk.book.arriving) == 1
     assert [seq for seq, _ in rig.seen] == [1, 2]
+
+
+async def test_a_row_is_urgent_where_a_command_waits_and_no_signal_does() -> None:
+    rig = Rig()
+    rig.signal()
+    rig.signal(name="s1")  # a repeated one: nothing comes of it
+    assert rig.journal.urgent == [False, True, False]
+    rig = Rig()
+    rig.runner.inbox.put_signal(Signal("s2", NOON, "COIN", "buy", 0.7, "head"))
+    rig.signal()
+    assert rig.journal.urgent == [False, False]
 
 
 async def test_what_stopped_meanwhile_is_not_sent_and_the_engine_is_told() -> None:

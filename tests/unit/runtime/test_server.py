@@ -27,7 +27,7 @@ class Served:
         self.server = ControlServer(folder, trading, self._stop, self._check)
         self.tasks = [asyncio.ensure_future(x) for x in (trading.run(), self.server.run())]
 
-    def _append(self, ts_ns: int, kind: str, body: bytes) -> int:
+    def _append(self, ts_ns: int, kind: str, body: bytes, *, urgent: bool = False) -> int:
         seq = type(self.rig.journal).append(self.rig.journal, ts_ns, kind, body)
         asyncio.get_running_loop().call_later(0.001, self.rig.sync)
         return seq

@@ -29,7 +29,7 @@ class Loop:
         self.rig = Rig(**sections)
         append = self.rig.journal.append
 
-        def sync(ts_ns: int, kind: str, body: bytes) -> int:
+        def sync(ts_ns: int, kind: str, body: bytes, *, urgent: bool = False) -> int:
             self.rig.journal.reached = append(ts_ns, kind, body)
             return self.rig.journal.reached
 
