@@ -18,6 +18,7 @@ from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.settings import (
     Account,
     Breaker,
+    Leverage,
     Orders,
     Reconcile,
     Risk,
@@ -35,7 +36,7 @@ from cerberus_trader.simulation.venue import SimVenue
 
 EPOCH_NS = 1_700_000_000_000_000_000
 STEP_S = 0.25
-HEAL_S = 180.0
+HEAL_S = 60.0
 D = Decimal
 TIERS = (Tier(D(0), D(1_000_000), D("0.0065"), D(75)),)
 NAMES = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
@@ -64,8 +65,9 @@ def settings_of(rng: Random, faults: Faults) -> Settings:
     """
     return Settings(
         account=Account(balance=D(100_000)),
-        sizing=Sizing(methods=("risk",)),
-        risk=Risk(positions_max=rng.choice((1, 2, 3))),
+        leverage=Leverage(sigma_ref=1.0, drawdown_start=0.5, drawdown_end=0.9),
+        sizing=Sizing(methods=("risk",), risk_fraction=D("0.0005")),
+        risk=Risk(positions_max=rng.choice((1, 2, 3, 4))),
         breaker=Breaker(
             failures_max=rng.choice((0, 2, 5)), losses_max=rng.choice((0, 1, 5)), cooldown_ms=0,
         ),
@@ -76,7 +78,7 @@ def settings_of(rng: Random, faults: Faults) -> Settings:
         ),
         strategies={
             "sim": Strategy(
-                sources=("*",), positions_max=3, reverse=rng.random() < 0.3,
+                sources=("*",), positions_max=4, reverse=rng.random() < 0.3,
                 add=rng.random() < 0.3,
             )
         },
@@ -144,7 +146,7 @@ class World:
         """Return what happens how often per minute."""
         f = self.faults
         return [
-            (60.0, self._signal),
+            (120.0, self._signal),
             (f.crashes_per_minute, self._crash),
             (f.partitions_per_minute, self._partition),
             (f.feed_gaps_per_minute, self._gap),
@@ -185,6 +187,8 @@ class World:
         if life is None or not life.alive or life.shell.link is None:
             return "the engine is down"
         state = life.state
+        if life.journal.durable_seq < life.journal.last_seq:
+            return "rows are not durable yet"
         if state.unreconciled:
             return f"not reconciled: {state.unreconciled}"
         if state.agreed.get("main", 0) < since_ns + 3_000_000_000:
@@ -322,12 +326,13 @@ class World:
             self.signals += 1
         number = rng.randint(max(1, self.signals - 3), self.signals) if repeated else self.signals
         name = rng.choice(NAMES)
-        side = rng.choice(("buy", "sell", "buy", "sell", "close"))
+        side = rng.choice(("buy", "sell", "close"))
         now = self.wall.now_ns() + self.wall.offset_ns
         limit = None
         if side != "close" and rng.random() < 0.3:
             sign = 1 if side == "buy" else -1
-            limit = D(int(self.prices[name] * (100 - sign * rng.uniform(0, 0.5)))) / 100
+            away = sign * rng.choice((0.2, 0.5, 5.0)) * rng.random()
+            limit = D(int(self.prices[name] * (100 - away))) / 100
         opening = side != "close"
         kind: Any = rng.choice(("limit", "limit", "fok")) if limit is not None else "market"
         if rng.random() < self.faults.halts_per_minute / 5:
@@ -337,8 +342,8 @@ class World:
                 f"s{number}", now, name, side, 0.7, "sim",  # type: ignore[arg-type]
                 order=kind, limit=limit,
                 expires_ms=rng.choice((0, 3_000, 20_000)) if opening else 0,
-                stop_loss_pct=D(rng.choice((1, 2))) if opening else None,
-                take_profit_pct=D(2) if opening and rng.random() < 0.5 else None,
+                stop_loss_pct=D(rng.choice(("0.3", "1", "2"))) if opening else None,
+                take_profit_pct=D("0.5") if opening and rng.random() < 0.5 else None,
             )
         )  # fmt: skip
 
