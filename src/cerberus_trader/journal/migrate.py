@@ -120,7 +120,9 @@ def _take_place(path: Path, copy: Path, version: int) -> None:
     """Put the migrated file in the journal's place; the old log must not meet it."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+        mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+    if mode != "delete" or path.with_name(f"{path.name}-wal").exists():
+        raise OSError(16, "another process reads the journal")
     kept = path.with_name(f"{path.name}.v{version}")
     kept.unlink(missing_ok=True)
     os.link(path, kept)

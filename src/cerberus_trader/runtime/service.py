@@ -21,6 +21,7 @@ from cerberus_trader.journal.store import JournalOptions
 from cerberus_trader.replay.inputs import ReplayRequest, load_tapes
 from cerberus_trader.replay.tape import Tape
 from cerberus_trader.runtime.backups import Backups
+from cerberus_trader.runtime.check import check_journal
 from cerberus_trader.runtime.clock import Clock, FileClock, WallClock
 from cerberus_trader.runtime.feeds import FileFeed, FolderWatch, StandardInput
 from cerberus_trader.runtime.inbox import Command, Due
@@ -215,9 +216,10 @@ class Service:
         raise Stopped
 
     def _keep(self, group: asyncio.TaskGroup) -> Retention:
-        """Start backups and retention."""
+        """Start the check of the journal, backups and retention."""
         folder, runner, log = self.options.state, self.runner, self.log
         state, metrics = runner.state, runner.metrics
+        group.create_task(check_journal(folder, runner.inbox, log, metrics))
         group.create_task(Backups(folder, state, log, metrics).run())
         found = Retention(folder, self.journal, runner.inbox, state, log, metrics)
         group.create_task(found.run())

@@ -28,6 +28,14 @@ class BackupOrder(msgspec.Struct, frozen=True):
     passphrase_env: str
 
 
+class Checked(msgspec.Struct, frozen=True):
+    """Hold what verifying the whole journal found; without reasons all is well."""
+
+    rows: int
+    last_seq: int
+    reasons: tuple[str, ...]
+
+
 class Prepared(NamedTuple):
     """Hold what retention deletes, and the state that the rest of the history folds from."""
 

@@ -23,9 +23,10 @@ from cerberus_trader.journal.retention import Policy, extract, plan_removals
 from cerberus_trader.journal.rows import Restored
 from cerberus_trader.journal.sealing import plan_seals, seal
 from cerberus_trader.journal.snapshots import Request
+from cerberus_trader.journal.verify import verify
 from cerberus_trader.observe.audit import is_audit
 from cerberus_trader.runtime.recover import recover
-from cerberus_trader.runtime.upkeep import Answer, BackupOrder, Prepared
+from cerberus_trader.runtime.upkeep import Answer, BackupOrder, Checked, Prepared
 from cerberus_trader.security.passphrase import from_environment
 
 SEALS_MAX = 32
@@ -43,6 +44,12 @@ def make_backup(folder: Path, order: BackupOrder) -> Made:
                 fix="set this environment variable before the engine starts.",
             )  # fmt: skip
     return back_up(folder, Path(order.target), words)
+
+
+def check(folder: Path, order: None) -> Checked:
+    """Verify the whole journal."""
+    report = verify(folder)
+    return Checked(report.rows, report.last_seq, tuple(report.reasons))
 
 
 def seal_all(folder: Path, policy: Policy) -> list[Head]:
@@ -79,6 +86,7 @@ def fold(reader: JournalReader, through_seq: int) -> State:
 
 
 WORK: dict[str, tuple[Any, Callable[[Path, Any], Any]]] = {
+    "verify": (type(None), check),
     "backup": (BackupOrder, make_backup),
     "seal": (Policy, seal_all),
     "prepare": (Policy, prepare),

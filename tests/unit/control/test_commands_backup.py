@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from cerberus_trader.control import commands_backup
 from cerberus_trader.control.main import app
 from cerberus_trader.journal.sqlite import SqliteJournal
+from tests.days import write_days
 from tests.keys import quick_keys
 
 WORDS = "correct horse battery"
@@ -102,3 +103,29 @@ def test_what_is_wrong_has_an_exit_code(state: Path, tmp_path: Path) -> None:
     assert found["error"]["code"] == "BACKUP_DAMAGED"
     (state / "journal.db").write_bytes(b"junk" * 3000)
     call("backup", tmp_path / "two", "--state", state, "--plain", code=3)
+
+
+@pytest.mark.req("D-11.7")
+def test_prune_says_what_it_did_by_config_and_by_options(tmp_path: Path) -> None:
+    folder = tmp_path / "days"
+    write_days(folder, 6)
+    config = tmp_path / "c.toml"
+    config.write_text("[retention]\nsegment_rows = 100\n")
+    found = data("prune", "--state", folder, "--config", config)
+    assert found["segments_sealed"] == 3 and found["segments_deleted"] == 0
+    text = call("prune", "--state", folder, "--days", "3")
+    assert "segments deleted 2" in text
+    assert data("verify", "--state", folder, "--replay")["deleted_seq"] > 10
+    assert "deleted by retention" in call("verify", "--state", folder)
+    assert data("rebuild-views", "--state", folder)["rows"] > 0
+    assert data("prune", "--state", folder, "--disk-bytes", "1")["segments_deleted"] == 1
+    call("prune", "--state", tmp_path / "none", code=3)
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[retention]\ndays = 9\naudit_days = 3\n")
+    call("prune", "--state", folder, "--config", bad, code=2)
+
+
+def test_migrate_leaves_a_journal_of_this_format_alone(state: Path, tmp_path: Path) -> None:
+    assert data("migrate", "--state", state) == {"before": 2, "after": 2}
+    assert "nothing to do" in call("migrate", "--state", state)
+    call("migrate", "--state", tmp_path / "none", code=3)

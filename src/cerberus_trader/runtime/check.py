@@ -1,0 +1,42 @@
+"""The check of the whole journal, soon after each start, in a process apart.
+
+A start reads the newest snapshot and the rows after it; older rows may be damaged all the same.
+What is found is told, and trading halts: a history that cannot be trusted is no ground for more.
+"""
+
+import asyncio
+from pathlib import Path
+
+from cerberus_trader.domain.errors import CerberusError, DataError, JournalError
+from cerberus_trader.domain.events import OperatorEvent
+from cerberus_trader.runtime.inbox import Command, Inbox
+from cerberus_trader.runtime.log import Log
+from cerberus_trader.runtime.metrics import Metrics
+from cerberus_trader.runtime.upkeep import Checked, apart
+
+AFTER_S = 10.0
+ACTOR = "journal check"
+
+
+async def check_journal(folder: Path, inbox: Inbox, log: Log, metrics: Metrics) -> None:
+    """Verify the journal once; halt and tell where it is damaged."""
+    await asyncio.sleep(AFTER_S)
+    try:
+        found = await apart("verify", folder, None, Checked)
+    except CerberusError as error:
+        log.alert("the journal could not be checked", error)
+        return
+    metrics.upkeep["verified_seq"] = found.last_seq
+    if not found.reasons:
+        log.info("journal verified", rows=found.rows, row=found.last_seq)
+        return
+    metrics.upkeep["journal_faults"] = len(found.reasons)
+    damage = JournalError(
+        "; ".join(found.reasons), code="JOURNAL_DAMAGED", place=str(folder),
+        fix="stop the engine, run `cerberus journal verify`, and restore a backup.",
+    )  # fmt: skip
+    log.alert("the journal is damaged: trading halts", damage)
+    try:
+        inbox.put_command(Command(OperatorEvent(0, "halt", ACTOR, "the journal is damaged")))
+    except DataError as full:
+        log.alert("the halt could not be given", full)
