@@ -14,8 +14,8 @@ from cerberus_trader.domain.settings_keep import Retention as Settings
 from cerberus_trader.engine.state import State
 from cerberus_trader.journal.heads import Head
 from cerberus_trader.journal.reader import JournalReader
-from cerberus_trader.journal.retention import Policy, Removal, clean, drop
-from cerberus_trader.journal.sealing import record, sweep
+from cerberus_trader.journal.retention import Policy, Removal, clean, drop, plan_removals
+from cerberus_trader.journal.sealing import plan_seals, record, sweep
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.store import Store
 from cerberus_trader.runtime.inbox import Command, Inbox, Outcome
@@ -114,13 +114,17 @@ class Retention:
             self.log.info("retention", **found)
 
     async def once(self, policy: Policy, actor: str, done: Done) -> None:
-        """Seal what is finished, then delete what is due."""
-        for head in await apart("seal", self.folder, policy, list[Head]):
-            await self._maintain(partial(record, head=head))
-            done.seal(head)
+        """Seal what is finished, then delete what is due; a child only where there is work."""
+        reader = JournalReader(self.folder)
+        if await asyncio.to_thread(plan_seals, reader, policy.segment_rows):
+            for head in await apart("seal", self.folder, policy, list[Head]):
+                await self._maintain(partial(record, head=head))
+                done.seal(head)
         while await self._maintain(sweep):
             await asyncio.sleep(SWEEP_S)
-        prepared = await apart("prepare", self.folder, policy, Prepared)
+        prepared = Prepared()
+        if await asyncio.to_thread(plan_removals, reader, policy):
+            prepared = await apart("prepare", self.folder, policy, Prepared)
         for removal in prepared.removals:
             await self._tell(event_of(removal, 0, actor))
             done.remove(removal)

@@ -36,7 +36,6 @@ async def test_a_whole_journal_is_verified_in_silence(state: Path) -> None:
     assert counts == {"verified_seq": verify(state).last_seq} and not inbox.operator
 
 
-@pytest.mark.req("E-9.1.3")
 async def test_an_old_damaged_row_halts_trading_and_is_told(state: Path) -> None:
     with sqlite3.connect(state / "journal.db") as connection:
         connection.executescript(
