@@ -8,7 +8,8 @@ DEV := .venv/.stamp-dev
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench bench-peers trace docs lock clean
+.PHONY: help demo test test-all lint format bench bench-peers trace sim sim-long mutants docs \
+	lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +42,15 @@ bench-peers: $(CORE)  ## compare with other engines, in a virtual environment of
 
 trace: $(DEV)  ## print requirement -> tests, and what is missing
 	@$(BIN)/python scripts/trace.py
+
+sim: $(CORE)  ## crash and mislead the engine in virtual time: 500 runs, some 2,000 crashes
+	@$(BIN)/cerberus sim --runs 500 --jobs 2
+
+sim-long: $(CORE)  ## the same at length: 26,000 runs, some 100,000 crashes (half an hour)
+	@$(BIN)/cerberus sim --runs 26000 --jobs 2 --seed 1000000
+
+mutants: $(CORE)  ## break the engine on purpose, and see that the simulation notices
+	@$(BIN)/python -m scripts.mutants
 
 docs: $(DEV)  ## write the generated pages
 	@$(BIN)/python scripts/config_docs.py

@@ -67,7 +67,8 @@ class FillReport(msgspec.Struct, frozen=True, array_like=True, tag="fill", gc=Fa
 class OrderReport(msgspec.Struct, frozen=True, array_like=True, tag="report", gc=False):
     """Carry the venue's (or the gate's) word of an order's state, other than a fill.
 
-    `retry` says of a proven rejection that the cause will pass (a rate limit, a busy venue).
+    `retry` says of a proven rejection that the cause will pass (a rate limit, a busy venue);
+    `filled` is all that the venue has filled of the order, where it tells.
     """
 
     ts_ns: int
@@ -75,6 +76,7 @@ class OrderReport(msgspec.Struct, frozen=True, array_like=True, tag="report", gc
     state: Literal["accepted", "rejected", "canceled", "expired", "not_sent", "unknown"]
     reason: str = ""
     retry: bool = False
+    filled: Decimal | None = None
 
 
 class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding", gc=False):

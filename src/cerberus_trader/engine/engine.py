@@ -166,7 +166,8 @@ def on_order_report(state: State, event: e.OrderReport) -> list[f.Fact]:
     facts: list[f.Fact] = list(orders.on_report(state, event))
     if facts:
         status = orders.REPORTED[event.state]
-        facts += orders.killed(state, state.orders[event.order_id], status, event.ts_ns)
+        if status is facts[0].status:  # type: ignore[union-attr]
+            facts += orders.killed(state, state.orders[event.order_id], status, event.ts_ns)
         if status in FAILED:
             facts += breaker.failure_facts(state, event.ts_ns, failed=True)
         elif state.failures and status is Status.ACCEPTED:

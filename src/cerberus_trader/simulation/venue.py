@@ -315,7 +315,13 @@ class SimVenue:
 
     def _end(self, live: Live, state: str, reason: str) -> None:
         live.state, live.reason = state, reason
-        self.tell(OrderReport(0, live.order.id, state, reason))  # type: ignore[arg-type]
+        self.tell(
+            OrderReport(
+                0, live.order.id,
+                state,  # type: ignore[arg-type]
+                reason, filled=live.filled,
+            )
+        )  # fmt: skip
 
     def _exposed(self) -> int:
         names = dict.fromkeys(self.positions)

@@ -65,7 +65,7 @@ def settings_of(rng: Random, faults: Faults) -> Settings:
     """
     return Settings(
         account=Account(balance=D(100_000)),
-        leverage=Leverage(sigma_ref=1.0, drawdown_start=0.5, drawdown_end=0.9),
+        leverage=Leverage(volatility_factor_min=1.0, drawdown_start=0.5, drawdown_end=0.9),
         sizing=Sizing(methods=("risk",), risk_fraction=D("0.0005")),
         risk=Risk(positions_max=rng.choice((1, 2, 3, 4))),
         breaker=Breaker(
