@@ -1,8 +1,9 @@
 """Folding: the only code that changes the state, one function per fact. It never decides."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -57,7 +58,7 @@ def note_marks(state: State, event: Event) -> None:
 
 def forget(mapping: dict[str, Any]) -> None:
     """Drop the oldest entry of a bounded record."""
-    del mapping[next(iter(mapping))]
+    cast("OrderedDict[str, Any]", mapping).popitem(last=False)
 
 
 def config_applied(state: State, event: Event, fact: f.ConfigApplied) -> None:
@@ -83,21 +84,22 @@ def judged(state: State, event: Event, fact: f.SignalJudged) -> None:
     remember(state, decision.signal_id, decision.ts_ns)
     note_marks(state, event)
     record = decision.leverage
+    cache = state.cache
     if not decision.cache_key or record is None:
         return
     if decision.cache_hit:
         counters.cache_hits += 1
-        state.cache[decision.cache_key] = state.cache.pop(decision.cache_key)
+        cache[decision.cache_key] = cache.pop(decision.cache_key)
         return
     counters.cache_misses += 1
     limits = state.settings.cache
     expires = decision.ts_ns + limits.ttl_ms * 1_000_000
-    state.cache.pop(decision.cache_key, None)
-    state.cache[decision.cache_key] = CacheEntry(expires, record.inputs, record.factors, record.raw)
-    while len(state.cache) > limits.entries_max or (
-        next(iter(state.cache.values())).expires_ns <= decision.ts_ns
+    cache.pop(decision.cache_key, None)
+    cache[decision.cache_key] = CacheEntry(expires, record.inputs, record.factors, record.raw)
+    while (
+        len(cache) > limits.entries_max or next(iter(cache.values())).expires_ns <= decision.ts_ns
     ):
-        forget(state.cache)  # ends at the latest with the entry just made
+        forget(cache)  # ends at the latest with the entry just made
 
 
 def remember(state: State, signal_id: str, ts_ns: int) -> None:

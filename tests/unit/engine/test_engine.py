@@ -159,6 +159,18 @@ def test_ids_remembered_are_bounded_by_number_too() -> None:
     assert list(bench.state.seen) == ["c", "d", "e"]
 
 
+def test_a_restored_state_forgets_the_same_entries_as_the_living_one() -> None:
+    bench = Bench(settings(intake={"remember_max": 3}))
+    for name in "cba":
+        bench.signal(id=name)
+    restored = Engine(state_from(state_bytes(bench.state)))
+    bench.signal(id="d")
+    assert list(bench.state.seen) == ["b", "a", "d"]
+    restored.step(bench.rows[-1][0])
+    assert state_hash(restored.state) == state_hash(bench.state)
+    assert list(restored.state.seen) == ["b", "a", "d"]
+
+
 @pytest.mark.req("C-19.3", "D-09.2", "C-14.1")
 def test_a_fault_leaves_the_state_halts_entries_and_lets_exits_work(monkeypatch: Any) -> None:
     bench = Bench()
