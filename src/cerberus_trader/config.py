@@ -253,3 +253,12 @@ def _entries(defaults: dict[str, Any], given: Tree) -> Tree:
         else entry
         for key, entry in (named or {key: {} for key in defaults}).items()
     }
+
+
+def service_manager() -> tuple[str, float]:
+    """Return the socket of the manager that started us, empty if none, and its watchdog's seconds.
+
+    The names are systemd's (sd_notify, sd_watchdog_enabled).
+    """
+    text = os.environ.get("WATCHDOG_USEC", "")
+    return os.environ.get("NOTIFY_SOCKET", ""), int(text) / 1e6 if text.isdigit() else 0.0

@@ -182,6 +182,19 @@ class Anomaly(msgspec.Struct, frozen=True, array_like=True, tag="anomaly", gc=Fa
     detail: str
 
 
+Condition = Literal["latency", "clock_drift", "loop_lag", "memory", "memory_hard", "feed"]
+
+
+class Measured(msgspec.Struct, frozen=True, array_like=True, tag="measured", gc=False):
+    """Carry a measurement that has crossed its limit: ms or MB; `scope` is a feed's instrument."""
+
+    ts_ns: int
+    condition: Condition
+    value: float
+    scope: str = ""
+    marks: Marks = ()
+
+
 class EndOfData(msgspec.Struct, frozen=True, array_like=True, tag="end", gc=False):
     """Carry the end of a replay's prices; `close` asks for closing what is open."""
 
@@ -222,6 +235,7 @@ Event = (
     | OrderStatus
     | AccountReport
     | Anomaly
+    | Measured
     | EndOfData
     | RetentionEvent
 )

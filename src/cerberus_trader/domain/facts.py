@@ -281,6 +281,14 @@ class RetentionApplied(msgspec.Struct, frozen=True, array_like=True, tag="retent
     actor: str
 
 
+class FeedChanged(msgspec.Struct, frozen=True, array_like=True, tag="feed", gc=False):
+    """Say that an instrument's feed fell silent in its market hours, or speaks again."""
+
+    ts_ns: int
+    instrument: str
+    silent: bool
+
+
 class Faulted(msgspec.Struct, frozen=True, array_like=True, tag="faulted", gc=False):
     """Say that deciding raised; the state did not change, and trading halts."""
 
@@ -316,6 +324,7 @@ Fact = (
     | BalanceCorrected
     | Reconciled
     | AnomalyNoted
+    | FeedChanged
     | Faulted
     | RetentionApplied
 )

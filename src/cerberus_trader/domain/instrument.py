@@ -17,6 +17,7 @@ import msgspec
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.money import ONE, ZERO, ceil_to, floor_to
+from cerberus_trader.domain.sessions import parse_session
 
 Kind = Literal["perpetual", "spot"]
 
@@ -45,7 +46,8 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Describe what is traded: precision, minima, fees (fractions), margin tiers.
 
     `tick` binds our orders only. With `significant_figures` the tick also depends on the price:
-    at most that many figures, never finer than `tick`, whole numbers always allowed.
+    at most that many figures, never finer than `tick`, whole numbers always allowed. `sessions`
+    are market hours in UTC ("mon-fri 14:30-21:00"); none means that it never closes.
     """
 
     name: str
@@ -64,10 +66,13 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     taker_fee: Decimal = ZERO
     funding_interval_hours: int = 8
     tiers: tuple[Tier, ...] = ()
+    sessions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.tick <= ZERO or self.lot <= ZERO:
             raise DataError("tick and lot must be above 0.", place=f"instrument {self.name}")
+        for session in self.sessions:
+            parse_session(session, place=f"instrument {self.name}")
         check_tiers(self.tiers, place=f"instrument {self.name}")
 
     def tick_at(self, price: Decimal) -> Decimal:

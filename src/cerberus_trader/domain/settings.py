@@ -13,6 +13,7 @@ import msgspec
 
 from cerberus_trader.domain.money import ONE, ZERO
 from cerberus_trader.domain.settings_base import (
+    Action,
     Count,
     Fraction,
     Meta,
@@ -22,9 +23,9 @@ from cerberus_trader.domain.settings_base import (
     Ratio,
     Section,
 )
+from cerberus_trader.domain.settings_guard import KillSwitch, Resources
 from cerberus_trader.domain.settings_keep import Backup, Retention
 
-Action = Literal["block", "flatten", "off"]
 Sizer = Literal["risk", "volatility", "kelly", "balance", "confidence"]
 
 
@@ -462,6 +463,8 @@ class Settings(Section, frozen=True):
     retention: Retention = Retention()
     orders: Orders = Orders()
     reconcile: Reconcile = Reconcile()
+    killswitch: KillSwitch = KillSwitch()
+    resources: Resources = Resources()
     logging: Logging = Logging()
     shutdown: Annotated[
         Literal["close", "cancel_orders_only", "leave"],

@@ -1,7 +1,7 @@
 """What settings are made of: bounds with their meaning, sections, common kinds of values."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -27,6 +27,7 @@ NonNegative = Annotated[Decimal, Meta(ge=0)]
 Millis = Annotated[int, Meta(ge=0, le=31_536_000_000)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Ratio = Annotated[float, Meta(ge=0, le=1)]
+Action = Literal["block", "flatten", "off"]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):

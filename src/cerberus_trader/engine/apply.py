@@ -449,6 +449,12 @@ def anomaly_noted(state: State, event: Event, fact: f.AnomalyNoted) -> None:
     state.counters.anomalies += 1
 
 
+def feed_changed(state: State, event: Event, fact: f.FeedChanged) -> None:
+    """Keep which feeds are silent."""
+    state.silent.pop(fact.instrument, None)
+    state.silent |= {fact.instrument: fact.ts_ns} if fact.silent else {}
+
+
 def faulted(state: State, event: Event, fact: f.Faulted) -> None:
     """Halt: deciding failed, so nothing new may be opened."""
     state.counters.faults += 1
@@ -488,6 +494,7 @@ FOLDS: dict[type, Callable[[State, Any, Any], None]] = {
     f.BalanceCorrected: balance_corrected,
     f.Reconciled: reconciled,
     f.AnomalyNoted: anomaly_noted,
+    f.FeedChanged: feed_changed,
     f.Faulted: faulted,
     f.RetentionApplied: retention_applied,
 }

@@ -15,6 +15,7 @@ import msgspec
 from cerberus_trader.domain.instrument import Instrument, reached
 from cerberus_trader.domain.money import ONE, ZERO
 from cerberus_trader.domain.order import Status
+from cerberus_trader.domain.sessions import in_session
 from cerberus_trader.engine.intake import Case
 
 MS = 1_000_000
@@ -99,6 +100,14 @@ def sigma_minute(case: Case) -> float:
     if case.market is None:
         raise LookupError("no price")
     return case.market.sigma_minute
+
+
+def market_closed(case: Case) -> str:
+    """Say that the market is closed by its hours, or that its feed has fallen silent."""
+    if case.state.silent and case.signal.instrument in case.state.silent:
+        return "the feed is silent"
+    sessions = case.instrument.sessions if case.instrument is not None else ()
+    return "closed" if sessions and not in_session(sessions, case.now) else ""
 
 
 def halted(case: Case) -> str:
@@ -192,6 +201,7 @@ INTAKE: tuple[Check, ...] = (
           lambda c: "" if c.instrument else c.signal.instrument, None, "none", True, True),
     Check("PRICE_UNKNOWN", "no price known",
           lambda c: "" if c.market else "no price", None, "none", True, True),
+    Check("MARKET_CLOSED", "market hours, or a silent feed", market_closed, None, "none"),
     Check("SIGNAL_STALE", "age of the signal, ms", lambda c: (c.now - c.signal.ts_ns) // MS,
           lambda c: c.settings.intake.signal_age_ms_max, "max"),
     Check("SIGNAL_FUTURE", "signal ahead of the clock, ms",

@@ -15,7 +15,16 @@ from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import Reason, Status
 from cerberus_trader.domain.position import Position
-from cerberus_trader.engine import breaker, operator, orders, portfolio, reconcile, risk, strategies
+from cerberus_trader.engine import (
+    breaker,
+    killswitch,
+    operator,
+    orders,
+    portfolio,
+    reconcile,
+    risk,
+    strategies,
+)
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.intake import Case
 from cerberus_trader.engine.state import (
@@ -294,6 +303,7 @@ HANDLERS: dict[type, Callable[[State, Any], list[f.Fact]]] = {
     e.OrderStatus: reconcile.on_status,
     e.AccountReport: reconcile.on_account,
     e.Anomaly: reconcile.on_anomaly,
+    e.Measured: killswitch.on_measured,
     e.EndOfData: on_end,
     e.RetentionEvent: on_retention,
 }

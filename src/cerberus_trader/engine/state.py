@@ -107,7 +107,8 @@ class State(msgspec.Struct):
     `entries` and `closings` list the working orders of a place (see `key_of`), oldest first.
     `unreconciled` names accounts on which nothing new may be opened, and why; `agreed` until when,
     by the venue's clock, our books and the venue's were last seen to agree; `doubts` since when
-    and how often a venue denied an order; `suspects` the differences seen, and whether acted on.
+    and how often a venue denied an order; `suspects` the differences seen, and whether acted on;
+    `silent` since when an instrument's feed says nothing.
     """
 
     engine_id: str = ""
@@ -140,6 +141,7 @@ class State(msgspec.Struct):
     agreed: dict[str, int] = {}
     doubts: dict[str, tuple[int, int]] = {}
     suspects: dict[str, tuple[str, bool]] = {}
+    silent: dict[str, int] = {}
     trade_ids: dict[str, int] = msgspec.field(default_factory=OrderedDict)
     marks: dict[str, Decimal] = {}
     seen: dict[str, int] = msgspec.field(default_factory=OrderedDict)

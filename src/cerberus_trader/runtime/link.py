@@ -57,6 +57,8 @@ class Link:
         self.put = put
         self.send_before = send_before
         self.stopped = stopped
+        self.on_latency: Callable[[float], None] = _unheard
+        self.on_drift: Callable[[float], None] = _unheard
         self.connected = False
         self.lost = asyncio.Event()
         self.wake = asyncio.Event()
@@ -98,6 +100,8 @@ class Link:
         if refusal:  # stopped since the gate let it pass
             self._report(order.id, "not_sent", refusal)
             return
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
             async with asyncio.timeout(self._answer_s):
                 ack = await self.client.submit(order, before)
@@ -105,7 +109,9 @@ class Link:
             self._garbled(error, f"submit {order.id}")
             self._report(order.id, "unknown", _words(error))
             self.wake.set()
+            self.on_latency(max((loop.time() - begun) * 1e3, self._answer_s * 1e3))
             return
+        self.on_latency((loop.time() - begun) * 1e3)
         self._report(order.id, "accepted" if ack.accepted else "rejected", ack.reason, ack.retry)
 
     async def _cancel(self, command: CancelOrder) -> None:
@@ -230,7 +236,9 @@ class Link:
                 self.put(OrderStatus(0, order.id, answer.venue_ns, answer.order))
             await self.catch_up()
             async with asyncio.timeout(self._answer_s):
+                asked_ns = self.clock.now_ns()
                 view = await self.client.account(self.account)
+                self._drift(view.venue_ns, asked_ns, self.clock.now_ns())
             await self.catch_up()
         except (VenueLost, TimeoutError) as error:
             self._garbled(error, "account")
@@ -241,6 +249,15 @@ class Link:
             )
         )
         return True
+
+    def _drift(self, venue_ns: int, asked_ns: int, told_ns: int) -> None:
+        """Hold our clock against the venue's: what lies between question and answer is no drift."""
+        early, late = asked_ns - venue_ns, venue_ns - told_ns
+        self.on_drift(max(early, late, 0) / MS)
+
+    def forget(self) -> None:
+        """Drop what is only remembered to notice contradictions: memory is short."""
+        self._contents.clear()
 
     async def catch_up(self) -> None:
         """Take every booking since the last agreement; those known are passed over."""
@@ -288,6 +305,10 @@ class Link:
 def name_of(booking: Booking) -> str:
     """Return the id under which a fill or payment is booked once."""
     return booking.trade_id if isinstance(booking, FillReport) else booking.payment_id
+
+
+def _unheard(value: float) -> None:
+    """Be where nobody listens to a measurement."""
 
 
 def _words(error: BaseException) -> str:

@@ -6,6 +6,7 @@ adds exposure leaves after the journal failed, and the process then ends with ex
 """
 
 import asyncio
+import gc
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,10 +25,12 @@ from cerberus_trader.runtime.backups import Backups
 from cerberus_trader.runtime.check import check_journal
 from cerberus_trader.runtime.clock import Clock, FileClock, WallClock
 from cerberus_trader.runtime.feeds import FileFeed, FolderWatch, StandardInput
+from cerberus_trader.runtime.health import Health, limit_files
 from cerberus_trader.runtime.inbox import Command, Due
 from cerberus_trader.runtime.ingest import Ingest, Refusals
 from cerberus_trader.runtime.load_config import Configuration, load_apart
 from cerberus_trader.runtime.log import Log
+from cerberus_trader.runtime.notify import heartbeat, notify
 from cerberus_trader.runtime.observer import Observer
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
 from cerberus_trader.runtime.reload import ConfigReload
@@ -85,6 +88,7 @@ class Service:
                 "the profile research lifts every limit: it is for replays only.",
                 code="PROFILE_RESEARCH", place="--profile", fix="choose dev, test or prod.",
             )  # fmt: skip
+        limit_files(settings.resources.files_max)
         tapes = self._tapes()
         if options.signals is not None and not options.signals.is_dir():
             raise DataError(
@@ -203,6 +207,7 @@ class Service:
             group.create_task(StandardInput(self.runner.inbox, self.ingest).run())
         group.create_task(self._play() if self.feed is not None else self._tick())
         group.create_task(self._keep_bests())
+        self._watch_health(group)
         self._watch_config()
         retention = self._keep(group)
         server = ControlServer(
@@ -224,6 +229,24 @@ class Service:
         found = Retention(folder, self.journal, runner.inbox, state, log, metrics)
         group.create_task(found.run())
         return found
+
+    def _watch_health(self, group: asyncio.TaskGroup) -> None:
+        """Watch the process; where a file is played, time is the file's and nothing is late."""
+        notify("READY=1")
+        group.create_task(heartbeat())
+        if self.runner.clock.virtual:
+            return
+        state, link = self.runner.state, self.shell.link
+        clear = link.forget if link is not None else gc.freeze
+        health = self.trading.health = Health(
+            state, self.market, self.runner.clock, self.log, self.runner.inbox.put_report, clear
+        )
+        if link is not None:
+            link.on_latency, link.on_drift = health.on_latency, health.on_drift
+        for watch in (
+            health.watch_loop, health.watch_memory, health.watch_feeds, health.watch_clock
+        ):  # fmt: skip
+            group.create_task(watch())
 
     def about(self) -> dict[str, Any]:
         """Return what identifies this run."""

@@ -17,6 +17,7 @@ from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.state import DAY_NS
 from cerberus_trader.replay.floors import Armed, Level
 from cerberus_trader.runtime.desk import Desk
+from cerberus_trader.runtime.health import Health
 from cerberus_trader.runtime.inbox import Command, Due, Instant, Outcome, Timed
 from cerberus_trader.runtime.prices import LiveMarket
 from cerberus_trader.runtime.runner import Runner
@@ -54,6 +55,7 @@ class Trading:
         self.instant_ns = -1
         self.started_ns = runner.clock.now_ns()
         self.health_ns = self.started_ns
+        self.health: Health | None = None
         self.answers: list[asyncio.Task[None]] = []
         self._armed = Armed(runner.state)
         self._levels: list[Level] = []

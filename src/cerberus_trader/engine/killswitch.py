@@ -1,0 +1,50 @@
+"""The kill switch: what the shell measures around the engine, held against its limits.
+
+The shell sends a measurement when it crosses a limit, either way. What trips is latched and
+released as the breaker's conditions are; it blocks what adds exposure, never what reduces it.
+"""
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import Condition, Measured
+from cerberus_trader.engine import breaker
+from cerberus_trader.engine.state import State
+
+FLAGS = {"Latency": ("latency",), "Consecutive_Losses": ("losses",)}
+"""The names of the source documents, and the conditions they stand for."""
+
+
+def limit_of(state: State, condition: Condition) -> tuple[float, str]:
+    """Return a condition's limit (0: off) and what it leads to."""
+    limits = state.settings.killswitch
+    unit = "mb" if condition.startswith("memory") else "ms"
+    action = "block" if condition == "feed" else getattr(limits, f"{condition}_action")
+    return float(getattr(limits, f"{condition}_{unit}_max")), action
+
+
+def over(state: State, condition: Condition, value: float) -> bool:
+    """Tell whether a value is beyond its limit."""
+    limit, action = limit_of(state, condition)
+    return limit > 0.0 and action != "off" and value > limit
+
+
+def on_measured(state: State, event: Measured) -> list[f.Fact]:
+    """Trip what a measurement reaches; a feed is silent until it speaks again."""
+    beyond = over(state, event.condition, event.value)
+    if event.condition == "feed":
+        if beyond == (event.scope in state.silent):
+            return []
+        return [f.FeedChanged(event.ts_ns, event.scope, beyond)]
+    if not beyond or event.condition in state.trips:
+        return []
+    limit, action = limit_of(state, event.condition)
+    trip = f.BreakerTripped(
+        event.ts_ns, event.condition, "", f"{event.value:g}", f"{limit:g}", action
+    )
+    return breaker.consequences(state, [trip], event.ts_ns)
+
+
+def flags(state: State) -> dict[str, bool]:
+    """Return the kill switch's global flags, under the names of the source documents."""
+    found = {name: any(c in state.trips for c in held) for name, held in FLAGS.items()}
+    found["HALT"] = state.trading != "active" or any(not t.scope for t in state.trips.values())
+    return found
