@@ -168,8 +168,11 @@ def unprotected(look: Look) -> list[f.Fact]:
     order, state = look.order, look.state
     assert order is not None
     position = state.positions.get(key_of(order.account, order.instrument))
+    skew_ns = state.settings.reconcile.skew_ms_max * MS
     if position is None or position.id != order.closes:
         return []
+    if look.venue_ns <= position.opened_ns + skew_ns:
+        return []  # the venue may have looked before it opened
     if order.kind == "take_profit":
         facts = look.suspect("unprofited", look.order_id, order.kind, "absent", "noted")
         if acted(facts, "noted"):

@@ -193,6 +193,8 @@ class World:
             return f"not reconciled: {state.unreconciled}"
         if state.agreed.get("main", 0) < since_ns + 3_000_000_000:
             return "no agreement since"
+        if self.venue.bookings and self.venue.bookings[-1][0] > state.agreed.get("main", 0):
+            return "a booking is on its way"
         if state.suspects:
             return f"suspicions: {state.suspects}"
         waiting = (Status.SUBMITTED, Status.UNKNOWN, Status.PENDING_CANCEL)

@@ -1,0 +1,222 @@
+"""Run the engine's own process under load for long, and see that nothing grows.
+
+`python -m scripts.soak [--minutes 30] [--rate 1000]`: a played price file in which days pass (so
+that finished days are sealed into segments and deleted within a budget), signals on standard
+input at a steady rate. Every few seconds memory, descriptors, threads and disk are read from
+outside; at the end the journal is verified. Exit code 1 where a bound did not hold.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cerberus_trader.market.columns import Quotes
+from cerberus_trader.replay.price_files import save_npz
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("DOGEUSDT", "1000PEPEUSDT", "BTCUSDT", "ETHUSDT")
+START_PRICES = {"DOGEUSDT": 20_000, "1000PEPEUSDT": 10_000, "BTCUSDT": 600_000, "ETHUSDT": 300_000}
+DIGITS = {"DOGEUSDT": 5, "1000PEPEUSDT": 6, "BTCUSDT": 1, "ETHUSDT": 2}
+START_NS = 1_760_000_400 * 1_000_000_000
+DAYS = 4
+STEP_S = 5
+SAMPLE_S = 5.0
+RSS_MB_MAX = 128.0
+SLOPE_MB_MAX = 1.0
+SETTLED = 1 / 3
+"""The share of the run before slopes are taken: what fills its bounds has filled them."""
+
+CONFIG = """
+[sizing]
+methods = ["risk"]
+risk_fraction = "0.0001"
+[leverage]
+volatility_factor_min = 1.0
+success_factor_min = 1.0
+[breaker]
+losses_max = 0
+day_loss_action = "off"
+drawdown_action = "off"
+[intake]
+signal_age_ms_max = 600000
+data_age_ms_max = 600000
+[retention]
+enabled = true
+days = 1
+segment_rows = 100000
+[strategies.soak]
+sources = ["*"]
+positions_max = 4
+"""
+
+
+def prices(folder: Path) -> list[Path]:
+    """Write a seeded walk of quotes, one in five seconds, for each instrument."""
+    rng = np.random.default_rng(7)
+    rows = DAYS * 86_400 // STEP_S
+    ts = START_NS + np.arange(rows, dtype=np.int64) * (STEP_S * 1_000_000_000)
+    found = []
+    for name in NAMES:
+        walk = START_PRICES[name] * np.exp(np.cumsum(rng.normal(0, 0.0006, rows)))
+        bid = np.maximum(walk.astype(np.int64), 10)
+        path = folder / f"{name}.npz"
+        save_npz(path, Quotes(ts, bid, bid + 1, DIGITS[name]))
+        found.append(path)
+    return found
+
+
+class Soak:
+    """Hold the process under load and what was read from outside of it."""
+
+    def __init__(self, folder: Path, minutes: float, rate: int) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.seconds = minutes * 60.0
+        self.rate = rate
+        self.speed = DAYS * 86_400 * 0.98 / self.seconds
+        self.samples: list[dict[str, float]] = []
+        self.sent = 0
+        self.rng = random.Random(7)
+        config = folder / "soak.toml"
+        config.write_text(CONFIG)
+        words = [sys.executable, "-m", "cerberus_trader.control.engine_process",
+                 "--state", str(self.state), "--config", str(config), "--stdin",
+                 "--speed", f"{self.speed:.6f}"]  # fmt: skip
+        for path in prices(folder):
+            words += ["--prices", str(path)]
+        with (folder / "log.jsonl").open("wb") as log:
+            self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+    def signals(self, count: int, passed_s: float) -> bytes:
+        """Write signals of this moment of the file."""
+        ts = START_NS + int(passed_s * self.speed * 1e9)
+        lines = []
+        for _ in range(count):
+            self.sent += 1
+            side = self.rng.choice(("buy", "sell", "close"))
+            line = {"id": f"k{self.sent}", "ts_ns": ts, "instrument": self.rng.choice(NAMES),
+                    "side": side, "confidence": 0.8, "source": "soak"}  # fmt: skip
+            if side != "close":
+                line["stop_loss_pct"] = 1
+            lines.append(json.dumps(line))
+        return ("\n".join(lines) + "\n").encode()
+
+    def run(self) -> None:
+        """Feed and sample until the time is over."""
+        assert self.process.stdin is not None
+        time.sleep(2.0)
+        begun = time.monotonic()
+        sampled = 0.0
+        while (passed := time.monotonic() - begun) < self.seconds:
+            if self.process.poll() is not None:
+                tail = (self.folder / "log.jsonl").read_text()[-2000:]
+                raise SystemExit(f"the engine ended with {self.process.returncode}: {tail}")
+            due = int(passed * self.rate) - self.sent
+            if due > 0:
+                self.process.stdin.write(self.signals(due, passed))
+                self.process.stdin.flush()
+            if passed >= sampled:
+                sampled = passed + SAMPLE_S
+                self.samples.append(self.sample(passed))
+                self.show()
+            time.sleep(0.02)
+        self.process.stdin.close()
+        self.process.terminate()
+        self.process.wait(60)
+
+    def sample(self, passed: float) -> dict[str, float]:
+        """Read memory, descriptors, threads, disk."""
+        home = Path(f"/proc/{self.process.pid}")
+        pages = int((home / "statm").read_text().split()[1])
+        status = (home / "status").read_text()
+        threads = int(status.split("Threads:")[1].split()[0])
+        sizes = [f.stat().st_size for f in self.state.rglob("*") if f.is_file()]
+        journal = self.state / "journal.db"
+        return {
+            "s": passed, "rss_mb": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+            "files": len(os.listdir(home / "fd")), "threads": threads,
+            "disk_mb": sum(sizes) / 2**20,
+            "journal_mb": journal.stat().st_size / 2**20 if journal.exists() else 0.0,
+            "segments": len(list(self.state.rglob("*.seg"))),
+        }  # fmt: skip
+
+    def show(self) -> None:
+        """Show the last sample as a line of progress."""
+        last = self.samples[-1]
+        words = ", ".join(f"{name} {value:.0f}" for name, value in last.items())
+        print(f"\r{self.sent} signals, {words}   ", end="", flush=True)
+
+
+def slope_per_hour(samples: list[dict[str, float]], name: str) -> float:
+    """Return the least-squares slope of a value per hour, after the settling share."""
+    late = samples[int(len(samples) * SETTLED) :]
+    x = np.array([sample["s"] for sample in late]) / 3600.0
+    y = np.array([sample[name] for sample in late])
+    return float(np.polyfit(x, y, 1)[0]) if len(late) > 1 else 0.0
+
+
+def verdict(soak: Soak, minutes: float) -> dict[str, Any]:
+    """Sum up, with what did not hold."""
+    late = soak.samples[int(len(soak.samples) * SETTLED) :]
+    verify = subprocess.run(
+        [sys.executable, "-m", "cerberus_trader.control.main", "journal", "verify", "--json",
+         "--state", str(soak.state)], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found: dict[str, Any] = {
+        "minutes": minutes, "signals": soak.sent,
+        "signals_per_second": round(soak.sent / soak.seconds, 1),
+        "rss_mb_max": round(max(s["rss_mb"] for s in soak.samples), 1),
+        "rss_mb_per_hour": round(slope_per_hour(soak.samples, "rss_mb"), 2),
+        "files_per_hour": round(slope_per_hour(soak.samples, "files"), 2),
+        "files": [min(s["files"] for s in late), max(s["files"] for s in late)],
+        "threads": [min(s["threads"] for s in late), max(s["threads"] for s in late)],
+        "disk_mb_max": round(max(s["disk_mb"] for s in soak.samples), 1),
+        "segments_max": max(s["segments"] for s in soak.samples),
+        "exit_code": soak.process.returncode, "verify_exit_code": verify.returncode,
+    }  # fmt: skip
+    missed = []
+    if found["rss_mb_max"] >= RSS_MB_MAX:
+        missed.append(f"memory reached {found['rss_mb_max']} MB")
+    if minutes >= 10 and found["rss_mb_per_hour"] >= SLOPE_MB_MAX:
+        missed.append(f"memory grew by {found['rss_mb_per_hour']} MB an hour")
+    if found["threads"][0] != found["threads"][1]:
+        missed.append("the number of threads changed")
+    if found["exit_code"] or found["verify_exit_code"]:
+        missed.append("the engine or the journal's verification failed")
+    found["missed"] = missed
+    return found
+
+
+def main() -> int:
+    """Run the soak; print the samples' summary."""
+    given = argparse.ArgumentParser(prog="soak")
+    given.add_argument("--minutes", type=float, default=30.0)
+    given.add_argument("--rate", type=int, default=1_000)
+    given.add_argument("--keep", type=Path, help="write all samples there")
+    options = given.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        soak = Soak(Path(name), options.minutes, options.rate)
+        try:
+            soak.run()
+        finally:
+            soak.process.kill()
+        found = verdict(soak, options.minutes)
+        if options.keep is not None:
+            options.keep.write_text(json.dumps(soak.samples))
+        lines = (Path(name) / "log.jsonl").read_text().splitlines()
+        found["alerts"] = [line[:300] for line in lines if '"alert":true' in line][:5]
+    print("\n" + json.dumps(found, indent=2))
+    return 1 if found["missed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
