@@ -1,26 +1,31 @@
 """Folding: the only code that changes the state, one function per fact. It never decides."""
 
-from collections import OrderedDict
 from collections.abc import Callable
-from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import Event, FillReport, marks_of
+from cerberus_trader.domain.events import Event, FillReport
 from cerberus_trader.domain.money import ZERO
-from cerberus_trader.domain.order import TERMINAL, Order, Status
-from cerberus_trader.domain.position import Position, protective_ids, protective_orders
+from cerberus_trader.domain.order import TERMINAL, Status
+from cerberus_trader.engine.apply_venue import VENUE_FOLDS
+from cerberus_trader.engine.books import (
+    end_order,
+    forget,
+    hold,
+    keep_partial,
+    late_fill,
+    note_marks,
+    protect,
+    record_of,
+    reserve,
+)
 from cerberus_trader.engine.state import (
     DAY_NS,
-    ENDED_MAX,
     TRADES_MAX,
     CacheEntry,
-    Ended,
-    Exposure,
     State,
-    StrategyState,
     Trip,
     key_of,
 )
@@ -40,25 +45,6 @@ def advance(state: State, event: Event) -> None:
 def apply(state: State, event: Event, fact: f.Fact) -> None:
     """Fold one fact of an event into the state."""
     FOLDS[type(fact)](state, event, fact)
-
-
-def record_of(state: State, name: str) -> StrategyState:
-    """Return a strategy's record, made when first needed."""
-    record = state.strategies.get(name)
-    if record is None:
-        record = state.strategies[name] = StrategyState()
-    return record
-
-
-def note_marks(state: State, event: Event) -> None:
-    """Keep the event's prices of what is held as the last known ones."""
-    for name, price in marks_of(event):
-        state.marks[name] = price
-
-
-def forget(mapping: dict[str, Any]) -> None:
-    """Drop the oldest entry of a bounded record."""
-    cast("OrderedDict[str, Any]", mapping).popitem(last=False)
 
 
 def config_applied(state: State, event: Event, fact: f.ConfigApplied) -> None:
@@ -130,52 +116,6 @@ def submitted(state: State, event: Event, fact: f.OrderSubmitted) -> None:
     state.risk_version += 1
 
 
-def reserve(state: State, order: Order, sign: int) -> None:
-    """Add (or take back) an entry's notional, risk and margin to what is reserved."""
-    notional, risk, margin = state.reserved.get(order.instrument, NOTHING)
-    left, planned = order.notional, order.risk
-    if order.filled:
-        left *= (order.quantity - order.filled) / order.quantity
-        planned *= left / order.notional if order.notional else ZERO
-    locked = left / order.leverage
-    if sign > 0:
-        notional, risk, margin = notional + left, risk + planned, margin + locked
-    else:
-        notional, risk, margin = notional - left, risk - planned, margin - locked
-    if notional <= ZERO:
-        state.reserved.pop(order.instrument, None)
-    else:
-        state.reserved[order.instrument] = (notional, risk, margin)
-
-
-def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZERO) -> None:
-    """Move an order to its end, and release what it reserved; `filled` is its last fill."""
-    order = state.orders.pop(order_id, None)
-    if order is None:
-        return
-    key = key_of(order.account, order.instrument)
-    if strike(state.entries, key, order_id):
-        reserve(state, order, -1)
-    strike(state.closings, key, order_id)
-    state.ended[order_id] = Ended(order, status, order.filled + filled)
-    if state.doubts:
-        state.doubts.pop(order_id, None)
-    if len(state.ended) > ENDED_MAX:
-        forget(state.ended)
-
-
-def strike(places: dict[str, tuple[str, ...]], key: str, order_id: str) -> bool:
-    """Take an order out of its place; tell whether it was there."""
-    held = places.get(key, ())
-    if order_id not in held:
-        return False
-    if len(held) == 1:
-        del places[key]
-    else:
-        places[key] = tuple([item for item in held if item != order_id])
-    return True
-
-
 def cancel_requested(state: State, event: Event, fact: f.CancelRequested) -> None:
     """Mark an order as asked to be cancelled; its exposure stays reserved."""
     order = state.orders.get(fact.order_id)
@@ -227,77 +167,6 @@ def filled(state: State, event: FillReport, fact: f.Filled) -> None:
         else:
             counters.losses += 1
     state.risk_version += 1
-
-
-def keep_partial(state: State, order: Order, event: FillReport, fact: f.Filled) -> None:
-    """Keep a partly filled order, releasing the filled part of its reservation."""
-    canceling = order.status is Status.PENDING_CANCEL
-    status = order.status if canceling else fact.status
-    after = replace(order, status=status, filled=order.filled + event.quantity)
-    if order.id in state.entries.get(key_of(order.account, order.instrument), ()):
-        reserve(state, order, -1)
-        reserve(state, after, 1)
-    state.orders[order.id] = after
-
-
-def late_fill(state: State, event: FillReport) -> None:
-    """Count a fill of an order that had ended."""
-    ended = state.ended.get(event.order_id)
-    if ended is not None:
-        state.ended[event.order_id] = replace(ended, filled=ended.filled + event.quantity)
-
-
-def protect(state: State, before_id: str, after: Position | None) -> None:
-    """Hold the protective orders of a position, and end those of the one it replaces."""
-    if after is not None:
-        for child in protective_orders(after):
-            state.orders[child.id] = child
-    if after is None or after.id != before_id:
-        for child_id in protective_ids(before_id):
-            if child_id in state.orders:
-                end_order(state, child_id, Status.CANCELED)
-
-
-def hold(state: State, record: StrategyState, key: str, after: Position | None) -> None:
-    """Replace a position, and every sum that contains it."""
-    before = state.positions.get(key)
-    if before is not None:
-        weigh(state, record, before, -1)
-    if after is not None:
-        state.positions[key] = after
-        weigh(state, record, after, 1)
-    else:
-        state.positions.pop(key, None)
-
-
-def weigh(state: State, record: StrategyState, position: Position, sign: int) -> None:
-    """Add a position to the sums, or take it out of them."""
-    name = position.instrument
-    exposure = state.exposures.get(name)
-    if exposure is None:
-        exposure = state.exposures[name] = Exposure()
-    quantity, cost = position.quantity, position.cost
-    risk, margin = position.risk, position.margin
-    if sign < 0:
-        quantity, cost, risk, margin = -quantity, -cost, -risk, -margin
-    record.positions += sign
-    record.gross += cost
-    state.margin += margin
-    exposure.risk += risk
-    if position.sign > 0:
-        exposure.long += quantity
-    else:
-        exposure.short += quantity
-        quantity, cost = -quantity, -cost
-    exposure.cost += cost
-    if not exposure.long and not exposure.short:
-        del state.exposures[name]
-    net, net_cost = record.books.get(name, (ZERO, ZERO))
-    net += quantity
-    if net:
-        record.books[name] = (net, net_cost + cost)
-    else:
-        record.books.pop(name, None)
 
 
 def funding_booked(state: State, event: Event, fact: f.FundingBooked) -> None:
@@ -394,67 +263,6 @@ def cash_moved(state: State, event: Event, fact: f.CashMoved) -> None:
     state.risk_version += 1
 
 
-def link_changed(state: State, event: Event, fact: f.LinkChanged) -> None:
-    """Open nothing new on an account until it is reconciled."""
-    state.unreconciled[fact.account] = fact.reason or fact.state
-    state.risk_version += 1
-
-
-def order_doubted(state: State, event: Event, fact: f.OrderDoubted) -> None:
-    """Keep how often a venue did not know an order."""
-    if fact.order_id in state.orders:
-        state.doubts[fact.order_id] = (fact.since_ns, fact.absent)
-
-
-def mismatch_found(state: State, event: Event, fact: f.MismatchFound) -> None:
-    """Keep a difference: acted on once, then known."""
-    if fact.kind not in ("foreign_fill", "overfill", "lost_order"):
-        detail = f"{fact.kind} {fact.ours} {fact.theirs}"
-        state.suspects[fact.place] = (detail, fact.action != "suspected")
-
-
-def suspicion_ended(state: State, event: Event, fact: f.SuspicionEnded) -> None:
-    """Forget a difference that is gone."""
-    state.suspects.pop(fact.place, None)
-
-
-def position_corrected(state: State, event: Event, fact: f.PositionCorrected) -> None:
-    """Hold a position as the venue has it."""
-    key = key_of(fact.account, fact.instrument)
-    before, after = fact.before, fact.after
-    if before is not None and (after is None or after.strategy != before.strategy):
-        hold(state, record_of(state, before.strategy), key, None)
-    if after is not None:
-        hold(state, record_of(state, after.strategy), key, after)
-    protect(state, before.id if before is not None else "", after)
-    state.risk_version += 1
-
-
-def balance_corrected(state: State, event: Event, fact: f.BalanceCorrected) -> None:
-    """Take the venue's balance; what it differs by is a loss or gain of the account."""
-    state.balance += fact.amount
-    state.counters.corrections += fact.amount
-    state.risk_version += 1
-
-
-def reconciled(state: State, event: Event, fact: f.Reconciled) -> None:
-    """Let new exposure be opened on an account again."""
-    state.agreed[fact.account] = fact.venue_ns
-    if state.unreconciled.pop(fact.account, None) is not None:
-        state.risk_version += 1
-
-
-def anomaly_noted(state: State, event: Event, fact: f.AnomalyNoted) -> None:
-    """Count what cannot be right."""
-    state.counters.anomalies += 1
-
-
-def feed_changed(state: State, event: Event, fact: f.FeedChanged) -> None:
-    """Keep which feeds are silent."""
-    state.silent.pop(fact.instrument, None)
-    state.silent |= {fact.instrument: fact.ts_ns} if fact.silent else {}
-
-
 def faulted(state: State, event: Event, fact: f.Faulted) -> None:
     """Halt: deciding failed, so nothing new may be opened."""
     state.counters.faults += 1
@@ -486,15 +294,7 @@ FOLDS: dict[type, Callable[[State, Any, Any], None]] = {
     f.DayStarted: day_started,
     f.PeakRaised: peak_raised,
     f.CashMoved: cash_moved,
-    f.LinkChanged: link_changed,
-    f.OrderDoubted: order_doubted,
-    f.MismatchFound: mismatch_found,
-    f.SuspicionEnded: suspicion_ended,
-    f.PositionCorrected: position_corrected,
-    f.BalanceCorrected: balance_corrected,
-    f.Reconciled: reconciled,
-    f.AnomalyNoted: anomaly_noted,
-    f.FeedChanged: feed_changed,
     f.Faulted: faulted,
     f.RetentionApplied: retention_applied,
+    **VENUE_FOLDS,
 }

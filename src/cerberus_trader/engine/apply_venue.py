@@ -1,0 +1,86 @@
+"""Folding what the comparison with a venue found; `apply.py` holds the table of all folds."""
+
+from collections.abc import Callable
+from typing import Any
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import Event
+from cerberus_trader.engine.books import hold, protect, record_of
+from cerberus_trader.engine.state import (
+    State,
+    key_of,
+)
+
+
+def link_changed(state: State, event: Event, fact: f.LinkChanged) -> None:
+    """Open nothing new on an account until it is reconciled."""
+    state.unreconciled[fact.account] = fact.reason or fact.state
+    state.risk_version += 1
+
+
+def order_doubted(state: State, event: Event, fact: f.OrderDoubted) -> None:
+    """Keep how often a venue did not know an order."""
+    if fact.order_id in state.orders:
+        state.doubts[fact.order_id] = (fact.since_ns, fact.absent)
+
+
+def mismatch_found(state: State, event: Event, fact: f.MismatchFound) -> None:
+    """Keep a difference: acted on once, then known."""
+    if fact.kind not in ("foreign_fill", "overfill", "lost_order"):
+        detail = f"{fact.kind} {fact.ours} {fact.theirs}"
+        state.suspects[fact.place] = (detail, fact.action != "suspected")
+
+
+def suspicion_ended(state: State, event: Event, fact: f.SuspicionEnded) -> None:
+    """Forget a difference that is gone."""
+    state.suspects.pop(fact.place, None)
+
+
+def position_corrected(state: State, event: Event, fact: f.PositionCorrected) -> None:
+    """Hold a position as the venue has it."""
+    key = key_of(fact.account, fact.instrument)
+    before, after = fact.before, fact.after
+    if before is not None and (after is None or after.strategy != before.strategy):
+        hold(state, record_of(state, before.strategy), key, None)
+    if after is not None:
+        hold(state, record_of(state, after.strategy), key, after)
+    protect(state, before.id if before is not None else "", after)
+    state.risk_version += 1
+
+
+def balance_corrected(state: State, event: Event, fact: f.BalanceCorrected) -> None:
+    """Take the venue's balance; what it differs by is a loss or gain of the account."""
+    state.balance += fact.amount
+    state.counters.corrections += fact.amount
+    state.risk_version += 1
+
+
+def reconciled(state: State, event: Event, fact: f.Reconciled) -> None:
+    """Let new exposure be opened on an account again."""
+    state.agreed[fact.account] = fact.venue_ns
+    if state.unreconciled.pop(fact.account, None) is not None:
+        state.risk_version += 1
+
+
+def anomaly_noted(state: State, event: Event, fact: f.AnomalyNoted) -> None:
+    """Count what cannot be right."""
+    state.counters.anomalies += 1
+
+
+def feed_changed(state: State, event: Event, fact: f.FeedChanged) -> None:
+    """Keep which feeds are silent."""
+    state.silent.pop(fact.instrument, None)
+    state.silent |= {fact.instrument: fact.ts_ns} if fact.silent else {}
+
+
+VENUE_FOLDS: dict[type, Callable[[State, Any, Any], None]] = {
+    f.LinkChanged: link_changed,
+    f.OrderDoubted: order_doubted,
+    f.MismatchFound: mismatch_found,
+    f.SuspicionEnded: suspicion_ended,
+    f.PositionCorrected: position_corrected,
+    f.BalanceCorrected: balance_corrected,
+    f.Reconciled: reconciled,
+    f.AnomalyNoted: anomaly_noted,
+    f.FeedChanged: feed_changed,
+}

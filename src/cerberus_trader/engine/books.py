@@ -1,0 +1,164 @@
+"""The books: orders, positions, and every sum that contains them, changed together.
+
+Used by the folds alone (`apply.py`, `apply_venue.py`).
+"""
+
+from collections import OrderedDict
+from decimal import Decimal
+from typing import Any, cast
+
+import msgspec
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import Event, FillReport, marks_of
+from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.domain.position import Position, protective_ids, protective_orders
+from cerberus_trader.engine.state import (
+    ENDED_MAX,
+    Ended,
+    Exposure,
+    State,
+    StrategyState,
+    key_of,
+)
+
+NOTHING = (ZERO, ZERO, ZERO)
+
+replace = msgspec.structs.replace
+
+
+def record_of(state: State, name: str) -> StrategyState:
+    """Return a strategy's record, made when first needed."""
+    record = state.strategies.get(name)
+    if record is None:
+        record = state.strategies[name] = StrategyState()
+    return record
+
+
+def note_marks(state: State, event: Event) -> None:
+    """Keep the event's prices of what is held as the last known ones."""
+    for name, price in marks_of(event):
+        state.marks[name] = price
+
+
+def forget(mapping: dict[str, Any]) -> None:
+    """Drop the oldest entry of a bounded record."""
+    cast("OrderedDict[str, Any]", mapping).popitem(last=False)
+
+
+def reserve(state: State, order: Order, sign: int) -> None:
+    """Add (or take back) an entry's notional, risk and margin to what is reserved."""
+    notional, risk, margin = state.reserved.get(order.instrument, NOTHING)
+    left, planned = order.notional, order.risk
+    if order.filled:
+        left *= (order.quantity - order.filled) / order.quantity
+        planned *= left / order.notional if order.notional else ZERO
+    locked = left / order.leverage
+    if sign > 0:
+        notional, risk, margin = notional + left, risk + planned, margin + locked
+    else:
+        notional, risk, margin = notional - left, risk - planned, margin - locked
+    if notional <= ZERO:
+        state.reserved.pop(order.instrument, None)
+    else:
+        state.reserved[order.instrument] = (notional, risk, margin)
+
+
+def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZERO) -> None:
+    """Move an order to its end, and release what it reserved; `filled` is its last fill."""
+    order = state.orders.pop(order_id, None)
+    if order is None:
+        return
+    key = key_of(order.account, order.instrument)
+    if strike(state.entries, key, order_id):
+        reserve(state, order, -1)
+    strike(state.closings, key, order_id)
+    state.ended[order_id] = Ended(order, status, order.filled + filled)
+    if state.doubts:
+        state.doubts.pop(order_id, None)
+    if len(state.ended) > ENDED_MAX:
+        forget(state.ended)
+
+
+def strike(places: dict[str, tuple[str, ...]], key: str, order_id: str) -> bool:
+    """Take an order out of its place; tell whether it was there."""
+    held = places.get(key, ())
+    if order_id not in held:
+        return False
+    if len(held) == 1:
+        del places[key]
+    else:
+        places[key] = tuple([item for item in held if item != order_id])
+    return True
+
+
+def late_fill(state: State, event: FillReport) -> None:
+    """Count a fill of an order that had ended."""
+    ended = state.ended.get(event.order_id)
+    if ended is not None:
+        state.ended[event.order_id] = replace(ended, filled=ended.filled + event.quantity)
+
+
+def keep_partial(state: State, order: Order, event: FillReport, fact: f.Filled) -> None:
+    """Keep a partly filled order, releasing the filled part of its reservation."""
+    canceling = order.status is Status.PENDING_CANCEL
+    status = order.status if canceling else fact.status
+    after = replace(order, status=status, filled=order.filled + event.quantity)
+    if order.id in state.entries.get(key_of(order.account, order.instrument), ()):
+        reserve(state, order, -1)
+        reserve(state, after, 1)
+    state.orders[order.id] = after
+
+
+def protect(state: State, before_id: str, after: Position | None) -> None:
+    """Hold the protective orders of a position, and end those of the one it replaces."""
+    if after is not None:
+        for child in protective_orders(after):
+            state.orders[child.id] = child
+    if after is None or after.id != before_id:
+        for child_id in protective_ids(before_id):
+            if child_id in state.orders:
+                end_order(state, child_id, Status.CANCELED)
+
+
+def hold(state: State, record: StrategyState, key: str, after: Position | None) -> None:
+    """Replace a position, and every sum that contains it."""
+    before = state.positions.get(key)
+    if before is not None:
+        weigh(state, record, before, -1)
+    if after is not None:
+        state.positions[key] = after
+        weigh(state, record, after, 1)
+    else:
+        state.positions.pop(key, None)
+
+
+def weigh(state: State, record: StrategyState, position: Position, sign: int) -> None:
+    """Add a position to the sums, or take it out of them."""
+    name = position.instrument
+    exposure = state.exposures.get(name)
+    if exposure is None:
+        exposure = state.exposures[name] = Exposure()
+    quantity, cost = position.quantity, position.cost
+    risk, margin = position.risk, position.margin
+    if sign < 0:
+        quantity, cost, risk, margin = -quantity, -cost, -risk, -margin
+    record.positions += sign
+    record.gross += cost
+    state.margin += margin
+    exposure.risk += risk
+    if position.sign > 0:
+        exposure.long += quantity
+    else:
+        exposure.short += quantity
+        quantity, cost = -quantity, -cost
+    exposure.cost += cost
+    if not exposure.long and not exposure.short:
+        del state.exposures[name]
+    net, net_cost = record.books.get(name, (ZERO, ZERO))
+    net += quantity
+    if net:
+        record.books[name] = (net, net_cost + cost)
+    else:
+        record.books.pop(name, None)
