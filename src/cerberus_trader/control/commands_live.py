@@ -31,7 +31,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is journalled.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (run, status, explain, halt, resume, flatten):
+    for command in (run, status, explain, halt, resume, flatten, modify):
         app.command(epilog=CODES)(command)
     app.command("reset-breaker", epilog=CODES)(reset_breaker)
 
@@ -121,6 +121,25 @@ def resume(reason: Reason = "", state: State = Path("state"), as_json: Json = Fa
 def flatten(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
     """Cancel working entries and close every position at market."""
     _operate("flatten", state, reason, as_json)
+
+
+def modify(
+    order: Annotated[str, typer.Argument(help="The id of a resting limit entry.")],
+    price: Annotated[str | None, typer.Option("--price", help="Its new limit.")] = None,
+    quantity: Annotated[str | None, typer.Option("--quantity", help="Its new quantity.")] = None,
+    reason: Reason = "",
+    state: State = Path("state"),
+    as_json: Json = False,
+) -> None:
+    """Change the price of a resting entry, or make it smaller; never what it may cost."""
+    with reported(as_json):
+        from cerberus_trader.domain.money import parse_amount
+        from cerberus_trader.runtime import frames
+
+        wanted = parse_amount(price, place="--price") if price is not None else None
+        size = parse_amount(quantity, place="--quantity") if quantity is not None else None
+        request = frames.Operate("modify", actor(), reason, order, wanted, size)
+        _show("modify", _ask(state, request), as_json)
 
 
 def reset_breaker(

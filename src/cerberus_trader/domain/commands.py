@@ -1,5 +1,7 @@
 """Commands: what the engine asks of the outside. Only these leave the process."""
 
+from decimal import Decimal
+
 import msgspec
 
 from cerberus_trader.domain.order import Order
@@ -19,4 +21,14 @@ class CancelOrder(msgspec.Struct, frozen=True, array_like=True, tag="cancel", gc
     instrument: str
 
 
-Command = SubmitOrder | CancelOrder
+class ModifyOrder(msgspec.Struct, frozen=True, array_like=True, tag="modify", gc=False):
+    """Ask for another limit price and quantity of a resting entry; the venue's word makes it so."""
+
+    order_id: str
+    account: str
+    instrument: str
+    price: Decimal
+    quantity: Decimal
+
+
+Command = SubmitOrder | CancelOrder | ModifyOrder

@@ -79,6 +79,15 @@ class OrderReport(msgspec.Struct, frozen=True, array_like=True, tag="report", gc
     filled: Decimal | None = None
 
 
+class OrderModified(msgspec.Struct, frozen=True, array_like=True, tag="modified", gc=False):
+    """Carry the venue's word that a resting entry now has this limit price and whole quantity."""
+
+    ts_ns: int
+    order_id: str
+    price: Decimal
+    quantity: Decimal
+
+
 class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding", gc=False):
     """Carry a funding payment: `amount` is what the position paid (negative: received).
 
@@ -118,17 +127,22 @@ class TimerEvent(msgspec.Struct, frozen=True, array_like=True, tag="timer", gc=F
 
 
 class OperatorEvent(msgspec.Struct, frozen=True, array_like=True, tag="operator", gc=False):
-    """Carry a person's command; `authorised` says that the shell verified role and token."""
+    """Carry a person's command; `authorised` says that the shell verified role and token.
+
+    A modification names the order as target, and a new limit price, quantity (amount), or both.
+    """
 
     ts_ns: int
     command: Literal[
         "halt", "resume", "flatten", "cancel_all", "reset_breaker", "deposit", "withdraw",
         "pause_strategy", "resume_strategy", "stop_strategy", "shutdown", "freeze", "thaw",
+        "modify",
     ]  # fmt: skip
     actor: str
     reason: str = ""
     target: str = ""
     amount: Decimal | None = None
+    price: Decimal | None = None
     authorised: bool = False
     marks: Marks = ()
 
@@ -227,6 +241,7 @@ Event = (
     | SignalEvent
     | FillReport
     | OrderReport
+    | OrderModified
     | FundingReport
     | LevelHit
     | TimerEvent

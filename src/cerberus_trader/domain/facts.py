@@ -62,6 +62,24 @@ class CancelRequested(msgspec.Struct, frozen=True, array_like=True, tag="cancel"
     instrument: str = ""
 
 
+class ModifyRequested(msgspec.Struct, frozen=True, array_like=True, tag="modify", gc=False):
+    """Say that another limit price and quantity of a resting entry are asked for."""
+
+    order_id: str
+    price: Decimal
+    quantity: Decimal
+
+
+class OrderReplaced(msgspec.Struct, frozen=True, array_like=True, tag="replaced", gc=False):
+    """Hold an entry's limit price, quantity, notional and risk as they are at the venue now."""
+
+    order_id: str
+    price: Decimal
+    quantity: Decimal
+    notional: Decimal
+    risk: Decimal
+
+
 class OrderChanged(msgspec.Struct, frozen=True, array_like=True, tag="order", gc=False):
     """Hold an order's new status."""
 
@@ -302,6 +320,8 @@ Fact = (
     | SignalIgnored
     | OrderSubmitted
     | CancelRequested
+    | ModifyRequested
+    | OrderReplaced
     | OrderChanged
     | Filled
     | FundingBooked

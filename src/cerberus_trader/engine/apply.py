@@ -135,6 +135,24 @@ def order_changed(state: State, event: Event, fact: f.OrderChanged) -> None:
             state.doubts.pop(fact.order_id, None)
 
 
+def modify_requested(state: State, event: Event, fact: f.ModifyRequested) -> None:
+    """Change nothing: the order is what it was until the venue says otherwise."""
+
+
+def order_replaced(state: State, event: Event, fact: f.OrderReplaced) -> None:
+    """Hold an entry as it is at the venue now, and what it reserves."""
+    order = state.orders.get(fact.order_id)
+    if order is None:
+        return
+    after = replace(
+        order, price=fact.price, quantity=fact.quantity, notional=fact.notional, risk=fact.risk
+    )
+    reserve(state, order, -1)
+    reserve(state, after, 1)
+    state.orders[order.id] = after
+    state.risk_version += 1
+
+
 def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     """Book a fill: cash, position, exposure, order, protection, the strategy's record."""
     state.trade_ids[f"{event.account}/{event.trade_id}"] = event.ts_ns
@@ -280,6 +298,8 @@ FOLDS: dict[type, Callable[[State, Any, Any], None]] = {
     f.SignalIgnored: ignored,
     f.OrderSubmitted: submitted,
     f.CancelRequested: cancel_requested,
+    f.ModifyRequested: modify_requested,
+    f.OrderReplaced: order_replaced,
     f.OrderChanged: order_changed,
     f.Filled: filled,
     f.FundingBooked: funding_booked,

@@ -295,6 +295,7 @@ HANDLERS: dict[type, Callable[[State, Any], list[f.Fact]]] = {
     e.SignalEvent: on_signal,
     e.FillReport: on_fill,
     e.OrderReport: on_order_report,
+    e.OrderModified: orders.on_modified,
     e.FundingReport: on_funding,
     e.LevelHit: on_level,
     e.TimerEvent: on_timer,

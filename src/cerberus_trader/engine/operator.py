@@ -47,6 +47,9 @@ def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
         assert event.amount is not None
         signed = event.amount if command == "deposit" else -event.amount
         return [f.CashMoved(signed, event.actor)]
+    if command == "modify":
+        found = orders.modify(state, event.target, event.price, event.amount)
+        return [f.CommandRefused(command, event.actor, found)] if isinstance(found, str) else found
     return strategy_facts(state, event)
 
 

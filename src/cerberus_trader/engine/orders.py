@@ -5,8 +5,8 @@ from decimal import Decimal
 import msgspec
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.commands import CancelOrder, Command, SubmitOrder
-from cerberus_trader.domain.events import FillReport, OrderReport
+from cerberus_trader.domain.commands import CancelOrder, Command, ModifyOrder, SubmitOrder
+from cerberus_trader.domain.events import FillReport, OrderModified, OrderReport
 from cerberus_trader.domain.money import ONE, ZERO, brief, share_of
 from cerberus_trader.domain.order import TERMINAL, Order, Reason, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
@@ -81,7 +81,49 @@ def command_of(state: State, fact: f.Fact) -> Command | None:
             return CancelOrder(order.id, order.account, order.instrument)
         if fact.instrument:
             return CancelOrder(fact.order_id, fact.account, fact.instrument)
+    if type(fact) is f.ModifyRequested:
+        order = state.orders[fact.order_id]
+        return ModifyOrder(order.id, order.account, order.instrument, fact.price, fact.quantity)
     return None
+
+
+def modify(
+    state: State, name: str, price: Decimal | None, quantity: Decimal | None
+) -> list[f.Fact] | str:
+    """Ask for a change of a resting entry, or say why not.
+
+    Limits were checked on the order as it was: a change may not raise what it can lose or cost.
+    """
+    order = state.orders.get(name)
+    if order is None or order.reduce_only or order.kind != "limit":
+        return "no working limit entry has this id"
+    if order.status not in (Status.ACCEPTED, Status.PARTIALLY_FILLED):
+        return f"the order is {order.status.value}"
+    assert order.price is not None
+    rule = state.instruments[order.instrument]
+    asked = quantity if quantity is not None else order.quantity
+    wanted = price if price is not None else order.price
+    rounded = rule.price_down(wanted) if order.side > 0 else rule.price_up(wanted)
+    if not order.filled < asked <= order.quantity:
+        return f"the quantity must lie above {order.filled:f} filled and at most {order.quantity:f}"
+    if rounded * asked > order.notional or rounded <= ZERO:
+        return f"the change would raise the order's notional above {order.notional:f}"
+    stop = order.bracket.stop if order.bracket is not None else None
+    if stop is not None and (rounded - stop) * order.side <= ZERO:
+        return f"the price lies beyond the stop {stop:f}"
+    return [f.ModifyRequested(order.id, rounded, rule.quantity_down(asked))]
+
+
+def on_modified(state: State, event: OrderModified) -> list[f.Fact]:
+    """Take the venue's word that an entry has changed."""
+    order = state.orders.get(event.order_id)
+    if order is None or order.price is None or not order.quantity:
+        return []
+    if (event.price, event.quantity) == (order.price, order.quantity):
+        return []
+    notional = event.price * event.quantity
+    risk = share_of(order.risk, event.quantity, order.quantity)
+    return [f.OrderReplaced(order.id, event.price, event.quantity, notional, risk)]
 
 
 def on_report(state: State, event: OrderReport) -> list[f.Fact]:

@@ -13,7 +13,14 @@ from typing import Any
 import msgspec
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import AccountReport, Anomaly, FillReport, LinkEvent, OrderStatus
+from cerberus_trader.domain.events import (
+    AccountReport,
+    Anomaly,
+    FillReport,
+    LinkEvent,
+    OrderModified,
+    OrderStatus,
+)
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.money import ZERO, plain
 from cerberus_trader.domain.order import Order, Status, is_own, order_id
@@ -107,6 +114,17 @@ def end(look: Look) -> list[f.Fact]:
     reason = theirs.reason or "ended at the venue"
     found: list[f.Fact] = [f.OrderChanged(look.order_id, status, reason)]
     return found + orders.killed(look.state, order, status, look.now_ns)
+
+
+def follow(look: Look) -> list[f.Fact]:
+    """Take the price and quantity that a working entry has at the venue."""
+    order, theirs = look.order, look.theirs
+    assert order is not None and theirs is not None
+    if order.price is None or theirs.price is None:
+        return []
+    return orders.on_modified(
+        look.state, OrderModified(look.now_ns, order.id, theirs.price, theirs.quantity)
+    )
 
 
 def doubt(look: Look) -> list[f.Fact]:
@@ -216,7 +234,7 @@ TABLE: dict[tuple[str, str], Action] = {
     ("unknown", "expired"): end,
     ("unknown", "rejected"): end,
     ("working", "absent"): question,
-    ("working", "working"): keep,
+    ("working", "working"): follow,
     ("working", "filled"): end,
     ("working", "canceled"): end,
     ("working", "expired"): end,

@@ -104,6 +104,15 @@ class OrderStatusRow(NamedTuple):
     id: str
 
 
+class OrderTermsRow(NamedTuple):
+    """Change the price and quantity of a stored order."""
+
+    price: str
+    quantity: str
+    updated_ns: int
+    id: str
+
+
 class ExecutionRow(NamedTuple):
     """Hold a fill, once per venue and trade id.
 
@@ -248,6 +257,7 @@ ViewRow = (
     | DecisionLogRow
     | OrderRow
     | OrderStatusRow
+    | OrderTermsRow
     | ExecutionRow
     | TradeRow
     | TweetRow

@@ -65,11 +65,15 @@ def _delete(row_type: type[Any]) -> str:
 STATEMENTS: dict[type[Any], str] = {
     **{row_type: _upsert(row_type) for row_type in TABLES},
     rows.OrderStatusRow: "UPDATE orders SET status = ?, filled = ?, updated_ns = ? WHERE id = ?",
+    rows.OrderTermsRow: "UPDATE orders SET price = ?, quantity = ?, updated_ns = ? WHERE id = ?",
 }
 SEVERAL: dict[type[Any], str] = {row_type: _upsert(row_type, STEP_ROWS) for row_type in TABLES}
 DELETES: dict[type[Any], str] = {row_type: _delete(row_type) for row_type in TABLES}
 # Rows that change one table through different statements must keep their order among themselves.
-SAME_TABLE: dict[type[Any], type[Any]] = {rows.OrderStatusRow: rows.OrderRow}
+SAME_TABLE: dict[type[Any], type[Any]] = {
+    rows.OrderStatusRow: rows.OrderRow,
+    rows.OrderTermsRow: rows.OrderRow,
+}
 
 
 class ViewsWriter:

@@ -15,7 +15,7 @@ from cerberus_trader.domain.decision import Decision
 from cerberus_trader.domain.events import ConfigEvent, Event, FillReport, SignalEvent, marks_of
 from cerberus_trader.domain.instrument import Instrument, Tier
 from cerberus_trader.domain.money import ZERO, plain
-from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.order import TERMINAL, Order
 from cerberus_trader.domain.position import Position, Trade, protective_ids, protective_orders
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.signal import Signal
@@ -28,8 +28,10 @@ BATCH_ROWS = 1_024
 ADDED = (
     rows.SignalRow, rows.DecisionLogRow, rows.DecisionRow, rows.ExecutionRow, rows.TradeRow,
     rows.LedgerRow, rows.EquityRow, rows.BreakerRow, rows.MetricRow, rows.DeploymentRow,
+    rows.OrderTermsRow,
 )  # fmt: skip
 STATUS, FILLED, UPDATED = map(rows.OrderRow._fields.index, ("status", "filled", "updated_ns"))
+PRICE, QUANTITY = map(rows.OrderRow._fields.index, ("price", "quantity"))
 Held = tuple[Position, Decimal | None, tuple[Tier, ...], Trade | None]
 _encode = msgspec.json.Encoder().encode
 
@@ -50,6 +52,11 @@ class Projector:
         self.statuses: dict[str, tuple[Any, ...]] = {}
         self.held: dict[str, Held] = {}
         self.seq = self.written = writer.applied_seq()
+        self.fills: dict[str, Decimal] = {
+            order.id: order.filled
+            for order in (state.orders.values() if state is not None else ())
+            if order.filled
+        }
         self.balance = state.balance if state is not None else ZERO
         self.peak = state.peak if state is not None else ZERO
         self.positions: dict[str, Position] = dict(state.positions) if state is not None else {}
@@ -152,11 +159,42 @@ class Projector:
 
     def status(self, event: Event, fact: f.OrderChanged, leg: int) -> None:
         """Record an order's new status."""
-        self._status(fact.status.value, "0", event.ts_ns, fact.order_id)
+        ended = fact.status in TERMINAL
+        filled = (self.fills.pop if ended else self.fills.get)(fact.order_id, ZERO)
+        self._status(fact.status.value, plain(filled), event.ts_ns, fact.order_id)
 
     def cancelling(self, event: Event, fact: f.CancelRequested, leg: int) -> None:
         """Record that a cancellation was asked for."""
-        self._status("pending_cancel", "0", event.ts_ns, fact.order_id)
+        filled = plain(self.fills.get(fact.order_id, ZERO))
+        self._status("pending_cancel", filled, event.ts_ns, fact.order_id)
+
+    def replaced(self, event: Event, fact: f.OrderReplaced, leg: int) -> None:
+        """Record an entry's new price and quantity."""
+        price, quantity = plain(fact.price), plain(fact.quantity)
+        order = self.orders.get(fact.order_id)
+        if order is None:
+            row = (price, quantity, event.ts_ns, fact.order_id)
+            self.added[rows.OrderTermsRow].append(row)
+        else:
+            order[PRICE], order[QUANTITY], order[UPDATED] = price, quantity, event.ts_ns
+
+    def corrected(self, event: Event, fact: f.PositionCorrected, leg: int) -> None:
+        """Record a position as the venue has it; one that is gone there makes no trade."""
+        self._note(event)
+        key = key_of(fact.account, fact.instrument)
+        before = self.positions.pop(key, None)
+        if fact.after is not None:
+            self.positions[key] = fact.after
+            self._hold(fact.after, None)
+        elif before is not None:
+            self._hold(before, gone(before, self.marks.get(fact.instrument), event.ts_ns))
+        self._equity(event.ts_ns)
+
+    def rebalanced(self, event: Event, fact: f.BalanceCorrected, leg: int) -> None:
+        """Record what our balance was corrected by."""
+        self._book(event.ts_ns, leg * 10, fact.account, (("correction", fact.amount),))
+        self.balance += fact.amount
+        self._equity(event.ts_ns)
 
     def filled(self, event: FillReport, fact: f.Filled, leg: int) -> None:
         """Record a fill: execution, order, position, trade, ledger, equity."""
@@ -169,7 +207,10 @@ class Projector:
             plain(event.price), plain(event.fee), self.currency, plain(fact.realised),
             event.liquidity, event.reason,
         ))  # fmt: skip
-        self._status(fact.status.value, quantity, event.ts_ns, event.order_id)
+        total = self.fills.pop(event.order_id, ZERO) + event.quantity
+        if fact.status not in TERMINAL:
+            self.fills[event.order_id] = total
+        self._status(fact.status.value, plain(total), event.ts_ns, event.order_id)
         key = key_of(event.account, event.instrument)
         held = self.positions.get(key)
         if fact.position is not None:
@@ -290,6 +331,17 @@ class Projector:
         ))  # fmt: skip
 
 
+def gone(position: Position, mark: Decimal | None, ts_ns: int) -> Trade:
+    """Return how a position ended that the venue no longer has: at its last known price."""
+    pnl = position.realised - position.fees - position.funding
+    return Trade(
+        position.id, position.account, position.strategy, position.instrument, position.sign,
+        position.quantity, position.entry_price, mark or position.entry_price,
+        position.leverage, position.opened_ns, ts_ns, "corrected", pnl, position.fees,
+        position.funding,
+    )  # fmt: skip
+
+
 def position_row(
     position: Position, mark: Decimal | None, tiers: tuple[Tier, ...], closed: Trade | None
 ) -> tuple[Any, ...]:
@@ -343,6 +395,9 @@ PROJECT: dict[type, Callable[[Projector, Any, Any, int], None]] = {
     f.Filled: Projector.filled,
     f.FundingBooked: Projector.funded,
     f.CashMoved: Projector.moved,
+    f.OrderReplaced: Projector.replaced,
+    f.PositionCorrected: Projector.corrected,
+    f.BalanceCorrected: Projector.rebalanced,
     f.BreakerTripped: Projector.tripped,
     f.BreakerReset: Projector.reset,
     f.DayStarted: Projector.new_day,

@@ -5,6 +5,7 @@ version, or that cannot be read is refused with `DataError`, and the connection 
 """
 
 import struct
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -33,12 +34,14 @@ class WhyNot(msgspec.Struct, frozen=True, tag="why_not", array_like=True):
 
 
 class Operate(msgspec.Struct, frozen=True, tag="operate", array_like=True):
-    """Give a command that needs no token, such as halt; `target` names a strategy."""
+    """Give a command that needs no token, such as halt; `target` names a strategy or an order."""
 
     command: str
     actor: str
     reason: str = ""
     target: str = ""
+    price: Decimal | None = None
+    amount: Decimal | None = None
 
 
 class ResetBreaker(msgspec.Struct, frozen=True, tag="reset_breaker", array_like=True):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.errors import VenueGarbage, VenueLost
 from cerberus_trader.domain.events import (
     AccountReport,
@@ -21,6 +21,7 @@ from cerberus_trader.domain.events import (
     Event,
     FillReport,
     LinkEvent,
+    OrderModified,
     OrderReport,
     OrderStatus,
 )
@@ -81,6 +82,19 @@ class Link:
         self._start(self._cancel(command))
         return []
 
+    def modify(self, command: ModifyOrder, now_ns: int) -> list[OrderReport]:
+        """Ask for a change; one that is lost shows at the next look at the account."""
+        self._start(self._modify(command))
+        return []
+
+    async def _modify(self, command: ModifyOrder) -> None:
+        try:
+            async with asyncio.timeout(self._answer_s):
+                await self.client.modify(command)
+        except (VenueLost, TimeoutError) as error:
+            self._garbled(error, f"modify {command.order_id}")
+            self.wake.set()
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._requests[task] = None
@@ -129,7 +143,7 @@ class Link:
 
     def on_word(self, word: Word) -> None:
         """Take what the venue says by itself."""
-        if isinstance(word, OrderReport):
+        if isinstance(word, OrderReport | OrderModified):
             self.put(word)
         elif self._consistent(word):
             self._in_order(word)

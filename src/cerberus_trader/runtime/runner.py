@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.commands import Command as EngineCommand
 from cerberus_trader.domain.events import Event, FillReport, OrderReport, SignalEvent
 from cerberus_trader.domain.order import TERMINAL
@@ -41,6 +41,8 @@ class Port(Protocol):
     def submit(self, command: SubmitOrder, now_ns: int) -> None: ...
 
     def cancel(self, command: CancelOrder, now_ns: int) -> Iterable[Report]: ...
+
+    def modify(self, command: ModifyOrder, now_ns: int) -> Iterable[Report]: ...
 
 
 class Written(NamedTuple):
@@ -193,7 +195,9 @@ class Runner:
         """Hand a command to the venue, if the gate lets it pass."""
         now = self.clock.now_ns()
         if type(command) is not SubmitOrder:
-            for report in self.venue.cancel(command, now):  # type: ignore[arg-type]
+            change = type(command) is ModifyOrder
+            reports = self.venue.modify if change else self.venue.cancel
+            for report in reports(command, now):  # type: ignore[arg-type]
                 self.inbox.put_report(report)
             return
         wait_ns = command.order.send_after_ns - now
@@ -238,4 +242,4 @@ def _id_of(command: EngineCommand) -> str:
     """Name a command: a submission and a cancellation of one order are two."""
     if type(command) is SubmitOrder:
         return command.order.id
-    return f"cancel {command.order_id}"  # type: ignore[union-attr]
+    return f"{type(command).__name__} {command.order_id}"  # type: ignore[union-attr]

@@ -30,6 +30,7 @@ ANSWER_S = 15.0
 READ_BYTES = 1 << 16
 OPEN_COMMANDS = (
     "halt", "resume", "flatten", "cancel_all", "pause_strategy", "resume_strategy", "stop_strategy",
+    "modify",
 )  # fmt: skip
 
 CheckToken = Callable[[str], str]
@@ -131,7 +132,15 @@ class ControlServer:
             )  # fmt: skip
         command: Any = request.command
         return await self.operate(
-            OperatorEvent(0, command, request.actor, request.reason, request.target)
+            OperatorEvent(
+                0,
+                command,
+                request.actor,
+                request.reason,
+                request.target,
+                request.amount,
+                request.price,
+            )
         )
 
     async def _reset(self, request: frames.ResetBreaker) -> frames.Answer:

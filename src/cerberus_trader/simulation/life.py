@@ -129,6 +129,13 @@ class Life:
             event = OperatorEvent(0, command, "sim", "simulated", authorised=authorised)
             self.runner.inbox.put_command(Command(event))
 
+    def change(self, order_id: str, price: Any, quantity: Any) -> None:
+        """Ask for a change of a resting entry."""
+        event = OperatorEvent(
+            0, "modify", "sim", "simulated", order_id, amount=quantity, price=price
+        )
+        self.runner.inbox.put_command(Command(event))
+
     def crash(self) -> None:
         """Die at once: nothing more is written or sent."""
         if not self.alive:

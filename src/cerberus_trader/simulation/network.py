@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
-from cerberus_trader.domain.commands import CancelOrder
+from cerberus_trader.domain.commands import CancelOrder, ModifyOrder
 from cerberus_trader.domain.errors import VenueGarbage, VenueLost
 from cerberus_trader.domain.order import Order
 from cerberus_trader.simulation.faults import Faults
@@ -52,6 +52,10 @@ class SimClient:
     async def cancel(self, order: CancelOrder) -> None:
         """Ask for a cancellation."""
         await self._ask(lambda: self.venue.cancel(order.order_id))
+
+    async def modify(self, order: ModifyOrder) -> None:
+        """Ask for a change."""
+        await self._ask(lambda: self.venue.modify(order.order_id, order.price, order.quantity))
 
     async def query(self, order: Order) -> Answer:
         """Ask for one order."""

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from random import Random
 
-from cerberus_trader.domain.events import FillReport, FundingReport, OrderReport
+import msgspec
+
+from cerberus_trader.domain.events import FillReport, FundingReport, OrderModified, OrderReport
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.order import Order
@@ -103,6 +105,14 @@ class SimVenue:
         live = self.orders.get(order_id)
         if live is not None and live.state == "working":
             self._end(live, "canceled", "")
+
+    def modify(self, order_id: str, price: Decimal, quantity: Decimal) -> None:
+        """Change a resting order."""
+        live = self.orders.get(order_id)
+        if live is None or live.state != "working" or quantity <= live.filled:
+            return
+        live.order = msgspec.structs.replace(live.order, price=price, quantity=quantity)
+        self.tell(OrderModified(0, order_id, price, quantity))
 
     def query(self, order_id: str) -> Answer:
         """Tell of one order; one that has just come may be missing."""

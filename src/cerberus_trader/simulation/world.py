@@ -157,6 +157,7 @@ class World:
             (f.venue_cancels * 10, lambda: self.venue.cancel_some()),
             (f.human_per_minute, self._human),
             (6.0, self._rearm),
+            (6.0, self._modify),
         ]
 
     async def _often(self, per_minute: float, act: Any) -> None:
@@ -287,6 +288,18 @@ class World:
         life = self.life
         if life is not None and life.alive and life.state.trips:
             life.operate("reset_breaker", authorised=True)
+
+    def _modify(self) -> None:
+        """Make a resting entry smaller, or move it."""
+        life = self.life
+        if life is None or not life.alive:
+            return
+        resting = [o for o in life.state.orders.values() if o.kind == "limit" and o.price]
+        if resting:
+            order = self.rng.choice(resting)
+            assert order.price is not None
+            half = order.quantity / 2
+            life.change(order.id, order.price - D("0.1") * order.side, half)
 
     def _step_clock(self) -> None:
         self.wall.offset_ns = int(self.rng.uniform(-0.4, 0.4) * 1e9)

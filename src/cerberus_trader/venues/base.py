@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from cerberus_trader.domain.commands import CancelOrder
+from cerberus_trader.domain.commands import CancelOrder, ModifyOrder
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.domain.events import FillReport, FundingReport, OrderReport
+from cerberus_trader.domain.events import FillReport, FundingReport, OrderModified, OrderReport
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Order
 
@@ -52,7 +52,7 @@ class AccountView(NamedTuple):
 
 
 Booking = FillReport | FundingReport
-Word = Booking | OrderReport
+Word = Booking | OrderReport | OrderModified
 
 
 class VenueClient(Protocol):
@@ -76,6 +76,10 @@ class VenueClient(Protocol):
 
     async def cancel(self, order: CancelOrder) -> None:
         """Ask for an order's cancellation; its end comes as a report."""
+        ...
+
+    async def modify(self, order: ModifyOrder) -> None:
+        """Ask for another limit price and quantity; that it is so comes as a report."""
         ...
 
     async def query(self, order: Order) -> Answer:

@@ -7,8 +7,10 @@ changes only at events, so that the reports of a journal rebuild it.
 from collections.abc import Callable
 from decimal import Decimal
 
-from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
-from cerberus_trader.domain.events import FillReport, FundingReport, OrderReport
+import msgspec
+
+from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
+from cerberus_trader.domain.events import FillReport, FundingReport, OrderModified, OrderReport
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ONE, ZERO, cost_up, share_of
@@ -18,7 +20,8 @@ from cerberus_trader.venues.base import Capabilities, venue
 from cerberus_trader.venues.paper import rules
 from cerberus_trader.venues.paper.book import Book, Holding, Waiting
 
-Report = FillReport | OrderReport | FundingReport
+Report = FillReport | OrderReport | FundingReport | OrderModified
+replace = msgspec.structs.replace
 MS = 1_000_000
 
 
@@ -64,6 +67,16 @@ class PaperVenue:
             command.order_id, None
         )
         return [self._report(now_ns, command.order_id, "canceled", "")] if waiting else []
+
+    def modify(self, command: ModifyOrder, now_ns: int) -> list[Report]:
+        """Change a resting entry at once; say nothing of one that is gone."""
+        waiting = self.book.resting.get(command.order_id)
+        if waiting is None:
+            return []
+        filled = waiting.order.quantity - waiting.left
+        waiting.order = replace(waiting.order, price=command.price, quantity=command.quantity)
+        waiting.left = command.quantity - filled
+        return [OrderModified(now_ns, command.order_id, command.price, command.quantity)]
 
     # -- arriving orders ------------------------------------------------------------------
 

@@ -1,0 +1,118 @@
+"""A resting entry may be made smaller or moved, never what it may cost."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.commands import ModifyOrder, SubmitOrder
+from cerberus_trader.domain.events import (
+    AccountReport,
+    LinkEvent,
+    OperatorEvent,
+    OrderModified,
+    OrderReport,
+)
+from cerberus_trader.domain.execution import VenueOrder
+from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.settings import Paper
+from cerberus_trader.engine.engine import Step
+from cerberus_trader.venues.paper.venue import PaperVenue
+from tests.kit import COIN, Bench, submitted
+
+D = Decimal
+
+
+def resting(bench: Bench, **fields: Any) -> Order:
+    """Let a limit entry rest at the venue."""
+    order = submitted(bench.signal(order="limit", limit=D(100), **fields))
+    bench.take(OrderReport(bench.now, order.id, "accepted"))
+    return order
+
+
+def modify(bench: Bench, order_id: str, price: Any = None, amount: Any = None) -> Step:
+    """Ask for a change."""
+    return bench.take(
+        OperatorEvent(bench.now, "modify", "me", "", order_id, amount=amount, price=price)
+    )
+
+
+@pytest.mark.req("E-2.3.1")
+def test_a_change_is_asked_for_and_holds_once_the_venue_says_so() -> None:
+    bench = Bench()
+    order = resting(bench)
+    before = bench.state.reserved["COIN"]
+    half = COIN.quantity_down(order.quantity / 2)
+    step = modify(bench, order.id, D(99), half)
+    assert step.commands == (ModifyOrder(order.id, "main", "COIN", D(99), half),)
+    assert bench.state.orders[order.id].quantity == order.quantity
+    assert bench.state.reserved["COIN"] == before
+    bench.take(OrderModified(bench.now, order.id, D(99), half))
+    after = bench.state.orders[order.id]
+    assert (after.price, after.quantity, after.notional) == (D(99), half, half * 99)
+    assert bench.state.reserved["COIN"][0] == half * 99
+    bench.fill(after, "99")
+    assert not bench.state.reserved and not bench.state.entries
+
+
+@pytest.mark.parametrize(
+    ("price", "amount", "words"),
+    [
+        (D("100.5"), None, "raise the order's notional"),
+        (None, D(10_000), "the quantity must lie above 0"),
+        (None, D(0), "the quantity must lie above 0"),
+        (D(-1), None, "beyond the stop"),
+        (D(50), None, "beyond the stop"),
+    ],
+)
+def test_what_would_cost_more_is_refused(price: Any, amount: Any, words: str) -> None:
+    bench = Bench()
+    order = resting(bench, stop_loss=D(98), stop_loss_pct=None)
+    step = modify(bench, order.id, price, amount)
+    (refused,) = step.facts
+    assert isinstance(refused, f.CommandRefused) and words in refused.reason
+    assert step.commands == ()
+
+
+def test_only_a_working_limit_entry_can_change() -> None:
+    bench = Bench()
+    assert "no working limit entry" in modify(bench, "nobody", D(1)).facts[0].reason
+    order = submitted(bench.signal(order="limit", limit=D(100)))
+    assert "the order is submitted" in modify(bench, order.id, D(99)).facts[0].reason
+
+
+def test_a_change_that_says_nothing_new_changes_nothing() -> None:
+    bench = Bench()
+    order = resting(bench)
+    assert order.price is not None
+    same = OrderModified(bench.now, order.id, order.price, order.quantity)
+    assert bench.take(same).facts == ()
+    assert bench.take(OrderModified(bench.now, "nobody", D(1), D(1))).facts == ()
+
+
+def test_the_terms_that_the_venue_lists_are_taken() -> None:
+    bench = Bench()
+    order = resting(bench)
+    bench.take(LinkEvent(bench.now, "main", "connecting"))
+    listed = VenueOrder(order.id, "COIN", 1, order.quantity, "working", D(0), D(97))
+    bench.take(AccountReport(bench.now, "main", bench.now, "timer", (listed,)))
+    assert bench.state.orders[order.id].price == D(97)
+
+
+@pytest.mark.req("E-2.3.1")
+def test_the_paper_venue_changes_a_resting_entry_and_no_other() -> None:
+    items: dict[str, Instrument] = {"COIN": COIN}
+    venue = PaperVenue(Paper(latency_ms=0), items, lambda ts, name: ())
+    bench = Bench()
+    order = submitted(bench.signal(order="limit", limit=D(100)))
+    change = ModifyOrder(order.id, "main", "COIN", D(99), order.quantity)
+    venue.submit(SubmitOrder(order), bench.now)
+    assert venue.modify(change, bench.now) == []  # still on its way
+    (waiting,) = venue.book.arriving.values()
+    venue.execute(waiting, bench.now, D(101), D("101.01"))
+    assert venue.modify(change, bench.now) == [
+        OrderModified(bench.now, order.id, D(99), order.quantity)
+    ]
+    assert venue.book.resting[order.id].order.price == D(99)
