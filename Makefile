@@ -8,7 +8,7 @@ DEV := .venv/.stamp-dev
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench bench-peers trace sim sim-long mutants docs \
+.PHONY: help demo test test-all lint format bench bench-peers trace sim sim-long mutants soak docs \
 	lock clean
 
 help:  ## list the verbs
@@ -51,6 +51,9 @@ sim-long: $(CORE)  ## the same at length: 26,000 runs, some 100,000 crashes (hal
 
 mutants: $(CORE)  ## break the engine on purpose, and see that the simulation notices
 	@$(BIN)/python -m scripts.mutants
+
+soak: $(CORE)  ## half an hour of the real process under 1,000 signals a second
+	@$(BIN)/python -m scripts.soak
 
 docs: $(DEV)  ## write the generated pages
 	@$(BIN)/python scripts/config_docs.py
