@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 from cerberus_trader.domain.settings import Settings
+from cerberus_trader.domain.settings_guard import FILES_LEAST, time_server_address
 
 
 def check_settings(settings: Settings) -> list[str]:
     """Return every fault between settings: keys, their values, and what is allowed."""
-    return [*_orders(settings), *_strategies(settings), *_modes(settings), *_keeping(settings)]
+    found = [*_orders(settings), *_strategies(settings), *_modes(settings)]
+    return [*found, *_keeping(settings), *_guard(settings)]
 
 
 def _orders(settings: Settings) -> Iterator[str]:
@@ -82,3 +84,17 @@ def _keeping(settings: Settings) -> Iterator[str]:
             f"retention.audit_days = {retention.audit_days}: must be at least"
             f" retention.days, which is {retention.days}, or 0"
         )
+
+
+def _guard(settings: Settings) -> Iterator[str]:
+    """Find a time server that has no address, and limits of the process that cannot work."""
+    guard, files = settings.killswitch, settings.resources.files_max
+    if guard.time_server and time_server_address(guard.time_server) is None:
+        yield f"killswitch.time_server = {guard.time_server!r}: must be host or host:port"
+    if 0 < guard.memory_hard_mb_max < guard.memory_mb_max:
+        yield (
+            f"killswitch.memory_mb_max = {guard.memory_mb_max}: must be at most"
+            f" killswitch.memory_hard_mb_max, which is {guard.memory_hard_mb_max}"
+        )
+    if 0 < files < FILES_LEAST:
+        yield f"resources.files_max = {files}: must be at least {FILES_LEAST}, or 0"

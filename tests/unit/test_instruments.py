@@ -78,6 +78,18 @@ def test_a_file_adds_and_replaces_instruments(tmp_path: Path) -> None:
     assert found["BTCUSDT"] == built_in()["BTCUSDT"]
 
 
+def test_market_hours_are_read_from_the_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        '[common]\nsessions = ["mon-fri 14:30-21:00"]\n[instruments.X]\nlot = 1\n'
+        '[instruments.Y]\nsessions = ["sun 22:00-24:00", "mon 00:00-01:00"]\n',
+    )
+    found = load_instruments([path])
+    assert found["X"].sessions == ("mon-fri 14:30-21:00",)
+    assert found["Y"].sessions == ("sun 22:00-24:00", "mon 00:00-01:00")
+    assert found["DOGEUSDT"].sessions == ()
+
+
 def test_every_fault_of_every_file_is_reported_at_once(tmp_path: Path) -> None:
     one = write(
         tmp_path,
@@ -105,6 +117,10 @@ def test_every_fault_of_every_file_is_reported_at_once(tmp_path: Path) -> None:
         ("tiers = [[5, 10, 0.01, 50, 0]]", "does not continue"),
         ("tiers = [[0, 10, 1.5, 50, 0]]", "out of range"),
         ("tick = 0", "tick and lot must be above 0"),
+        ('sessions = ["mon 9-17"]', "'mon 9-17' is no session. write it like mon-fri 14:30-21:00"),
+        ('sessions = ["sun 22:00-02:00"]', "is no session"),
+        ('sessions = "mon 09:00-17:00"', "sessions = 'mon 09:00-17:00'"),
+        ("sessions = [5]", "sessions[0] = 5: must be text"),
         ("taker_fee = 5", "must be a fraction"),
         ("quantity_min = -1", "must be at least 0"),
         ("funding_interval_hours = 0", "must be at least 1"),

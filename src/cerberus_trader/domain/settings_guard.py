@@ -4,6 +4,10 @@ from typing import Annotated
 
 from cerberus_trader.domain.settings_base import Action, Count, Meta, Millis, Section
 
+NTP_PORT = 123
+FILES_LEAST = 64
+"""Journal, views, sockets, logs and the interpreter itself need about half of these."""
+
 
 class KillSwitch(Section, frozen=True):
     """Set what stops new exposure although no money was lost yet; a limit of 0 is off.
@@ -53,5 +57,16 @@ class Resources(Section, frozen=True):
         int, Meta(ge=1, le=10_000, description="requests to a venue under way at once")
     ] = 64
     files_max: Annotated[
-        Count, Meta(description="open files; 0 leaves the system's limit", cold=True)
+        Count, Meta(description="open files, at least 64; 0 leaves the system's limit", cold=True)
     ] = 0
+
+
+def time_server_address(name: str) -> tuple[str, int] | None:
+    """Read host or host:port; None where it is neither."""
+    host, colon, port = name.partition(":")
+    if not colon:
+        port = str(NTP_PORT)
+    figures = port.isascii() and port.isdecimal() and len(port) <= 5
+    if not host or any(c.isspace() for c in host) or not figures or not 0 < int(port) < 65_536:
+        return None
+    return host, int(port)

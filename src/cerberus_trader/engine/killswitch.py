@@ -1,7 +1,8 @@
 """The kill switch: what the shell measures around the engine, held against its limits.
 
-The shell sends a measurement when it crosses a limit, either way. What trips is latched and
-released as the breaker's conditions are; it blocks what adds exposure, never what reduces it.
+The shell sends a measurement when acting on it would change something: `acts` says when. What
+trips is latched and released as the breaker's conditions are; it blocks what adds exposure, never
+what reduces it.
 """
 
 from cerberus_trader.domain import facts as f
@@ -27,15 +28,21 @@ def over(state: State, condition: Condition, value: float) -> bool:
     return limit > 0.0 and action != "off" and value > limit
 
 
+def acts(state: State, condition: Condition, value: float, scope: str = "") -> bool:
+    """Tell whether a measurement changes anything: it trips, or a feed falls silent or speaks."""
+    beyond = over(state, condition, value)
+    if condition == "feed":
+        return beyond != (scope in state.silent)
+    return beyond and condition not in state.trips
+
+
 def on_measured(state: State, event: Measured) -> list[f.Fact]:
     """Trip what a measurement reaches; a feed is silent until it speaks again."""
-    beyond = over(state, event.condition, event.value)
-    if event.condition == "feed":
-        if beyond == (event.scope in state.silent):
-            return []
-        return [f.FeedChanged(event.ts_ns, event.scope, beyond)]
-    if not beyond or event.condition in state.trips:
+    if not acts(state, event.condition, event.value, event.scope):
         return []
+    if event.condition == "feed":
+        beyond = over(state, event.condition, event.value)
+        return [f.FeedChanged(event.ts_ns, event.scope, beyond)]
     limit, action = limit_of(state, event.condition)
     trip = f.BreakerTripped(
         event.ts_ns, event.condition, "", f"{event.value:g}", f"{limit:g}", action

@@ -1,7 +1,7 @@
 """The health of the process: loop lag, memory, clocks, feeds, held against the kill switch.
 
-A measurement enters the engine only when it crosses its limit, either way: the journal keeps what
-mattered, not every sample. What a measurement leads to, the engine decides.
+A measurement enters the engine only when it changes something there: the journal keeps what
+mattered, not every sample. A condition that still holds after a reset trips again.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.events import Condition, Measured
-from cerberus_trader.domain.sessions import in_session
+from cerberus_trader.domain.sessions import open_since
 from cerberus_trader.engine import killswitch
 from cerberus_trader.engine.state import State
 from cerberus_trader.runtime.clock import Clock
@@ -26,6 +26,8 @@ MEMORY_S = 5.0
 FEEDS_S = 1.0
 SLOW_MAX = 3
 MS = 1_000_000
+CLEAR_NS = 60 * 1_000_000_000
+"""Caches are cleared again after so long: collecting takes time from trading."""
 
 Put = Callable[[Measured], None]
 Clear = Callable[[], None]
@@ -38,25 +40,34 @@ class Health:
     """
 
     def __init__(
-        self, state: State, market: LiveMarket, clock: Clock, log: Log, put: Put, clear: Clear
-    ) -> None:
+        self, state: State, market: LiveMarket, clock: Clock, log: Log, put: Put, clear: Clear,
+        memory: Callable[[], float] | None = None,
+    ) -> None:  # fmt: skip
         self.state = state
         self.market = market
         self.clock = clock
         self.log = log
         self.put = put
         self.clear = clear
+        self.memory = memory if memory is not None else resident_mb
         self.values: dict[str, float] = {}
-        self._beyond: dict[tuple[str, str], bool] = {}
+        self._told: dict[tuple[str, str], None] = {}
         self._slow = 0
+        self._cleared_ns = -CLEAR_NS
 
     def note(self, condition: Condition, value: float, scope: str = "") -> None:
-        """Take a sample; tell the engine if it lies on the other side of its limit."""
+        """Take a sample; tell the engine, once, if it would change something there.
+
+        What the engine holds is asked anew with each sample: after a restart a feed that was
+        silent then is heard again, after a reset what is still too much trips again.
+        """
         value = round(value, 3)
         self.values[f"{condition} {scope}".strip()] = value
-        beyond = killswitch.over(self.state, condition, value)
-        if self._beyond.get((condition, scope), False) != beyond:
-            self._beyond[condition, scope] = beyond
+        key = (condition, scope)
+        if not killswitch.acts(self.state, condition, value, scope):
+            self._told.pop(key, None)
+        elif key not in self._told:  # what is on its way to the engine is not said twice
+            self._told[key] = None
             self.put(Measured(0, condition, value, scope))
 
     # -- samples ---------------------------------------------------------------------------
@@ -76,11 +87,17 @@ class Health:
 
     def on_memory(self, megabytes: float) -> None:
         """Take the resident memory: caches are cleared before anything trips (D-08.3)."""
-        if killswitch.over(self.state, "memory", megabytes):
+        now = self.clock.now_ns()
+        short = killswitch.over(self.state, "memory", megabytes)
+        if short and now - self._cleared_ns >= CLEAR_NS:
+            self._cleared_ns = now
             self.clear()
             gc.collect()
-            megabytes = resident_mb()
-            self.log.warning("memory is short: caches were cleared", memory_mb=megabytes)
+            before, megabytes = megabytes, self.memory()
+            self.log.warning(
+                "memory is short: caches were cleared", memory_mb=round(megabytes, 1),
+                before_mb=round(before, 1),
+            )  # fmt: skip
         self.note("memory", megabytes)
         self.note("memory_hard", megabytes)
 
@@ -91,8 +108,8 @@ class Health:
             item = self.state.instruments.get(name)
             if item is None or line.last_ns < 0:
                 continue
-            open_now = in_session(item.sessions, now)
-            age = (now - line.last_ns - line.interval_ns) // MS if open_now else 0
+            since = open_since(item.sessions, now)
+            age = (now - max(line.last_ns, since) - line.interval_ns) // MS if since >= 0 else 0
             self.note("feed", float(max(age, 0)), name)
 
     # -- tasks -----------------------------------------------------------------------------
@@ -108,7 +125,7 @@ class Health:
     async def watch_memory(self) -> None:
         """Measure the resident memory."""
         while True:
-            self.on_memory(resident_mb())
+            self.on_memory(self.memory())
             await asyncio.sleep(MEMORY_S)
 
     async def watch_feeds(self) -> None:
@@ -123,11 +140,12 @@ class Health:
             limits = self.state.settings.killswitch
             if limits.time_server:
                 try:
-                    offset_ns = await TimeServer(limits.time_server).offset_ns()
+                    drift_ns = await TimeServer(limits.time_server).drift_ns()
                 except (DataError, OSError, TimeoutError) as error:
-                    self.log.warning("the time server did not tell the time", reason=str(error))
+                    reason = str(error) or "no answer in time"
+                    self.log.warning("the time server did not tell the time", reason=reason)
                 else:
-                    self.on_drift(offset_ns / MS)
+                    self.on_drift(drift_ns / MS)
             await asyncio.sleep(limits.time_server_interval_ms / 1e3)
 
 

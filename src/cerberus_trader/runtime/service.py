@@ -6,7 +6,6 @@ adds exposure leaves after the journal failed, and the process then ends with ex
 """
 
 import asyncio
-import gc
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
@@ -237,10 +236,10 @@ class Service:
         if self.runner.clock.virtual:
             return
         state, link = self.runner.state, self.shell.link
-        clear = link.forget if link is not None else gc.freeze
         health = self.trading.health = Health(
-            state, self.market, self.runner.clock, self.log, self.runner.inbox.put_report, clear
-        )
+            state, self.market, self.runner.clock, self.log, self.runner.inbox.put_report,
+            self.shell.forget,
+        )  # fmt: skip
         if link is not None:
             link.on_latency, link.on_drift = health.on_latency, health.on_drift
         for watch in (

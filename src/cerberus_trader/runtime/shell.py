@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from cerberus_trader.domain.events import ConfigEvent
 from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.sessions import parse_session
 from cerberus_trader.domain.settings import Settings
 from cerberus_trader.engine.engine import Engine
 from cerberus_trader.engine.state import State
@@ -75,6 +76,13 @@ class Shell:
         else:
             self.link.begin()
         await self.runner.durable(self.journal.last_seq)
+
+    def forget(self) -> None:
+        """Drop everything that is only remembered for convenience: memory is short."""
+        self.desk.forget()
+        parse_session.cache_clear()
+        if self.link is not None:
+            self.link.forget()
 
     async def _wake_paper(self, bests: dict[str, Decimal]) -> None:
         """Rebuild the paper venue's book, ask again for cancellations, let late orders lapse."""
