@@ -8,7 +8,7 @@ a hard cap. It never holds back a cancel or an order that reduces.
 from collections import deque
 
 from cerberus_trader.domain.money import ZERO
-from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.state import State
 
 MS = 1_000_000
@@ -43,8 +43,13 @@ class Gate:
     def stopped(self, order: Order) -> str:
         """Say why nothing that adds exposure may leave, empty if it may."""
         state = self.state
+        now = state.orders.get(order.id)
+        if now is None:  # denied by the venue, or cancelled, while its row waited for the disk
+            return "the order has ended meanwhile"
         if order.reduce_only:
             return ""
+        if now.status is not Status.SUBMITTED:
+            return f"the order is {now.status.value} meanwhile"
         if self.poisoned:
             return "the journal failed"
         if state.trading != "active":

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.state import State, Trip
 from cerberus_trader.runtime.gate import ENTRIES_PER_SECOND_MAX, Gate
 from tests.kit import NOON, SECOND, D, settings
@@ -20,7 +20,8 @@ def order(**fields: Any) -> Order:
 
 
 def gate(**state: Any) -> Gate:
-    return Gate(State(settings=settings(intake={"signal_age_ms_max": 1000}), **state))
+    chosen = settings(intake={"signal_age_ms_max": 1000})
+    return Gate(State(settings=chosen, orders={"o": order()}, **state))
 
 
 def test_an_entry_passes_in_time_and_not_a_nanosecond_later() -> None:
@@ -47,7 +48,8 @@ def test_a_trip_drops_whose_it_is() -> None:
 
 
 def test_hard_caps_on_size_and_rate() -> None:
-    capped = Gate(State(settings=settings(risk={"order_notional_max": D(100)})))
+    limits = settings(risk={"order_notional_max": D(100)})
+    capped = Gate(State(settings=limits, orders={"o": order()}))
     assert capped.refusal(order(notional=D(100)), NOON) == ""
     assert "hard cap" in capped.refusal(order(notional=D("100.01")), NOON)
     busy = gate()
@@ -62,3 +64,21 @@ def test_a_failed_journal_closes_the_gate_for_what_adds() -> None:
     closed.poisoned = True
     assert "journal" in closed.refusal(order(), NOON)
     assert closed.refusal(order(reduce_only=True), NOON) == ""
+
+
+def test_what_has_ended_or_is_in_doubt_while_its_row_waited_is_not_sent() -> None:
+    ended = gate()
+    ended.state.orders.clear()
+    assert "ended meanwhile" in ended.refusal(order(), NOON)
+    assert "ended meanwhile" in ended.stopped(order(reduce_only=True))
+    for status in (Status.UNKNOWN, Status.PENDING_CANCEL):
+        doubted = gate()
+        doubted.state.orders["o"] = order(status=status)
+        assert status.value in doubted.refusal(order(), NOON)
+        assert doubted.stopped(order(reduce_only=True)) == ""
+
+
+def test_nothing_leaves_for_an_account_that_is_not_reconciled_but_exits() -> None:
+    apart = gate(unreconciled={"main": "the line broke"})
+    assert "the line broke" in apart.refusal(order(), NOON)
+    assert apart.stopped(order(reduce_only=True)) == ""
