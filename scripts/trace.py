@@ -78,7 +78,7 @@ def report(due: list[Requirement], table: dict[str, list[str]], *, missing_only:
 def main(argv: list[str] | None = None) -> int:
     """Print the table; with --check return 1 if a due id has no test or an id is unknown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--due", default="A", help="milestones that are due, such as AB")
+    parser.add_argument("--due", default="AB", help="milestones that are due, such as AB")
     parser.add_argument("--missing", action="store_true", help="print only what has no test")
     parser.add_argument("--check", action="store_true", help="fail if something is missing")
     options = parser.parse_args(argv)

@@ -35,7 +35,7 @@ def sim(
     Exit code 1 where an invariant did not hold; the failing run is then made as small as it goes.
     """
     with reported(as_json):
-        found = _many(seed, minutes, runs, jobs, as_json) if runs > 1 else None
+        found = _many(seed, minutes, faults, runs, jobs, as_json) if runs > 1 else None
         if found is None:
             found = _one(seed, minutes, faults, as_json)
         if as_json:
@@ -69,7 +69,9 @@ def _one(seed: int, minutes: float, named: str | None, as_json: bool) -> dict[st
     return found
 
 
-def _many(seed: int, minutes: float, runs: int, jobs: int, as_json: bool) -> dict[str, Any]:
+def _many(
+    seed: int, minutes: float, named: str | None, runs: int, jobs: int, as_json: bool
+) -> dict[str, Any]:
     """Run a swarm with a line of progress; name the first failing seeds."""
     import msgspec
 
@@ -84,7 +86,8 @@ def _many(seed: int, minutes: float, runs: int, jobs: int, as_json: bool) -> dic
             _progress(f"{tally.runs}/{runs} runs, {tally.crashes} crashes, {tally.orders} orders, "
                       f"{tally.violations} violations, {left:.0f} s left")  # fmt: skip
 
-    tally = swarm.run_many(range(seed, seed + runs), minutes, jobs, seen)
+    chosen = swarm.parse_faults(named) if named is not None else None
+    tally = swarm.run_many(range(seed, seed + runs), minutes, jobs, seen, chosen)
     found: dict[str, Any] = msgspec.to_builtins(tally)
     if not as_json:
         _echo_error("")

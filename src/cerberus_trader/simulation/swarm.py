@@ -82,25 +82,26 @@ def script_of(seed: int, faults: dict[str, float], minutes: float) -> str:
     )
 
 
-def run_seed(job: tuple[int, float]) -> Result:
-    """Run one seed with the faults it draws."""
-    seed, minutes = job
-    return simulate(seed, minutes=minutes)
+def run_seed(job: tuple[int, float, Faults | None]) -> Result:
+    """Run one seed with the faults given, or those it draws."""
+    seed, minutes, faults = job
+    return simulate(seed, minutes=minutes, faults=faults)
 
 
 def run_many(
-    seeds: Iterable[int], minutes: float, jobs: int, seen: Callable[[Result, Tally], None]
-) -> Tally:
+    seeds: Iterable[int], minutes: float, jobs: int, seen: Callable[[Result, Tally], None],
+    faults: Faults | None = None,
+) -> Tally:  # fmt: skip
     """Run many seeds, in as many processes as asked for; `seen` hears of each."""
     tally, begun = Tally(failing=[]), time.monotonic()
-    for result in _results([(seed, minutes) for seed in seeds], jobs):
+    for result in _results([(seed, minutes, faults) for seed in seeds], jobs):
         tally.add(result)
         tally.seconds = time.monotonic() - begun
         seen(result, tally)
     return tally
 
 
-def _results(work: list[tuple[int, float]], jobs: int) -> Iterator[Result]:
+def _results(work: list[tuple[int, float, Faults | None]], jobs: int) -> Iterator[Result]:
     if jobs <= 1:
         yield from map(run_seed, work)
         return
