@@ -302,7 +302,7 @@ class World:
             life.change(order.id, order.price - D("0.1") * order.side, half)
 
     def _step_clock(self) -> None:
-        self.wall.offset_ns = int(self.rng.uniform(-0.4, 0.4) * 1e9)
+        self.wall.offset_ns = int(self.rng.uniform(-5.0, 5.0) * 1e9)
 
     def _fund(self) -> None:
         self.venue.fund(self.rng.choice(NAMES), D(self.rng.randint(-10, 10)) / 10_000)
