@@ -114,7 +114,6 @@ class ViewsWriter:
         execute = self._connection.execute
         execute(f"PRAGMA journal_mode = {'MEMORY' if self._scratch else 'WAL'}")
         execute(f"PRAGMA synchronous = {'OFF' if self._scratch else 'NORMAL'}")
-        execute(f"PRAGMA mmap_size = {64 * 2**20}")
         execute("PRAGMA cache_size = -8192")
         execute("PRAGMA wal_autocheckpoint = 4000")
         execute(f"PRAGMA journal_size_limit = {32 * 2**20}")
