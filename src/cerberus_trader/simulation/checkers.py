@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import FillReport
-from cerberus_trader.domain.order import WORKING, Order, Status, may_follow
+from cerberus_trader.domain.order import TERMINAL, WORKING, Order, Status, may_follow
 from cerberus_trader.domain.row import Row, decode_row, encode_row
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.engine import Engine
@@ -31,6 +31,7 @@ def check(world: "World") -> list[str]:
         *durable_first(world, rows),
         *once_at_the_venue(world, rows),
         *nothing_when_stopped(world),
+        *stops_cancel(rows),
         *exits_pass(rows),
         *fills_once(world, rows),
         *nothing_amiss(world, rows),
@@ -96,6 +97,27 @@ def nothing_when_stopped(world: "World") -> Iterator[str]:
     for when, order, word in world.sent:
         if word:
             yield f"order {order.id} left at {when:.3f} s while trading was {word}"
+
+
+def stops_cancel(rows: list[Row]) -> Iterator[str]:
+    """A halt or a trip asks in the same row for the end of every working entry."""
+    entries: dict[str, None] = {}
+    for row in rows:
+        for fact in row.facts:
+            if type(fact) is f.OrderChanged and fact.status in TERMINAL:
+                entries.pop(fact.order_id, None)
+            elif type(fact) is f.Filled and isinstance(row.event, FillReport):
+                if fact.status in TERMINAL:
+                    entries.pop(row.event.order_id, None)
+            elif type(fact) is f.CancelRequested:
+                entries.pop(fact.order_id, None)
+        halted = any(type(x) is f.TradingStateChanged and x.state == "halted" for x in row.facts)
+        tripped = any(type(x) is f.BreakerTripped and not x.scope for x in row.facts)
+        if (halted or tripped) and entries:
+            yield f"{next(iter(entries))} was left working by a stop"
+        for fact in row.facts:
+            if type(fact) is f.OrderSubmitted and not fact.order.reduce_only:
+                entries[fact.order.id] = None
 
 
 def exits_pass(rows: list[Row]) -> Iterator[str]:

@@ -35,7 +35,7 @@ def test_the_connection_has_its_settings(writer: ViewsWriter) -> None:
     ask = writer._connection.execute
     assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
     assert ask("PRAGMA synchronous").fetchone() == (1,)
-    assert ask("PRAGMA mmap_size").fetchone()[0] > 0
+    assert ask("PRAGMA mmap_size").fetchone() == (0,)
 
 
 def test_every_kind_of_row_is_stored(writer: ViewsWriter, trade_rows: Rows, tmp_path: Path) -> None:
