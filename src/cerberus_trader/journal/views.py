@@ -157,6 +157,12 @@ class ViewsWriter:
 
     def applied_seq(self, group: str = DEFAULT_GROUP) -> int:
         """Give the number of the last journal row that the group has applied; 0 for none."""
+        try:
+            return self._applied(group)
+        except DAMAGE as error:
+            raise self._failure(error, "reading the views") from error
+
+    def _applied(self, group: str) -> int:
         row = self._connection.execute(
             "SELECT applied_seq FROM view_progress WHERE name = ?", (group,)
         ).fetchone()
@@ -205,7 +211,7 @@ class ViewsWriter:
         execute = self._connection.execute
         try:
             execute("BEGIN IMMEDIATE")
-            applied = self.applied_seq(group)
+            applied = self._applied(group)
             count = 0
             if through_seq > applied:
                 count = run(applied)

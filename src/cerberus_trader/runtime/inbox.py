@@ -13,10 +13,11 @@ from typing import Literal, NamedTuple
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.events import ConfigEvent, Event, OperatorEvent, RetentionEvent
 from cerberus_trader.domain.facts import Fact
+from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.runtime.prices import Tick
 
-LIMITS = {"operator": 256, "signals": 20_000, "prices": 1_024}
+OPERATOR_MAX = 256
 
 
 class Outcome(NamedTuple):
@@ -63,6 +64,8 @@ class Inbox:
     """Hold the lanes; one consumer takes, any task of the same loop puts."""
 
     def __init__(self) -> None:
+        self.limits = {"operator": OPERATOR_MAX}
+        self.bound(Resources())
         self.reports: deque[Event] = deque()
         self.operator: deque[Command] = deque()
         self.signals: deque[Timed] = deque()
@@ -71,6 +74,10 @@ class Inbox:
         self._room = asyncio.Event()
         self._room.set()
 
+    def bound(self, resources: Resources) -> None:
+        """Let so many signals and prices wait; what waits already is not dropped."""
+        self.limits |= {"signals": resources.signals_max, "prices": resources.prices_max}
+
     def put_report(self, report: Event) -> None:
         """Take a word of the venue, the link or the gate."""
         self.reports.append(report)
@@ -78,21 +85,21 @@ class Inbox:
 
     def put_command(self, command: Command) -> None:
         """Take an operator's command; raise `DataError` when too many wait."""
-        if len(self.operator) >= LIMITS["operator"]:
-            raise full("operator")
+        if len(self.operator) >= self.limits["operator"]:
+            raise full("operator", self.limits["operator"])
         self.operator.append(command)
         self._ready.set()
 
     def put_signal(self, signal: Signal) -> None:
         """Take a signal to judge now; raise `DataError` when too many wait."""
-        if len(self.signals) >= LIMITS["signals"]:
-            raise full("signals")
+        if len(self.signals) >= self.limits["signals"]:
+            raise full("signals", self.limits["signals"])
         self.signals.append(Timed(0, signal))
         self._ready.set()
 
     async def put_price(self, item: Instant | Timed | Due) -> None:
         """Take something of the price feed's timeline, waiting for room."""
-        while len(self.prices) >= LIMITS["prices"]:
+        while len(self.prices) >= self.limits["prices"]:
             self._room.clear()
             await self._room.wait()
         self.prices.append(item)
@@ -107,7 +114,7 @@ class Inbox:
                     return item
             if self.prices:
                 taken = self.prices.popleft()
-                if len(self.prices) < LIMITS["prices"]:
+                if len(self.prices) < self.limits["prices"]:
                     self._room.set()
                 return taken
             self._ready.clear()
@@ -123,9 +130,9 @@ class Inbox:
         }
 
 
-def full(lane: str) -> DataError:
+def full(lane: str, most: int) -> DataError:
     """Make the error of a lane that is full."""
     return DataError(
-        f"{LIMITS[lane]} items wait already.", code="INBOX_FULL", place=f"inbox {lane}",
+        f"{most} items wait already.", code="INBOX_FULL", place=f"inbox {lane}",
         fix="send fewer, or send them again later.",
     )  # fmt: skip

@@ -8,6 +8,7 @@ bookings that the venue numbers are taken in its order.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
@@ -32,7 +33,6 @@ from cerberus_trader.venues.base import Booking, VenueClient, Word
 
 MS = 1_000_000
 OVERLAP_NS = 5_000_000_000
-REQUESTS_MAX = 64
 CONFLICTS_MAX = 10_000
 BACKOFF_S_MAX = 5.0
 
@@ -64,7 +64,7 @@ class Link:
         self.lost = asyncio.Event()
         self.wake = asyncio.Event()
         self._requests: dict[asyncio.Task[None], None] = {}
-        self._room = asyncio.Semaphore(REQUESTS_MAX)
+        self._held: deque[Order] = deque()
         self._contents: dict[str, Booking] = {}
         self._next: int | None = None
         self._ahead: dict[int, Booking] = {}
@@ -74,11 +74,22 @@ class Link:
     # -- commands --------------------------------------------------------------------------
 
     def submit(self, command: SubmitOrder, now_ns: int) -> None:
-        """Send an order; what came of it follows as an event."""
-        self._start(self._submit(command.order))
+        """Send an order; what came of it follows as an event.
+
+        An entry waits while too many requests are under way; what reduces never does.
+        """
+        if command.order.reduce_only or self._room():
+            self._start(self._submit(command.order))
+        else:
+            self._held.append(command.order)
 
     def cancel(self, command: CancelOrder, now_ns: int) -> list[OrderReport]:
         """Ask for a cancellation; it may overtake the submission (K-13)."""
+        for order in self._held:
+            if order.id == command.order_id:
+                self._held.remove(order)
+                self._report(order.id, "not_sent", "canceled while it waited to be sent")
+                return []
         self._start(self._cancel(command))
         return []
 
@@ -100,8 +111,15 @@ class Link:
         self._requests[task] = None
         task.add_done_callback(self._ended)
 
+    def _room(self) -> bool:
+        return len(self._requests) < self.state.settings.resources.requests_max
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._requests[task]
+        while self._held and self._room():
+            order = self._held.popleft()
+            if order.id in self.state.orders:  # else it has ended meanwhile
+                self._start(self._submit(order))
         if not task.cancelled() and (error := task.exception()) is not None:
             loop = asyncio.get_running_loop()
             loop.call_exception_handler({"message": "a request failed", "exception": error})
@@ -111,7 +129,9 @@ class Link:
         window = now + self.state.settings.reconcile.submit_window_ms * MS
         before = window if order.reduce_only else min(window, self.send_before(order))
         refusal = self.stopped(order)
-        if refusal:  # stopped since the gate let it pass
+        if not refusal and now > before:
+            refusal = "late: the time to send it has passed"
+        if refusal:  # stopped or waited since the gate let it pass
             self._report(order.id, "not_sent", refusal)
             return
         loop = asyncio.get_running_loop()
@@ -306,7 +326,8 @@ class Link:
         ]
 
     def give_up(self) -> None:
-        """Wait no longer for any answer."""
+        """Wait no longer for any answer, and send nothing that still waits for room."""
+        self._held.clear()
         for task in list(self._requests):
             task.cancel()
 

@@ -120,9 +120,8 @@ class Service:
         return load_tapes(request, self.config.loaded, self.config.instruments)
 
     def _build(self, tapes: list[Tape]) -> None:
-        self.observer = self._observer()
-        visit = self.observer.visit if self.observer is not None else None
-        state = recover(self.journal.restore(), visit)
+        self.observer = Observer(self.options.state, self.log, __version__)
+        state = recover(self.journal.restore(), self.observer.visit)
         clock = self._clock(tapes, state.now_ns)
         paced = not tapes or self.options.speed > 0
         self.shell = Shell(
@@ -131,9 +130,8 @@ class Service:
         )  # fmt: skip
         self.market, self.desk = self.shell.market, self.shell.desk
         self.runner, self.trading = self.shell.runner, self.shell.trading
-        self.runner.observers += [self.runner.note, Trace(self.log).take]
-        if self.observer is not None:
-            self.runner.observers.append(self.observer.take)
+        self.runner.observers += [self.runner.note, Trace(self.log).take, self.observer.take]
+        self.trading.views = self.observer.health
         self.watermark.fire = self.runner.on_durable
         self.refusals = Refusals(self.options.state, self.runner.metrics, self.log)
         if tapes:
@@ -143,14 +141,6 @@ class Service:
         self.ingest = Ingest(
             state, clock.now_ns, take, self.refusals, live=self.feed is None
         )  # fmt: skip
-
-    def _observer(self) -> Observer | None:
-        """Open the views; damaged ones are done without."""
-        try:
-            return Observer(self.options.state, self.log, __version__)
-        except JournalError as error:
-            self.log.alert("the views are done without", error)
-            return None
 
     def _clock(self, tapes: list[Tape], now_ns: int) -> Clock:
         if not tapes:
@@ -194,8 +184,7 @@ class Service:
 
     async def _supervise(self, group: asyncio.TaskGroup) -> None:
         """Start every task, wait for the stop, follow the policy, end them all."""
-        if self.observer is not None:
-            self.observer.start(self.runner.state)
+        self.observer.start(self.runner.state)
         await self.begin()
         group.create_task(self.trading.run())
         if self.options.signals is not None:
@@ -357,8 +346,7 @@ class Service:
             self.journal.close()
         except JournalError as error:
             self.fail(error)
-        if self.observer is not None:
-            self.observer.close()
+        self.observer.close()
         if self.failure is None:
             return 0
         return self.failure.exit_code if isinstance(self.failure, CerberusError) else 1

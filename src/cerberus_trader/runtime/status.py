@@ -33,6 +33,7 @@ def status_of(trading: Trading) -> dict[str, Any]:
         "trading": state.trading,
         "flags": killswitch.flags(state),
         "health": dict(trading.health.values) if trading.health is not None else {},
+        "views": trading.views() if trading.views is not None else {},
         "unreconciled": dict(state.unreconciled),
         "breaker": {name: msgspec.to_builtins(trip) for name, trip in state.trips.items()},
         "probation_left": state.probation_left,

@@ -6,7 +6,8 @@ up from the state, never stored, so that it is armed again after a restart by it
 """
 
 import asyncio
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -56,6 +57,7 @@ class Trading:
         self.started_ns = runner.clock.now_ns()
         self.health_ns = self.started_ns
         self.health: Health | None = None
+        self.views: Callable[[], dict[str, Any]] | None = None
         self.answers: list[asyncio.Task[None]] = []
         self._armed = Armed(runner.state)
         self._levels: list[Level] = []
@@ -158,7 +160,8 @@ class Trading:
         answer.add_done_callback(self.answers.remove)
 
     def configure(self) -> None:
-        """Let venue and levels follow the configuration in force."""
+        """Let venue, levels and the inbox's bounds follow the configuration in force."""
+        self.runner.inbox.bound(self.state.settings.resources)
         venue = self.desk.venue
         venue.settings, venue.instruments = self.state.settings.paper, self.state.instruments
         self._armed = Armed(self.state)  # thresholds may have moved under unchanged positions

@@ -7,6 +7,7 @@ import pytest
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.events import OperatorEvent, OrderReport
+from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.runtime import inbox as module
 from cerberus_trader.runtime.inbox import Command, Due, Inbox, Timed
@@ -17,6 +18,7 @@ def signal(name: str = "s") -> Signal:
     return Signal(name, NOON, "COIN", "buy", 0.5, "head")
 
 
+@pytest.mark.req("E-6.1.2")
 async def test_reports_come_first_then_operators_signals_prices() -> None:
     inbox = Inbox()
     report = OrderReport(NOON, "o", "accepted")
@@ -32,9 +34,11 @@ async def test_reports_come_first_then_operators_signals_prices() -> None:
     assert found == [report, command, Timed(0, signal("a")), Timed(0, signal("b")), due]
 
 
+@pytest.mark.req("D-10.6")
 async def test_a_full_lane_refuses_and_the_feed_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LIMITS", {"operator": 1, "signals": 1, "prices": 1})
+    monkeypatch.setattr(module, "OPERATOR_MAX", 1)
     inbox = Inbox()
+    inbox.bound(Resources(signals_max=1, prices_max=1))
     inbox.put_signal(signal())
     with pytest.raises(DataError) as refused:
         inbox.put_signal(signal())

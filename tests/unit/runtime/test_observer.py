@@ -1,15 +1,19 @@
 """The observer: views follow the journal, after a lag, an overflow, a fresh start."""
 
 import io
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cerberus_trader.domain.events import ConfigEvent
 from cerberus_trader.domain.row import encode_row
 from cerberus_trader.engine.engine import Engine
-from cerberus_trader.engine.state import state_bytes, state_hash
+from cerberus_trader.engine.state import State, state_bytes, state_hash
 from cerberus_trader.journal.queries import Views
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.views import ViewsWriter
@@ -72,7 +76,7 @@ def test_views_that_lag_behind_are_brought_up_from_where_they_are(
         for seq, (event, facts) in enumerate(bench.rows[:applied], 1):
             early.projector.take(seq, event, facts)
         early.projector.flush()
-        early.writer.close()
+        early.close()
     late, _ = started(tmp_path)
     late.close()
     assert late.failure is None
@@ -97,21 +101,179 @@ def test_an_overflowing_queue_is_made_good_from_the_journal(
     assert trades(tmp_path) == (3, len(bench.rows))
 
 
-def test_a_view_that_fails_is_given_up_with_an_alert(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def alerts(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [
+        line for text in stream.getvalue().splitlines() if (line := json.loads(text)).get("alert")
+    ]
+
+
+def until(ready: Callable[[], Any]) -> None:
+    end = time.monotonic() + 15.0
+    while not ready():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(module, "WAIT_S", 0.01)
+    monkeypatch.setattr(module, "CHECK_S", 0.02)
+
+
+@pytest.mark.req("C-02.5")
+def test_views_that_cannot_be_written_are_tried_again_and_caught_up_from_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hasty: None
 ) -> None:
-    stream = io.StringIO()
+    bench, stream = traded(), io.StringIO()
+    journalled(tmp_path, bench)
     late = Observer(tmp_path, Log("info", stream=stream), "1")
-    bench = Bench()
+    write, failing = ViewsWriter.write, [True]
 
-    def fail(*given: Any, **more: Any) -> None:
-        raise module.CerberusError("the disk is gone.")
+    def full(self: ViewsWriter, *given: Any, **more: Any) -> int:
+        if failing:
+            raise module.JournalError("the disk is full.", code="JOURNAL_FULL")
+        return write(self, *given, **more)
 
-    monkeypatch.setattr(ViewsWriter, "write", fail)
-    late.projector = module.Projector(late.writer)
-    late.start(bench.state)
-    event = bench.rows[0][0]
-    assert isinstance(event, ConfigEvent)
-    late.take(1, *bench.rows[0])
+    monkeypatch.setattr(ViewsWriter, "write", full)
+    late.projector = module.Projector(late.writer)  # type: ignore[arg-type]
+    late.start(State())
+    for seq, (event, facts) in enumerate(bench.rows[:3], 1):
+        late.take(seq, event, facts)
+    until(lambda: late.failure is not None and late._pause_s > 0.02)
+    assert late.health() == {"row": 0, "behind": 3, "failure": "the disk is full."}
+    for seq, (event, facts) in enumerate(bench.rows[3:], 4):  # not kept: the journal has them
+        late.take(seq, event, facts)
+    assert not late._queue
+    failing.clear()
+    until(lambda: late.failure is None)
+    assert late._pause_s == 0.01
     late.close()
-    assert late.failure is not None and '"alert":true' in stream.getvalue()
+    assert trades(tmp_path) == (3, len(bench.rows))
+    assert late.health() == {"row": len(bench.rows), "behind": 0, "failure": ""}
+    assert len(alerts(stream)) == 1 and "follow the journal again" in stream.getvalue()
+
+
+@pytest.mark.req("C-02.5")
+@pytest.mark.parametrize("damage", ["text", "pages"])
+def test_a_damaged_file_is_set_aside_and_built_again_at_start(tmp_path: Path, damage: str) -> None:
+    bench, stream = traded(), io.StringIO()
+    journalled(tmp_path, bench)
+    first, _ = started(tmp_path)
+    first.close()
+    path = tmp_path / "views.db"
+    content = path.read_bytes()
+    spoilt = b"no database at all, " * 500 if damage == "text" else (
+        content[:100] + bytes(len(content) - 100)
+    )  # fmt: skip
+    path.write_bytes(spoilt)
+    again = Observer(tmp_path, Log("info", stream=stream), "1")
+    with SqliteJournal(tmp_path) as journal:
+        state = recover(journal.restore(), again.visit)
+    again.start(state)
+    again.close()
+    assert again.failure is None and trades(tmp_path) == (3, len(bench.rows))
+    assert (tmp_path / "views.db.damaged").read_bytes() == spoilt
+    (alert,) = alerts(stream)
+    assert alert["event"] == "the views are damaged; they are built again"
+
+
+@pytest.mark.req("C-02.5")
+def test_a_file_that_breaks_while_running_is_built_again_and_nothing_is_missing(
+    tmp_path: Path, hasty: None
+) -> None:
+    bench, stream = traded(), io.StringIO()
+    journalled(tmp_path, bench)
+    late = Observer(tmp_path, Log("info", stream=stream), "1")
+    late.projector = module.Projector(late.writer)  # type: ignore[arg-type]
+    late.start(State())
+    for seq, (event, facts) in enumerate(bench.rows[:4], 1):
+        late.take(seq, event, facts)
+    until(lambda: late.health()["row"] == 4)
+    for name in ("views.db", "views.db-wal"):  # every page is other than it was
+        with (tmp_path / name).open("r+b") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            file.write(b"\xff" * size)
+    for seq, (event, facts) in enumerate(bench.rows[4:], 5):
+        late.take(seq, event, facts)
+    until(lambda: (tmp_path / "views.db.damaged").exists())
+    until(lambda: late.failure is None and late.health()["behind"] == 0)
+    late.close()
+    assert trades(tmp_path) == (3, len(bench.rows))
+    assert any(line["event"].startswith("the views failed") for line in alerts(stream))
+
+
+@pytest.mark.req("C-02.5")
+def test_a_file_that_is_deleted_while_running_comes_back_whole(tmp_path: Path, hasty: None) -> None:
+    bench, stream = traded(), io.StringIO()
+    journalled(tmp_path, bench)
+    late = Observer(tmp_path, Log("info", stream=stream), "1")
+    late.start(bench.state)
+    until(lambda: late.health()["row"] == len(bench.rows))
+    for name in ("views.db", "views.db-wal", "views.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    until(lambda: (tmp_path / "views.db").exists())
+    until(lambda: late.failure is None and late.health()["behind"] == 0)
+    late.close()
+    assert trades(tmp_path) == (3, len(bench.rows))
+    assert len(alerts(stream)) == 1
+
+
+def test_a_file_that_was_put_back_to_an_older_one_is_noticed(tmp_path: Path) -> None:
+    bench = traded()
+    journalled(tmp_path, bench)
+    late, _ = started(tmp_path)
+    late.close()
+    late._check(len(bench.rows))
+    with pytest.raises(module.JournalError, match="say row 10 where 11"):
+        late._check(11)
+
+
+def test_views_of_another_release_are_left_alone_and_said_so_once(
+    tmp_path: Path, hasty: None
+) -> None:
+    bench, stream = traded(), io.StringIO()
+    journalled(tmp_path, bench)
+    ViewsWriter(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "views.db")) as views:
+        views.execute("PRAGMA user_version = 99")
+    late = Observer(tmp_path, Log("info", stream=stream), "1")
+    with SqliteJournal(tmp_path) as journal:
+        state = recover(journal.restore(), late.visit)
+    late.start(state)
+    late.take(11, *bench.rows[-1])
+    until(lambda: late._pause_s > 0.02)
+    late.close()
+    assert late.failure is not None and late.failure.code == "JOURNAL_NEWER"
+    assert len(alerts(stream)) == 1 and not (tmp_path / "views.db.damaged").exists()
+
+
+def test_views_that_fail_while_recovery_shows_its_rows_do_not_stop_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hasty: None
+) -> None:
+    bench, stream = traded(), io.StringIO()
+    journalled(tmp_path, bench, snapshot_at=1)
+    early = Observer(tmp_path, Log("error"), "1")
+    early.projector = module.Projector(early.writer)  # type: ignore[arg-type]
+    early.projector.take(1, *bench.rows[0])
+    early.projector.flush()
+    early.close()
+    monkeypatch.setattr("cerberus_trader.observe.projector.BATCH_ROWS", 2)
+    write, failing = ViewsWriter.write, [True]
+
+    def busy(self: ViewsWriter, *given: Any, **more: Any) -> int:
+        if failing:
+            failing.clear()
+            raise module.JournalError("it is locked.", code="JOURNAL_COLLISION")
+        return write(self, *given, **more)
+
+    monkeypatch.setattr(ViewsWriter, "write", busy)
+    late = Observer(tmp_path, Log("info", stream=stream), "1")
+    with SqliteJournal(tmp_path) as journal:
+        state = recover(journal.restore(), late.visit)
+    assert late.failure is not None and late.writer is None
+    late.start(state)
+    until(lambda: late.failure is None)
+    late.close()
+    assert trades(tmp_path) == (3, len(bench.rows))

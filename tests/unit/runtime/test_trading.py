@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.events import ConfigEvent
+from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
-from cerberus_trader.runtime.inbox import Due, Instant
+from cerberus_trader.runtime.inbox import Command, Due, Instant
 from cerberus_trader.runtime.prices import POINT, Tick
 from cerberus_trader.runtime.trading import DAY, EXPIRY, HEALTH, NEVER, SILENCE, Trading
-from tests.kit import NOON, SECOND, D
+from tests.kit import ITEMS, NOON, SECOND, D, changed
 from tests.unit.runtime.test_runner import Rig
 
 MS = 1_000_000
@@ -162,6 +165,22 @@ async def test_a_flood_of_signals_is_judged_one_by_one_and_all_is_journalled() -
     assert counters.approved == counters.orders
     assert counters.approved + sum(counters.denied.values()) == 5_000
     assert loop.kinds().count("signal") == 5_000 == loop.rig.runner.metrics.decisions.count
+
+
+@pytest.mark.req("D-10.6")
+async def test_how_much_may_wait_follows_the_configuration_in_force() -> None:
+    loop = Loop(resources={"signals_max": 2, "prices_max": 3})
+    loop.trading.configure()
+    inbox = loop.rig.runner.inbox
+    assert inbox.limits == {"operator": 256, "signals": 2, "prices": 3}
+    for number in range(2):
+        inbox.put_signal(Signal(f"s{number}", NOON, "COIN", "buy", 0.7, "head"))
+    with pytest.raises(DataError, match="2 items wait"):
+        inbox.put_signal(Signal("s2", NOON, "COIN", "buy", 0.7, "head"))
+    wider = changed(loop.state.settings, resources=Resources(signals_max=3))
+    await loop.trading.on_command(Command(ConfigEvent(0, wider, "c2", ITEMS, "engine")))
+    inbox.put_signal(Signal("s2", NOON, "COIN", "buy", 0.7, "head"))
+    assert inbox.depth()["signals"] == 3
 
 
 @pytest.mark.req("D-09.10")
