@@ -124,7 +124,8 @@ class Observer:
                 self._check(projector.written)
             if self.failure is not None:
                 self.log.warning("the views follow the journal again", row=projector.seq)
-                self.failure, self._pause_s = None, PAUSE_S
+                self._pause_s = PAUSE_S
+                self.failure = None
             if stopping:
                 return
             self._more.wait(WAIT_S)
