@@ -30,7 +30,7 @@ def metric(seq: int, value: float = 1.0) -> tuple[int, r.MetricRow]:
     return seq, r.MetricRow(seq, seq, "m", value)
 
 
-@pytest.mark.req("C-02.1", "D-10.2")
+@pytest.mark.req("C-02.1")
 def test_the_connection_has_its_settings(writer: ViewsWriter) -> None:
     ask = writer._connection.execute
     assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
