@@ -221,7 +221,6 @@ class Link:
         cause: Cause = "start"
         while True:
             await self._connect()
-            self.lost.clear()
             self.connected = True
             self.put(LinkEvent(0, self.account, "connected"))
             await self._keep(cause)
@@ -230,6 +229,7 @@ class Link:
     async def _connect(self) -> None:
         pause = 0.1
         while True:
+            self.lost.clear()  # before: a line may break again while it opens
             try:
                 async with asyncio.timeout(self._answer_s):
                     return await self.client.connect()
@@ -242,6 +242,7 @@ class Link:
         """Look at the account until the line breaks: often while something is in question."""
         pause = 0.0
         while not self.lost.is_set():
+            self.wake.clear()  # before: what comes up during a look asks for another one
             done = await self._look(cause)
             cause = "timer" if done else cause
             if done and self.account not in self.state.unreconciled and not self._questions():
@@ -252,7 +253,6 @@ class Link:
 
     async def _pause(self, pause: float) -> None:
         """Wait a while, or until the line breaks or an answer failed to come."""
-        self.wake.clear()
         waits = [asyncio.ensure_future(event.wait()) for event in (self.lost, self.wake)]
         try:
             await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
