@@ -41,7 +41,7 @@ Action = Callable[["Look"], list[f.Fact]]
 class Look:
     """Hold one look at an account, or at one order: when, and which differences it touched."""
 
-    __slots__ = ("account", "now_ns", "order", "order_id", "state", "theirs",
+    __slots__ = ("account", "cause", "now_ns", "order", "order_id", "state", "theirs",
                  "touched", "venue_ns")  # fmt: skip
 
     def __init__(self, state: State, account: str, now_ns: int, venue_ns: int) -> None:
