@@ -57,6 +57,7 @@ segment_rows = 100000
 [strategies.soak]
 sources = ["*"]
 positions_max = 4
+day_loss_action = "off"
 """
 
 

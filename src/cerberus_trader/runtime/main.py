@@ -10,6 +10,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from cerberus_trader.domain.errors import CerberusError, DataError
@@ -73,6 +74,7 @@ def main(arguments: list[str] | None = None, tokens: Tokens | None = None) -> in
     `tokens` makes the check of tokens for a state folder; without it nothing can be reset.
     """
     given = parser().parse_args(arguments)
+    tame_allocator()
     try:
         return run_loop(options_of(given), tokens, given.json)
     except CerberusError as error:
@@ -83,6 +85,19 @@ def main(arguments: list[str] | None = None, tokens: Tokens | None = None) -> in
         else:
             sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+
+
+def tame_allocator() -> None:
+    """Let all threads share one heap, where the C library can: glibc keeps one per thread.
+
+    What a thread's own heap has once held stays with it; a process that runs for months grows by
+    its largest snapshot once for each thread.
+    """
+    import ctypes
+
+    arena_max = -8  # M_ARENA_MAX of malloc.h
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(arena_max, 1)
 
 
 def run_loop(options: Options, tokens: Tokens | None, as_json: bool) -> int:
