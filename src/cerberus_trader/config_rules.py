@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cerberus_trader.domain.settings import Settings
+from cerberus_trader.domain.settings import Settings, Venue
 from cerberus_trader.domain.settings_guard import FILES_LEAST, time_server_address
 
 
@@ -68,8 +68,18 @@ def _modes(settings: Settings) -> Iterator[str]:
     for name, venue in settings.venues.items():
         if venue.environment == "live" and settings.stage != "prod":
             yield f"venues.{name}.environment = 'live': must wait for the stage prod"
-        if (venue.kind == "paper") != (venue.environment == "paper"):
+        if venue.kind == "remote":
+            yield from _remote(name, venue)
+        elif (venue.kind == "paper") != (venue.environment == "paper"):
             yield f"venues.{name}: kind and environment must both be paper, or neither"
+
+
+def _remote(name: str, venue: Venue) -> Iterator[str]:
+    """Find what a venue in another process lacks; real money is not traded through one."""
+    if venue.environment not in ("paper", "demo"):
+        yield f"venues.{name}.environment = {venue.environment!r}: must be paper or demo"
+    if not venue.endpoint.startswith(("unix:/", "tcp:")):
+        yield f"venues.{name}.endpoint = {venue.endpoint!r}: must be unix:/path or tcp:host:port"
 
 
 def _keeping(settings: Settings) -> Iterator[str]:

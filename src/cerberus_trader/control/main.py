@@ -12,6 +12,7 @@ from cerberus_trader.control import (
     commands_replay,
     commands_sim,
     commands_tools,
+    commands_venue,
 )
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ commands_live.register(app)
 commands_tools.register(app)
 commands_backup.register()
 commands_sim.register(app)
+commands_venue.register(app)
 
 
 def main() -> None:

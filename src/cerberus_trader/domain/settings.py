@@ -419,9 +419,17 @@ class Reconcile(Section, frozen=True):
 class Venue(Section, frozen=True):
     """Name a venue account: addresses and the NAMES of its keys, never the keys."""
 
-    kind: str = "paper"
-    environment: Literal["paper", "demo", "testnet", "live"] = "paper"
-    endpoint: str = ""
+    kind: Annotated[
+        str,
+        Meta(description="paper works inside the engine, remote is another process", cold=True),
+    ] = "paper"
+    environment: Annotated[
+        Literal["paper", "demo", "testnet", "live"],
+        Meta(description="whose money it is", cold=True),
+    ] = "paper"
+    endpoint: Annotated[
+        str, Meta(description="unix:/path or tcp:host:port of a remote one", cold=True)
+    ] = ""
     key_name: Annotated[str, Meta(description="name of the API key in the vault")] = ""
     secret_name: Annotated[str, Meta(description="name of the secret in the vault")] = ""
 

@@ -1,8 +1,9 @@
 """The service: start-up, the supervised tasks of one loop, shutdown.
 
 Start-up: configuration, journal (locked, held against its anchor), snapshot and fold, the paper
-venue's book, feeds. All tasks live in one group: the first that fails ends them all. Nothing that
-adds exposure leaves after the journal failed, and the process then ends with exit code 3.
+venue's book, or the line to a venue outside and the comparison with it, feeds. All tasks live in
+one group: the first that fails ends them all. Nothing that adds exposure leaves after the journal
+failed, and the process then ends with exit code 3.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from cerberus_trader.runtime.load_config import Configuration, load_apart
 from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.notify import heartbeat, notify
 from cerberus_trader.runtime.observer import Observer
+from cerberus_trader.runtime.outside import VenueFeed, client_of
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
 from cerberus_trader.runtime.reload import ConfigReload
 from cerberus_trader.runtime.retention import Retention
@@ -75,6 +77,7 @@ class Service:
         self.failure: BaseException | None = None
         self.feed: FileFeed | None = None
         self.feed_ended = False
+        self.quotes: VenueFeed | None = None
         self.last: dict[str, Any] = {}
 
     # -- start-up --------------------------------------------------------------------------
@@ -88,6 +91,7 @@ class Service:
                 code="PROFILE_RESEARCH", place="--profile", fix="choose dev, test or prod.",
             )  # fmt: skip
         limit_files(settings.resources.files_max)
+        client_of(settings, lambda name: True)  # refused before anything is opened
         tapes = self._tapes()
         if options.signals is not None and not options.signals.is_dir():
             raise DataError(
@@ -124,14 +128,21 @@ class Service:
         state = recover(self.journal.restore(), self.observer.visit)
         clock = self._clock(tapes, state.now_ns)
         paced = not tapes or self.options.speed > 0
+        settings = self.config.loaded.settings
+        client = client_of(settings, lambda name: name in state.instruments)
+        if client is not None and tapes:
+            raise DataError("a venue outside has prices of its own.", place="--prices",
+                            fix="leave out --prices.")  # fmt: skip
         self.shell = Shell(
-            state, self.journal, self.config.loaded.settings, clock, version=__version__,
+            state, self.journal, settings, clock, client=client, version=__version__,
             health_timer=paced,
         )  # fmt: skip
         self.market, self.desk = self.shell.market, self.shell.desk
         self.runner, self.trading = self.shell.runner, self.shell.trading
         self.runner.observers += [self.runner.note, Trace(self.log).take, self.observer.take]
         self.trading.views = self.observer.health
+        if client is not None:
+            self.quotes = VenueFeed(client, self.runner.inbox, clock.now_ns)
         self.watermark.fire = self.runner.on_durable
         self.refusals = Refusals(self.options.state, self.runner.metrics, self.log)
         if tapes:
@@ -187,6 +198,9 @@ class Service:
         self.observer.start(self.runner.state)
         await self.begin()
         group.create_task(self.trading.run())
+        if self.shell.link is not None and self.quotes is not None:
+            group.create_task(self.shell.link.run())
+            group.create_task(self.quotes.run())
         if self.options.signals is not None:
             folder = FolderWatch(self.options.signals, self.ingest)
             await folder.look(final=True)
@@ -206,6 +220,8 @@ class Service:
         await self.stop.wait()
         if self.failure is None:
             await self._shut_down()
+        if self.shell.link is not None:
+            await self.shell.link.close()
         raise Stopped
 
     def _keep(self, group: asyncio.TaskGroup) -> Retention:
@@ -245,8 +261,13 @@ class Service:
             "config": self.config.loaded.hash[:12],
             "row": self.journal.last_seq,
             "positions": len(self.runner.state.positions),
-            "prices": "file" if self.feed is not None else "standard input",
+            "prices": self._source(),
         }
+
+    def _source(self) -> str:
+        if self.quotes is not None:
+            return "the venue"
+        return "file" if self.feed is not None else "standard input"
 
     async def _play(self) -> None:
         assert self.feed is not None
