@@ -14,7 +14,7 @@ requests = st.one_of(
     st.builds(frames.Explain, texts),
     st.builds(frames.WhyNot, texts),
     st.builds(frames.Operate, texts, texts, texts, texts),
-    st.builds(frames.ResetBreaker, texts, texts, texts),
+    st.builds(frames.Authorise, texts, texts, texts, texts),
     st.builds(frames.Shutdown, texts),
 )
 

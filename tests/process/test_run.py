@@ -149,13 +149,13 @@ def test_a_tripped_breaker_survives_and_opens_with_a_token_only(
     viewer, _ = store.create("viewer", now_ns=time.time_ns())
     for wrong in ("", "cbt_00000000_x", viewer):
         with pytest.raises(Refused):
-            ask(again.state, frames.ResetBreaker(wrong, "test", "looked at it"))
+            ask(again.state, frames.Authorise("reset_breaker", wrong, "test", "looked at it"))
     assert "losses" in again.wait(lambda s: True)["breaker"]
-    found = ask(again.state, frames.ResetBreaker(text, "test", "looked at it"))
+    found = ask(again.state, frames.Authorise("reset_breaker", text, "test", "looked at it"))
     assert found["facts"] == ["reset"]
     assert again.wait(lambda s: True)["breaker"] == {}
     with pytest.raises(Refused, match="used"):
-        ask(again.state, frames.ResetBreaker(text, "test", "once more"))
+        ask(again.state, frames.Authorise("reset_breaker", text, "test", "once more"))
     row = next(JournalReader(again.state).rows(found["row"] - 1, found["row"]))
     assert text.encode() not in row.body
     assert again.end() == 0

@@ -28,12 +28,23 @@ PROCESS = "cerberus_trader.control.engine_process"
 State = Annotated[Path, typer.Option("--state", help="The state folder of the engine.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is journalled.")]
 
+Why = Annotated[str, typer.Option("--reason", help="Why it is safe to go on; journalled.")]
+TokenText = Annotated[
+    str,
+    typer.Option("--token", envvar="CERBERUS_TOKEN",
+                 help="A token of scope reset; - reads a line of standard input."),
+]  # fmt: skip
+Amount = Annotated[str, typer.Argument(help="In the account's currency.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     for command in (run, status, explain, halt, resume, flatten, modify):
         app.command(epilog=CODES)(command)
     app.command("reset-breaker", epilog=CODES)(reset_breaker)
+    app.command(epilog=CODES)(thaw)
+    app.command(epilog=CODES)(deposit)
+    app.command(epilog=CODES)(withdraw)
 
 
 def run(
@@ -143,21 +154,47 @@ def modify(
 
 
 def reset_breaker(
-    reason: Annotated[str, typer.Option("--reason", help="Why it is safe to go on; journalled.")],
-    token: Annotated[
-        str, typer.Option("--token", envvar="CERBERUS_TOKEN",
-                          help="A token of scope reset; - reads a line of standard input.")
-    ],
-    state: State = Path("state"),
+    reason: Why, token: TokenText, state: State = Path("state"), as_json: Json = False
+) -> None:
+    """Release a tripped breaker onto probation: a token, a reason, after the cool-down."""
+    _authorise("reset-breaker", token, reason, None, state, as_json)
+
+
+def thaw(
+    reason: Why, token: TokenText, state: State = Path("state"), as_json: Json = False
+) -> None:
+    """Trade again after a freeze, once you know what the engine could not explain."""
+    _authorise("thaw", token, reason, None, state, as_json)
+
+
+def deposit(
+    amount: Amount, reason: Why, token: TokenText, state: State = Path("state"),
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Release a tripped breaker onto probation: a token, a reason, after the cool-down."""
+    """Tell the paper account that money came in: no profit, and the limits move along."""
+    _authorise("deposit", token, reason, amount, state, as_json)
+
+
+def withdraw(
+    amount: Amount, reason: Why, token: TokenText, state: State = Path("state"),
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Tell the paper account that money went out: no loss; at most what is free."""
+    _authorise("withdraw", token, reason, amount, state, as_json)
+
+
+def _authorise(
+    command: str, token: str, reason: str, amount: str | None, state: Path, as_json: bool
+) -> None:
+    """Give a command that needs a token."""
     with reported(as_json):
+        from cerberus_trader.domain.money import parse_amount
         from cerberus_trader.runtime import frames
 
         text = sys.stdin.readline().strip() if token == "-" else token
-        found = _ask(state, frames.ResetBreaker(text, actor(), reason))
-        _show("reset-breaker", found, as_json)
+        value = parse_amount(amount, place="AMOUNT") if amount is not None else None
+        name = command.replace("-", "_")
+        _show(command, _ask(state, frames.Authorise(name, text, actor(), reason, value)), as_json)
 
 
 def actor() -> str:

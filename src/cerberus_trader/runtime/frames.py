@@ -37,12 +37,14 @@ class Operate(msgspec.Struct, frozen=True, tag="operate", array_like=True):
     amount: Decimal | None = None
 
 
-class ResetBreaker(msgspec.Struct, frozen=True, tag="reset_breaker", array_like=True):
-    """Release the breaker's trips; the token's scope must allow it."""
+class Authorise(msgspec.Struct, frozen=True, tag="authorise", array_like=True):
+    """Give a command that needs a token whose scope allows it: re-arming, or moving money."""
 
+    command: str
     token: str
     actor: str
     reason: str
+    amount: Decimal | None = None
 
 
 class Prune(msgspec.Struct, frozen=True, tag="prune", array_like=True):
@@ -57,7 +59,7 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown", array_like=True):
     actor: str
 
 
-Request = Status | Explain | WhyNot | Operate | ResetBreaker | Prune | Shutdown
+Request = Status | Explain | WhyNot | Operate | Authorise | Prune | Shutdown
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):

@@ -30,8 +30,9 @@ ANSWER_S = 15.0
 READ_BYTES = 1 << 16
 OPEN_COMMANDS = (
     "halt", "resume", "flatten", "cancel_all", "pause_strategy", "resume_strategy", "stop_strategy",
-    "modify",
+    "modify", "freeze",
 )  # fmt: skip
+TOKEN_COMMANDS = ("reset_breaker", "thaw", "deposit", "withdraw")
 
 CheckToken = Callable[[str], str]
 
@@ -123,13 +124,10 @@ class ControlServer:
             if self.prune is not None:
                 self.prune(request.actor)
             return frames.Reply(runner.journal.last_seq, {"pruning": self.prune is not None})
-        if isinstance(request, frames.ResetBreaker):
-            return await self._reset(request)
+        if isinstance(request, frames.Authorise):
+            return await self._authorised(request)
         if request.command not in OPEN_COMMANDS:
-            raise DataError(
-                f"{request.command[:40]!r} is no command of this socket.", code="COMMAND_UNKNOWN",
-                fix=f"use one of {', '.join(OPEN_COMMANDS)}.",
-            )  # fmt: skip
+            raise unknown(request.command, OPEN_COMMANDS)
         command: Any = request.command
         return await self.operate(
             OperatorEvent(
@@ -143,15 +141,20 @@ class ControlServer:
             )
         )
 
-    async def _reset(self, request: frames.ResetBreaker) -> frames.Answer:
+    async def _authorised(self, request: frames.Authorise) -> frames.Answer:
         if self.check_token is None:
             raise DataError("this engine has no tokens.", code="TOKEN_NONE",
                             fix="start it with `cerberus run`.")  # fmt: skip
+        if request.command not in TOKEN_COMMANDS:
+            raise unknown(request.command, TOKEN_COMMANDS)
         token_id = await asyncio.to_thread(self.check_token, request.token)
-        actor = f"{request.actor} (token {token_id})"
+        actor, command = f"{request.actor} (token {token_id})", request.command
         return await self.operate(
-            OperatorEvent(0, "reset_breaker", actor, request.reason, authorised=True)
-        )
+            OperatorEvent(
+                0, command,  # type: ignore[arg-type]
+                actor, request.reason, amount=request.amount, authorised=True,
+            )
+        )  # fmt: skip
 
     async def operate(self, event: OperatorEvent) -> frames.Answer:
         """Put a person's command through the engine, and answer once its row is durable."""
@@ -168,6 +171,14 @@ class ControlServer:
             "facts": [msgspec.to_builtins(fact)[0] for fact in outcome.facts],
         }
         return frames.Reply(outcome.seq, data)
+
+
+def unknown(command: str, known: tuple[str, ...]) -> DataError:
+    """Make the error of a command that the socket does not know."""
+    return DataError(
+        f"{command[:40]!r} is no command of this socket.", code="COMMAND_UNKNOWN",
+        fix=f"use one of {', '.join(known)}.",
+    )  # fmt: skip
 
 
 def failure(error: CerberusError) -> frames.Failure:

@@ -79,9 +79,9 @@ def test_a_command_says_who_why_and_what_came_of_it(
     assert done.stdout == "halt: row 7 (state); trading is halted\n"
     assert asked == [frames.Operate("halt", commands_live.actor(), "news")]
     invoke(app, "reset-breaker", "--reason", "ok", "--token", "-", input="secret\n")
-    assert asked[1] == frames.ResetBreaker("secret", commands_live.actor(), "ok")
+    assert asked[1] == frames.Authorise("reset_breaker", "secret", commands_live.actor(), "ok")
     invoke(app, "reset-breaker", "--reason", "ok", env={"CERBERUS_TOKEN": "other"})
-    assert asked[2] == frames.ResetBreaker("other", commands_live.actor(), "ok")
+    assert asked[2] == frames.Authorise("reset_breaker", "other", commands_live.actor(), "ok")
 
 
 async def test_status_is_told_in_lines() -> None:

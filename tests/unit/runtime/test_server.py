@@ -2,6 +2,7 @@
 
 import asyncio
 import stat
+from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,29 @@ async def test_what_the_engine_refuses_is_a_failure(served: Served) -> None:
     with pytest.raises(Refused, match="no command of this socket"):
         await served.ask(frames.Operate("withdraw", "me"))
     with pytest.raises(Refused, match="nothing is tripped"):
-        await served.ask(frames.ResetBreaker("good", "me", "why"))
+        await served.ask(frames.Authorise("reset_breaker", "good", "me", "why"))
     with pytest.raises(Refused, match="not known"):
-        await served.ask(frames.ResetBreaker("bad", "me", "why"))
+        await served.ask(frames.Authorise("reset_breaker", "bad", "me", "why"))
+
+
+async def test_a_freeze_takes_no_token_and_a_thaw_does(served: Served) -> None:
+    assert (await served.ask(frames.Operate("freeze", "me", "odd fills")))["trading"] == "frozen"
+    with pytest.raises(Refused, match="thaw it with an admin token"):
+        await served.ask(frames.Operate("resume", "me"))
+    with pytest.raises(Refused, match="not known"):
+        await served.ask(frames.Authorise("thaw", "bad", "me", "looked"))
+    found = await served.ask(frames.Authorise("thaw", "good", "me", "looked"))
+    assert found["trading"] == "active"
+
+
+async def test_money_moves_with_a_token_only(served: Served) -> None:
+    found = await served.ask(frames.Authorise("deposit", "good", "me", "more", D("250.5")))
+    assert found["facts"] == ["cash"]
+    assert served.rig.state.balance == D("10250.5")
+    with pytest.raises(Refused, match="the free balance is only"):
+        await served.ask(frames.Authorise("withdraw", "good", "me", "all", D(99_999)))
+    with pytest.raises(Refused, match="no command of this socket"):
+        await served.ask(frames.Authorise("halt", "good", "me", "why"))
 
 
 async def test_shutdown_asks_for_a_stop(served: Served) -> None:
