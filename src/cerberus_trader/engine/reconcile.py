@@ -61,6 +61,11 @@ class Look:
         word = "absent" if theirs is None else theirs.state
         return TABLE[local_state(self.state, order_id), word](self)
 
+    def before(self, position: Position) -> bool:
+        """Tell whether the venue may have looked before a position opened."""
+        skew_ns = self.state.settings.reconcile.skew_ms_max * MS
+        return self.venue_ns <= position.opened_ns + skew_ns
+
     def suspect(self, kind: str, place: str, ours: str, theirs: str, action: str) -> list[f.Fact]:
         """Act on a difference that is there a second time unchanged, once; the first time, wait."""
         self.touched.append(place)
@@ -186,11 +191,8 @@ def unprotected(look: Look) -> list[f.Fact]:
     order, state = look.order, look.state
     assert order is not None
     position = state.positions.get(key_of(order.account, order.instrument))
-    skew_ns = state.settings.reconcile.skew_ms_max * MS
-    if position is None or position.id != order.closes:
+    if position is None or position.id != order.closes or look.before(position):
         return []
-    if look.venue_ns <= position.opened_ns + skew_ns:
-        return []  # the venue may have looked before it opened
     if order.kind == "take_profit":
         facts = look.suspect("unprofited", look.order_id, order.kind, "absent", "noted")
         if acted(facts, "noted"):
@@ -343,9 +345,10 @@ def compare_position(
     held = ours.sign * ours.quantity if ours is not None else ZERO
     there = theirs.sign * theirs.quantity if theirs is not None else ZERO
     if held == there:
-        if ours is None or theirs is None or theirs.margin == ours.margin:
+        if ours is None or theirs is None or theirs.margin == ours.margin or look.before(ours):
             return []
-        return [correction(look, name, ours, followed(ours, theirs), "the venue's margin")]
+        held_at = replace(ours, margin=theirs.margin)  # the cost follows from our fills
+        return [correction(look, name, ours, held_at, "the venue's margin")]
     action = freeze(look.state)
     facts = look.suspect("position", name, plain(held), plain(there), action)
     if not acted(facts, action):
