@@ -13,6 +13,7 @@ import pytest
 
 from cerberus_trader.domain.facts import OrderSubmitted
 from cerberus_trader.domain.row import decode_row
+from cerberus_trader.journal.queries import Views
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.verify import verify
 from tests.process.live import Live
@@ -101,6 +102,7 @@ def test_a_file_size_limit_ends_the_engine_with_code_3(tmp_path: Path) -> None:
     check_poisoned(engine, "")
 
 
+@pytest.mark.req("C-14.3", "D-12.7")
 @pytest.mark.parametrize(
     ("policy", "positions", "entries"),
     [("leave", 1, 1), ("cancel_orders_only", 1, 0), ("close", 0, 0)],
@@ -126,7 +128,13 @@ def test_a_stop_follows_the_policy(
             break
         time.sleep(0.02)
     assert engine.finish() == 0
-    again = Live(tmp_path, "--config", str(config)).up()
+    # nothing is left open: the socket is gone, the journal whole, the views have its last row
+    assert not (engine.state / "control.sock").exists()
+    report = verify(engine.state)
+    assert report.ok, report.reasons
+    with Views(engine.state) as views:
+        assert views.applied_seq() == report.last_seq
+    again = Live(tmp_path, "--config", str(config)).up()  # the lock is free
     status = again.wait(lambda s: True)
     assert len(status["positions"]) == positions
     assert sum(order["kind"] == "limit" for order in status["orders"]) == entries

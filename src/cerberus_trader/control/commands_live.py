@@ -232,7 +232,8 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     tripped = ", ".join(found["breaker"]) or "closed"
     times = metrics["decision_times"]
     lines = [
-        f"trading {found['trading']}, breaker {tripped}, row {found['row']}, pid {found['pid']}",
+        f"{found['phase']}: trading {found['trading']}, breaker {tripped}, row {found['row']},"
+        f" pid {found['pid']}",
         f"equity {account['equity']} {account['currency']} (balance {account['balance']},"
         f" today {account['daily_pnl']}, margin {account['margin_used']})",
         f"signals {metrics['signals']}: approved {metrics['approved']}, denied"

@@ -1,9 +1,8 @@
 """The service: start-up, the supervised tasks of one loop, shutdown.
 
-Start-up: configuration, journal (locked, held against its anchor), snapshot and fold, the paper
-venue's book, or the line to a venue outside and the comparison with it, feeds. All tasks live in
-one group: the first that fails ends them all. Nothing that adds exposure leaves after the journal
-failed, and the process then ends with exit code 3.
+The steps of the start-up are those of `startup.py`. All tasks live in one group: the first that
+fails ends them all. Nothing that adds exposure leaves after the journal failed, and the process
+then ends with exit code 3.
 """
 
 import asyncio
@@ -22,6 +21,7 @@ from cerberus_trader.journal.store import JournalOptions
 from cerberus_trader.replay.inputs import ReplayRequest, load_tapes
 from cerberus_trader.replay.tape import Tape
 from cerberus_trader.runtime.backups import Backups
+from cerberus_trader.runtime.bus import Bus
 from cerberus_trader.runtime.check import check_journal
 from cerberus_trader.runtime.clock import Clock, FileClock, WallClock
 from cerberus_trader.runtime.feeds import FileFeed, FolderWatch, StandardInput
@@ -38,6 +38,7 @@ from cerberus_trader.runtime.reload import ConfigReload
 from cerberus_trader.runtime.retention import Retention
 from cerberus_trader.runtime.server import CheckToken, ControlServer
 from cerberus_trader.runtime.shell import Shell, config_event
+from cerberus_trader.runtime.startup import Startup
 from cerberus_trader.runtime.status import status_of
 from cerberus_trader.runtime.trace import Trace
 from cerberus_trader.runtime.watermark import Watermark
@@ -72,6 +73,8 @@ class Service:
         self.config = load_apart(options.config, options.profile)
         logging = self.config.loaded.settings.logging
         self.log = Log(logging.level, logging.form)
+        self.startup = Startup(self.log)
+        self.startup.enter("config")
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()
         self.failure: BaseException | None = None
@@ -98,6 +101,7 @@ class Service:
                 "there is no such folder.", place=str(options.signals),
                 fix="create it; signal files (*.jsonl) are read from it.",
             )  # fmt: skip
+        self.startup.enter("journal")
         loop = asyncio.get_running_loop()
         self.watermark = Watermark(loop)
         self.journal = SqliteJournal(
@@ -124,6 +128,7 @@ class Service:
         return load_tapes(request, self.config.loaded, self.config.instruments)
 
     def _build(self, tapes: list[Tape]) -> None:
+        self.startup.enter("fold")
         self.observer = Observer(self.options.state, self.log, __version__)
         state = recover(self.journal.restore(), self.observer.visit)
         clock = self._clock(tapes, state.now_ns)
@@ -140,6 +145,8 @@ class Service:
         self.market, self.desk = self.shell.market, self.shell.desk
         self.runner, self.trading = self.shell.runner, self.shell.trading
         self.runner.observers += [self.runner.note, Trace(self.log).take, self.observer.take]
+        self.bus = Bus(self.options.state, state)
+        self.runner.observers.append(self.bus.take)
         self.trading.views = self.observer.health
         if client is not None:
             self.quotes = VenueFeed(client, self.runner.inbox, clock.now_ns)
@@ -196,11 +203,13 @@ class Service:
     async def _supervise(self, group: asyncio.TaskGroup) -> None:
         """Start every task, wait for the stop, follow the policy, end them all."""
         self.observer.start(self.runner.state)
+        self.startup.enter("preflight")
         await self.begin()
         group.create_task(self.trading.run())
         if self.shell.link is not None and self.quotes is not None:
             group.create_task(self.shell.link.run())
             group.create_task(self.quotes.run())
+        group.create_task(self.startup.follow(self.trading))
         if self.options.signals is not None:
             folder = FolderWatch(self.options.signals, self.ingest)
             await folder.look(final=True)
@@ -341,6 +350,7 @@ class Service:
 
     async def _shut_down(self) -> None:
         """Follow the policy of the configuration (K-02), within a bounded time."""
+        notify("STOPPING=1")
         self.ingest.closed = True
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         event = OperatorEvent(0, "shutdown", "signal", "stopped")

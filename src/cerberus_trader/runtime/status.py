@@ -13,6 +13,7 @@ from cerberus_trader.domain.money import plain
 from cerberus_trader.engine import killswitch
 from cerberus_trader.engine.state import State, equity
 from cerberus_trader.runtime.runner import Runner
+from cerberus_trader.runtime.startup import phase_of
 from cerberus_trader.runtime.trading import Trading
 
 ORDERS_MAX = 200
@@ -35,7 +36,7 @@ def status_of(trading: Trading) -> dict[str, Any]:
         "health": dict(trading.health.values) if trading.health is not None else {},
         "views": trading.views() if trading.views is not None else {},
         "unreconciled": dict(state.unreconciled),
-        "breaker": {name: msgspec.to_builtins(trip) for name, trip in state.trips.items()},
+        "breaker": {name: msgspec.structs.asdict(trip) for name, trip in state.trips.items()},
         "probation_left": state.probation_left,
         "account": account_of(trading),
         "positions": positions_of(trading),
@@ -45,18 +46,6 @@ def status_of(trading: Trading) -> dict[str, Any]:
         "metrics": metrics_of(runner),
         "memory_mb": memory_mb(),
     }
-
-
-def phase_of(trading: Trading) -> str:
-    """Name how far the start-up has come, in the order of its steps, or what holds trading."""
-    state = trading.state
-    if trading.runner.gate.poisoned:
-        return "failed"
-    if state.unreconciled:
-        return "reconciling"
-    if not trading.market.lines:
-        return "waiting for prices"
-    return "trading" if state.trading == "active" and not state.trips else "stopped"
 
 
 def account_of(trading: Trading) -> dict[str, Any]:

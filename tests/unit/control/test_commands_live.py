@@ -92,7 +92,7 @@ async def test_status_is_told_in_lines() -> None:
     assert isinstance(loop.trading, Trading)
     found = json.loads(json.dumps(status_of(loop.trading)))
     text = "\n".join(commands_live.status_lines(found))
-    assert "trading active, breaker closed" in text
+    assert "trade: trading active, breaker closed" in text
     assert "long" in text and "COIN at 100.0" in text and "stop 98.02" in text
     assert "approved 1" in text
 
