@@ -25,6 +25,7 @@ def test_memory_beyond_its_limit_stops_entries_and_the_start_is_told_step_by_ste
     assert list(status["breaker"]) == ["memory"] and status["flags"]["HALT"]
     assert float(status["breaker"]["memory"]["value"]) > 1
     engine.quote("0.2")
+    engine.wait(lambda s: s["prices"])
     engine.signal(1)
     found = engine.wait(lambda s: s["metrics"]["signals"] == 1)
     assert found["metrics"]["denied"] == {"BREAKER_OPEN": 1} and found["phase"] == "stopped"

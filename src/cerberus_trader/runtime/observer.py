@@ -91,8 +91,9 @@ class Observer:
         failure = self.failure.message if self.failure is not None else ""
         return {"row": written, "behind": max(self._newest - written, 0), "failure": failure}
 
-    def close(self) -> None:
-        """Write what has gathered, and end the thread."""
+    def close(self, last_seq: int = 0) -> None:
+        """Write what has gathered, and the journal's last rows that nobody was told of; end."""
+        self._newest = max(self._newest, last_seq)
         self._stop.set()
         self._more.set()
         if self._thread.is_alive():
@@ -118,6 +119,8 @@ class Observer:
         while True:
             stopping = self._stop.is_set()
             self._drain(projector)
+            if stopping:
+                self._catch_up(projector, self._newest)
             projector.flush()
             if time.monotonic() - checked >= CHECK_S:
                 checked = time.monotonic()

@@ -377,7 +377,7 @@ class Service:
             self.journal.close()
         except JournalError as error:
             self.fail(error)
-        self.observer.close()
+        self.observer.close(self.journal.durable_seq)
         if self.failure is None:
             return 0
         return self.failure.exit_code if isinstance(self.failure, CerberusError) else 1
