@@ -88,16 +88,18 @@ def main(arguments: list[str] | None = None, tokens: Tokens | None = None) -> in
 
 
 def tame_allocator() -> None:
-    """Let all threads share one heap, where the C library can: glibc keeps one per thread.
+    """Keep the C library from hoarding: one heap for all threads, large blocks given back.
 
-    What a thread's own heap has once held stays with it; a process that runs for months grows by
-    its largest snapshot once for each thread.
+    glibc keeps a heap for each thread, and after the first large block (a snapshot) takes the
+    next ones from them: a process that runs for months grows by what each has once held.
     """
     import ctypes
 
-    arena_max = -8  # M_ARENA_MAX of malloc.h
+    arena_max, mmap_threshold = -8, -3  # M_ARENA_MAX and M_MMAP_THRESHOLD of malloc.h
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(arena_max, 1)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(arena_max, 1)
+        mallopt(mmap_threshold, 256 * 1024)
 
 
 def run_loop(options: Options, tokens: Tokens | None, as_json: bool) -> int:
