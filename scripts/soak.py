@@ -34,7 +34,7 @@ SAMPLE_S = 5.0
 RSS_MB_MAX = 128.0
 SLOPE_MB_MAX = 1.0
 SETTLED = 1 / 3
-"""The share of the run before slopes are taken; one of an hour and less has not filled its bounds."""
+"""The share of the run before slopes are taken; an hour has not filled every bound yet."""
 
 CONFIG = """
 [sizing]
