@@ -112,14 +112,14 @@ def keep_partial(state: State, order: Order, event: FillReport, fact: f.Filled) 
 
 
 def protect(state: State, before_id: str, after: Position | None) -> None:
-    """Hold the protective orders of a position, and end those of the one it replaces."""
-    if after is not None:
-        for child in protective_orders(after):
-            state.orders[child.id] = child
-    if after is None or after.id != before_id:
-        for child_id in protective_ids(before_id):
-            if child_id in state.orders:
-                end_order(state, child_id, Status.CANCELED)
+    """Hold the protective orders of a position, and end those of levels that are no more."""
+    children = protective_orders(after) if after is not None else []
+    held = [child.id for child in children]
+    for child in children:
+        state.orders[child.id] = child
+    for child_id in protective_ids(before_id):
+        if child_id not in held and child_id in state.orders:
+            end_order(state, child_id, Status.CANCELED)
 
 
 def hold(state: State, record: StrategyState, key: str, after: Position | None) -> None:

@@ -147,7 +147,8 @@ def doubt(look: Look) -> list[f.Fact]:
             return []
         return [f.OrderDoubted(look.order_id, since, absent)]
     status = Status.CANCELED if order.filled else Status.EXPIRED
-    return [f.OrderChanged(look.order_id, status, "the venue denied it twice")]
+    found: list[f.Fact] = [f.OrderChanged(look.order_id, status, "the venue denied it twice")]
+    return found + orders.killed(look.state, order, status, look.now_ns)
 
 
 def question(look: Look) -> list[f.Fact]:
