@@ -1,4 +1,4 @@
-"""The commands run, status, explain, halt, resume, flatten and reset-breaker.
+"""The commands run, status, explain, modify, and those that take a token.
 
 They talk to a running engine through the control socket of its state folder. Exit codes: 0 ok,
 1 failed, 2 bad input or configuration, 3 journal, 4 not running or refused, 130 interrupted.
@@ -39,7 +39,7 @@ Amount = Annotated[str, typer.Argument(help="In the account's currency.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (run, status, explain, halt, resume, flatten, modify):
+    for command in (run, status, explain, modify):
         app.command(epilog=CODES)(command)
     app.command("reset-breaker", epilog=CODES)(reset_breaker)
     app.command(epilog=CODES)(thaw)
@@ -119,21 +119,6 @@ def explain(
             typer.echo("\n".join(why_lines(found) if why_not else explain_lines(found)))
 
 
-def halt(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
-    """Stop opening anything and cancel working entries; protection and exits go on."""
-    _operate("halt", state, reason, as_json)
-
-
-def resume(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
-    """Trade again after a halt."""
-    _operate("resume", state, reason, as_json)
-
-
-def flatten(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
-    """Cancel working entries and close every position at market."""
-    _operate("flatten", state, reason, as_json)
-
-
 def modify(
     order: Annotated[str, typer.Argument(help="The id of a resting limit entry.")],
     price: Annotated[str | None, typer.Option("--price", help="Its new limit.")] = None,
@@ -150,7 +135,7 @@ def modify(
         wanted = parse_amount(price, place="--price") if price is not None else None
         size = parse_amount(quantity, place="--quantity") if quantity is not None else None
         request = frames.Operate("modify", actor(), reason, order, wanted, size)
-        _show("modify", _ask(state, request), as_json)
+        show("modify", _ask(state, request), as_json)
 
 
 def reset_breaker(
@@ -194,7 +179,7 @@ def _authorise(
         text = sys.stdin.readline().strip() if token == "-" else token
         value = parse_amount(amount, place="AMOUNT") if amount is not None else None
         name = command.replace("-", "_")
-        _show(command, _ask(state, frames.Authorise(name, text, actor(), reason, value)), as_json)
+        show(command, _ask(state, frames.Authorise(name, text, actor(), reason, value)), as_json)
 
 
 def actor() -> str:
@@ -205,11 +190,12 @@ def actor() -> str:
         return f"uid {os.getuid()}"
 
 
-def _operate(command: str, state: Path, reason: str, as_json: bool) -> None:
+def operate(command: str, state: Path, reason: str, as_json: bool) -> None:
+    """Give a running engine a command, and show what came of it."""
     with reported(as_json):
         from cerberus_trader.runtime import frames
 
-        _show(command, _ask(state, frames.Operate(command, actor(), reason)), as_json)
+        show(command, _ask(state, frames.Operate(command, actor(), reason)), as_json)
 
 
 def _ask(state: Path, request: "frames.Request") -> dict[str, Any]:
@@ -218,7 +204,8 @@ def _ask(state: Path, request: "frames.Request") -> dict[str, Any]:
     return ask(state, request)
 
 
-def _show(command: str, found: dict[str, Any], as_json: bool) -> None:
+def show(command: str, found: dict[str, Any], as_json: bool) -> None:
+    """Show what came of a command."""
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return

@@ -11,6 +11,7 @@ from cerberus_trader.control import (
     commands_live,
     commands_replay,
     commands_sim,
+    commands_stop,
     commands_tools,
     commands_venue,
 )
@@ -42,6 +43,7 @@ def root(
 
 commands_replay.register(app)
 commands_live.register(app)
+commands_stop.register(app)
 commands_tools.register(app)
 commands_backup.register()
 commands_sim.register(app)

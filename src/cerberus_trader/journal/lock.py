@@ -9,6 +9,22 @@ from cerberus_trader.domain.errors import JournalError
 LOCK_NAME = "journal.lock"
 
 
+def holder(folder: Path, name: str = LOCK_NAME) -> int | None:
+    """Return the process that holds a folder, None where nobody does."""
+    try:
+        fd = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(fd, 32, 0).decode(errors="replace").strip()
+        return int(text) if text.isdigit() else None
+    finally:
+        os.close(fd)
+    return None
+
+
 class FolderLock:
     """Hold a folder exclusively until `release`, or until the process ends in any way.
 

@@ -27,7 +27,7 @@ class Refused(DataError):
     exit_code = 4
 
 
-def ask(folder: Path, request: frames.Request) -> dict[str, Any]:
+def ask(folder: Path, request: frames.Request, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """Send one request and return the reply's values.
 
     Raises `NotRunning` where no engine answers, `Refused` with the engine's reason.
@@ -35,7 +35,7 @@ def ask(folder: Path, request: frames.Request) -> dict[str, Any]:
     decoder: frames.Decoder[frames.Answer] = frames.Decoder(frames.Answer)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.settimeout(TIMEOUT_S)
+            line.settimeout(timeout_s)
             with_short_path(folder / SOCKET_NAME, line.connect)
             line.sendall(frames.encode(request))
             while True:

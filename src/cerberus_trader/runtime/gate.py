@@ -6,6 +6,7 @@ a hard cap. It never holds back a cancel or an order that reduces.
 """
 
 from collections import deque
+from collections.abc import Callable
 
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import Order, Status
@@ -17,11 +18,15 @@ ENTRIES_PER_SECOND_MAX = 100
 
 
 class Gate:
-    """Judge submits at the moment of sending; `poisoned` closes it for good."""
+    """Judge submits at the moment of sending; `poisoned` closes it for good.
+
+    `marked` tells whether a second process has set the halt marker.
+    """
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.poisoned = False
+        self.marked: Callable[[], bool] = lambda: False
         self._sent: deque[int] = deque()
 
     def send_before(self, order: Order) -> int:
@@ -52,6 +57,8 @@ class Gate:
             return f"the order is {now.status.value} meanwhile"
         if self.poisoned:
             return "the journal failed"
+        if self.marked():
+            return "the halt marker is set"
         if state.trading != "active":
             return f"trading is {state.trading}"
         if order.account in state.unreconciled:

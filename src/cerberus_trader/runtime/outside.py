@@ -45,6 +45,11 @@ def client_of(settings: Settings, known: Callable[[str], bool]) -> RemoteVenue |
     return RemoteVenue(parse_endpoint(venue.endpoint, f"venues.{name}.endpoint"), known=known)
 
 
+def endpoint_of(settings: Settings) -> str:
+    """Return where the configured venue listens, empty for the one inside the process."""
+    return next((v.endpoint for v in settings.venues.values() if v.kind == "remote"), "")
+
+
 class VenueFeed:
     """Bring a venue's prices to the inbox; of those that wait, the latest of each counts."""
 

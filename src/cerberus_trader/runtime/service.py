@@ -30,11 +30,13 @@ from cerberus_trader.runtime.inbox import Command, Due
 from cerberus_trader.runtime.ingest import Ingest, Refusals
 from cerberus_trader.runtime.load_config import Configuration, load_apart
 from cerberus_trader.runtime.log import Log
+from cerberus_trader.runtime.marker import EmergencyLog, HaltMarker, Header
 from cerberus_trader.runtime.notify import heartbeat, notify
 from cerberus_trader.runtime.observer import Observer
-from cerberus_trader.runtime.outside import VenueFeed, client_of
+from cerberus_trader.runtime.outside import ACCOUNT, VenueFeed, client_of, endpoint_of
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
 from cerberus_trader.runtime.reload import ConfigReload
+from cerberus_trader.runtime.restart import LeftBehind
 from cerberus_trader.runtime.retention import Retention
 from cerberus_trader.runtime.server import CheckToken, ControlServer
 from cerberus_trader.runtime.shell import Shell, config_event
@@ -113,7 +115,9 @@ class Service:
             on_durable=self.watermark,
             on_failure=lambda error: loop.call_soon_threadsafe(self.fail, error),
         )
+        self.left = LeftBehind(HaltMarker(options.state), EmergencyLog(options.state), self.log)
         try:
+            self.left.open()
             self._build(tapes)
         except (CerberusError, OSError):
             with suppress(JournalError):
@@ -148,6 +152,8 @@ class Service:
         self.bus = Bus(self.options.state, state)
         self.runner.observers.append(self.bus.take)
         self.trading.views = self.observer.health
+        self.runner.observers.append(self.left.take)
+        self.runner.gate.marked = self.left.marker.is_set
         if client is not None:
             self.quotes = VenueFeed(client, self.runner.inbox, clock.now_ns)
         self.watermark.fire = self.runner.on_durable
@@ -175,6 +181,8 @@ class Service:
         """Put the configuration in force where it is new, and wake what was left waiting."""
         event = self.config_event(self.config, "start")
         await self.shell.begin(event, read_bests(self.options.state))
+        endpoint = endpoint_of(self.config.loaded.settings)
+        await self.left.begin(self.trading, Header(self.journal.engine_id, ACCOUNT, endpoint))
 
     def config_event(self, config: Configuration, actor: str) -> ConfigEvent:
         """Make the event that puts a configuration in force."""
@@ -189,7 +197,7 @@ class Service:
         """Run until stopped; return the exit code."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._unhandled)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.interrupt)
         try:
             async with asyncio.TaskGroup() as group:

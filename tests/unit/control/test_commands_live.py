@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from cerberus_trader.control import commands_live
+from cerberus_trader.control import commands_live, commands_stop
 from cerberus_trader.control.engine_process import reset_tokens
 from cerberus_trader.control.tokens import TokenStore
 from cerberus_trader.domain.errors import DataError
@@ -28,6 +28,7 @@ DAY_MS = 86_400_000
 def app() -> typer.Typer:
     made = typer.Typer()
     commands_live.register(made)
+    commands_stop.register(made)
     return made
 
 
@@ -70,7 +71,7 @@ def test_a_command_says_who_why_and_what_came_of_it(
 ) -> None:
     asked: list[frames.Request] = []
 
-    def ask(state: Path, request: frames.Request) -> dict[str, Any]:
+    def ask(state: Path, request: frames.Request, wait_s: float = 0.0) -> dict[str, Any]:
         asked.append(request)
         return {"command": "halt", "row": 7, "trading": "halted", "facts": ["state"]}
 

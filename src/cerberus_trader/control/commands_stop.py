@@ -1,0 +1,97 @@
+"""The commands that stop and start trading: halt, resume, cancel-all, flatten.
+
+Halt and `flatten --without-journal` work also when the engine does not.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cerberus_trader.control.commands_live import (
+    CODES,
+    Reason,
+    State,
+    actor,
+    operate,
+    show,
+)
+from cerberus_trader.control.commands_replay import Json, reported
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (halt, resume, flatten):
+        app.command(epilog=CODES)(command)
+    app.command("cancel-all", epilog=CODES)(cancel_all)
+
+
+def halt(
+    reason: Reason = "",
+    state: State = Path("state"),
+    wait: Annotated[
+        float, typer.Option("--wait", min=0.1, max=60, help="Seconds until the engine is ended.")
+    ] = 3.0,
+    as_json: Json = False,
+) -> None:
+    """Stop opening anything and cancel working entries; protection and exits go on.
+
+    A durable marker is set first; an engine that does not answer in time is ended.
+    """
+    with reported(as_json):
+        from cerberus_trader.runtime import emergency
+
+        found = emergency.halt(state, actor(), reason, wait)
+        if as_json or found["row"] is not None:
+            return show("halt", found, as_json)
+        after = "it starts halted" if found["marker"] else "THE MARKER COULD NOT BE WRITTEN"
+        typer.echo(f"halt: the engine was {found['engine']}; {after}")
+
+
+def resume(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
+    """Trade again after a halt; without an engine, take the halt marker back."""
+    with reported(as_json):
+        from cerberus_trader.runtime import client, frames
+        from cerberus_trader.runtime.marker import HaltMarker
+
+        try:
+            show("resume", client.ask(state, frames.Operate("resume", actor(), reason)), as_json)
+        except client.NotRunning:
+            marker = HaltMarker(state)
+            if marker.read() is None:
+                raise
+            marker.clear(time.time_ns())
+            words = "resume: no engine runs; the halt marker is taken back"
+            found: dict[str, Any] = {"command": "resume", "marker": False, "engine": "not running"}
+            typer.echo(json.dumps(found, indent=2) if as_json else words)
+
+
+def cancel_all(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
+    """Cancel every working entry; protective orders stay."""
+    operate("cancel_all", state, reason, as_json)
+
+
+def flatten(
+    reason: Reason = "",
+    state: State = Path("state"),
+    without_journal: Annotated[
+        bool,
+        typer.Option("--without-journal", help="Act on the venue itself, without the engine."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Cancel working entries and close every position at market."""
+    if not without_journal:
+        return operate("flatten", state, reason, as_json)
+    with reported(as_json):
+        from cerberus_trader.runtime import emergency
+
+        found = emergency.flatten(state, actor(), reason, _say)
+        if as_json:
+            typer.echo(json.dumps(found, indent=2))
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)

@@ -1,0 +1,232 @@
+"""Stopping an engine that does not answer, and closing everything on a venue without it.
+
+Halt: the marker is made durable, then the engine is asked, and a process that does not answer is
+ended; its venue keeps the protective stops. Flatten without the journal: entries are cancelled,
+positions closed by reduce-only orders, the largest first, until the venue says twice that nothing
+is open, and only then the stops are cancelled. Every deed is in the emergency log before it is
+done. The ids are derived, so that doing it again doubles nothing and the engine knows its own.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cerberus_trader.domain.commands import CancelOrder
+from cerberus_trader.domain.errors import DataError, SystemFailure, VenueLost
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.money import plain
+from cerberus_trader.domain.order import Order, order_id
+from cerberus_trader.journal.lock import LOCK_NAME, holder
+from cerberus_trader.runtime import client, frames
+from cerberus_trader.runtime.marker import Deed, EmergencyLog, HaltMarker, Header, Mark
+from cerberus_trader.venues.base import AccountView, VenueClient
+from cerberus_trader.venues.remote.endpoint import parse_endpoint
+from cerberus_trader.venues.remote.venue import RemoteVenue
+
+ANSWER_S = 3.0
+TERM_S = 1.0
+KILL_S = 10.0
+REQUEST_S = 2.0
+PAUSE_S = 0.25
+FLAT_S = 60.0
+EMERGENCY = "emergency"
+
+T = TypeVar("T")
+
+
+# -- halt --------------------------------------------------------------------------------------
+
+
+def halt(folder: Path, actor: str, reason: str, wait_s: float = ANSWER_S) -> dict[str, Any]:
+    """Halt an engine, also one that does not answer; return what came of it.
+
+    Raises `NotRunning` where there is nothing to halt.
+    """
+    marked = mark(folder, Mark(actor, reason, time.time_ns()))
+    try:
+        found = client.ask(folder, frames.Operate("halt", actor, reason), wait_s)
+        return {**found, "engine": "answered", "marker": marked}
+    except client.NotRunning:
+        pid = holder(folder)
+        if pid is None and not marked:
+            raise
+    if pid is not None:
+        end_process(folder, pid)
+    return {"command": "halt", "row": None, "trading": "halted", "facts": [], "marker": marked,
+            "engine": "not running" if pid is None else f"ended, it was process {pid}"}  # fmt: skip
+
+
+def mark(folder: Path, found: Mark) -> bool:
+    """Set the marker of a folder in which an engine has run; tell whether it is durable."""
+    if not (folder / LOCK_NAME).exists():
+        return False
+    try:
+        HaltMarker(folder).set(found)
+    except OSError:
+        return False  # the engine is asked, and ended, all the same
+    return True
+
+
+def end_process(folder: Path, pid: int) -> None:
+    """End the process that holds a folder: asked first, killed after a second."""
+    for number, wait_s in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, KILL_S)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        end = time.monotonic() + wait_s
+        while time.monotonic() < end:
+            if holder(folder) != pid:
+                return
+            time.sleep(0.02)
+    raise SystemFailure(f"process {pid} does not end.", code="HALT_FAILED", place=str(folder),
+                        fix="end it by hand; the halt marker is set.")  # fmt: skip
+
+
+# -- flatten without the engine ----------------------------------------------------------------
+
+
+def flatten(folder: Path, actor: str, reason: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Close everything at the venue without asking the engine or its journal.
+
+    Raises `DataError` where no engine has ever run, `SystemFailure` where it did not get flat.
+    """
+    log = EmergencyLog(folder)
+    header, _ = log.read()
+    if header is None:
+        raise DataError("there is no emergency log.", code="EMERGENCY_LOG", place=str(folder),
+                        fix="name the folder of an engine that has run.")  # fmt: skip
+    inside = not header.endpoint
+    marked = mark(folder, Mark(actor, reason or "flatten", time.time_ns(), flatten=inside))
+    if inside:
+        say("The paper venue lives in the engine's own process: nothing was sent; trading is"
+            " halted by the marker, and the next start closes every position.")  # fmt: skip
+        return {"command": "flatten", "marker": marked, "flat": False, "done": []}
+    line = RemoteVenue(parse_endpoint(header.endpoint), header.account)
+    done = Flattener(line, header, log, actor, say)
+    flat = asyncio.run(done.run())
+    if not flat:
+        raise SystemFailure("not everything is closed.", code="NOT_FLAT", place=header.endpoint,
+                            fix="run it again: what it did is not doubled.")  # fmt: skip
+    return {"command": "flatten", "marker": marked, "flat": True, "done": done.done}
+
+
+class Flattener:
+    """Cancel, close, verify, cancel the stops: in this order."""
+
+    def __init__(
+        self, line: VenueClient, header: Header, log: EmergencyLog, actor: str,
+        say: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.line = line
+        self.header = header
+        self.log = log
+        self.actor = actor
+        self.say = say
+        self.done: list[str] = []
+        self._connected = False
+        self._closing: dict[str, Order] = {}
+        self._attempts: dict[str, int] = {}
+        line.on_lost = self._on_lost
+
+    async def run(self) -> bool:
+        """Tell whether the account is flat in the end."""
+        self._note("begins to close everything at the venue")
+        flats = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLAT_S):
+                while flats < 2:
+                    view = await self._ask(self._account)
+                    flats = flats + 1 if await self._closer(view) else 0
+                    await asyncio.sleep(PAUSE_S)
+                await self._cancel_all(lambda order: order.reduce_only, "protective order")
+                self._note("verified flat")
+        await self.line.close()
+        return flats == 2
+
+    async def _closer(self, view: AccountView) -> bool:
+        """Cancel what adds, close what is open; tell whether neither was there."""
+        entries = [order for order in view.orders if not order.reduce_only]
+        for order in entries:
+            await self._cancel(order, "entry")
+        for position in sorted(view.positions, key=lambda found: -found.cost):
+            await self._close(position)
+        return not entries and not view.positions
+
+    async def _close(self, position: VenuePosition) -> None:
+        """Send one close at a time of a position; another one once that has ended."""
+        name = position.position_id or position.instrument
+        before = self._closing.get(name)
+        if before is not None:
+            answer = await self._ask(lambda: self.line.query(before))
+            if answer.order is not None and answer.order.state == "working":
+                return
+            if answer.order is not None:
+                self._attempts[name] = self._attempts.get(name, 0) + 1
+        attempt = self._attempts.get(name, 0)
+        group = order_id(self.header.engine_id, self.header.account, EMERGENCY, name, attempt)
+        order = Order(
+            group + "x", self.header.account, EMERGENCY, position.instrument, -position.sign,
+            "market", "operator", position.quantity, reduce_only=True,
+            closes=position.position_id, created_ns=time.time_ns(),
+        )  # fmt: skip
+        self._note(f"close {plain(position.quantity)} {position.instrument} by order {order.id}")
+        self._closing[name] = order
+        # a venue takes an id once: sent again after no answer, or by a second run, it is the same
+        ack = await self._ask(lambda: self.line.submit(order, 2**62 - 1))
+        if not ack.accepted:
+            self._attempts[name] = attempt + 1
+            del self._closing[name]
+
+    async def _cancel_all(self, wanted: Callable[[VenueOrder], bool], kind: str) -> None:
+        while True:
+            found = [o for o in (await self._ask(self._account)).orders if wanted(o)]
+            if not found:
+                return
+            for order in found:
+                await self._cancel(order, kind)
+            await asyncio.sleep(PAUSE_S)
+
+    async def _cancel(self, order: VenueOrder, kind: str) -> None:
+        self._note(f"cancel {kind} {order.order_id} of {order.instrument}")
+        command = CancelOrder(order.order_id, self.header.account, order.instrument)
+        await self._ask(lambda: self.line.cancel(command))
+
+    async def _account(self) -> AccountView:
+        return await self.line.account(self.header.account)
+
+    async def _ask(self, what: Callable[[], Awaitable[T]]) -> T:
+        """Ask until there is an answer; the whole has its own end."""
+        while True:
+            try:
+                async with asyncio.timeout(REQUEST_S):
+                    if not self._connected:
+                        await self.line.connect()
+                        self._connected = True
+                    return await what()
+            except VenueLost as error:
+                self._connected = False
+                self.say(f"no answer: {error.message}")
+            except TimeoutError:
+                self.say("no answer in time")
+            await asyncio.sleep(PAUSE_S)
+
+    def _on_lost(self, reason: str) -> None:
+        self._connected = False
+
+    def _note(self, text: str) -> None:
+        """Write a deed before it is done; a log that fails stops nothing."""
+        self.say(text)
+        self.done.append(text)
+        try:
+            self.log.add(Deed(time.time_ns(), self.actor, text))
+        except (OSError, DataError) as error:
+            self.say(f"the emergency log: {error}")
+
+
+def told(deeds: list[Deed]) -> str:
+    """Write what was done past the engine in one line, for the journal."""
+    return "; ".join(deed.text for deed in deeds)[:4_000]

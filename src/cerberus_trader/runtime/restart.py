@@ -1,0 +1,79 @@
+"""What a second process left for this start: the halt marker and the deeds of an emergency.
+
+Both are journalled as an operator's halt, with who and why, before anything is sent; the fills of
+what was done are then the engine's own. A resume takes the marker back.
+"""
+
+import msgspec
+
+from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.domain.events import Event, OperatorEvent
+from cerberus_trader.domain.facts import CommandRefused, Fact
+from cerberus_trader.runtime.emergency import told
+from cerberus_trader.runtime.log import Log
+from cerberus_trader.runtime.marker import Deed, EmergencyLog, HaltMarker, Header, Mark
+from cerberus_trader.runtime.trading import Trading
+
+RESUMING = ("resume", "thaw")
+
+
+class LeftBehind:
+    """Read marker and log at the start, put both in force, and follow resumes: an observer."""
+
+    def __init__(self, marker: HaltMarker, emergency: EmergencyLog, log: Log) -> None:
+        self.marker = marker
+        self.emergency = emergency
+        self.log = log
+
+    def open(self) -> None:
+        """Allocate the marker while there is room; raises `JournalError`."""
+        try:
+            self.marker.allocate()
+        except OSError as error:
+            raise JournalError(
+                f"the halt marker cannot be allocated: {error.strerror}.", code="HALT_MARKER",
+                place=str(self.marker.path), fix="make room, or mend the folder's rights.",
+            ) from None  # fmt: skip
+
+    async def begin(self, trading: Trading, header: Header) -> None:
+        """Journal what was left, and begin the emergency log anew once that is durable."""
+        runner = trading.runner
+        mark, (_, deeds) = self.marker.read(), self.emergency.read()
+        for event in events_of(mark, deeds):
+            stamped = msgspec.structs.replace(
+                event, ts_ns=runner.clock.now_ns(), marks=trading.marks()
+            )
+            runner.commit(stamped)
+            self.log.alert("left by a second process", command=event.command, actor=event.actor,
+                           reason=event.reason)  # fmt: skip
+        await runner.durable(runner.journal.last_seq)
+        try:
+            self.emergency.allocate(header)
+            if mark is not None and mark.flatten:
+                self.marker.set(msgspec.structs.replace(mark, flatten=False))
+        except OSError as error:
+            self.log.alert("the emergency log cannot be written", reason=error.strerror)
+
+    def take(self, seq: int, event: Event, facts: tuple[Fact, ...]) -> None:
+        """Take the marker back when a resume is durable."""
+        if type(event) is not OperatorEvent or event.command not in RESUMING:
+            return
+        if any(type(fact) is CommandRefused for fact in facts):
+            return
+        try:
+            self.marker.clear(event.ts_ns)
+        except OSError as error:
+            self.log.alert("the halt marker cannot be cleared", reason=error.strerror)
+
+
+def events_of(mark: Mark | None, deeds: list[Deed]) -> list[OperatorEvent]:
+    """Make the operator's commands that marker and log stand for."""
+    found = []
+    if deeds:
+        actor = f"{deeds[-1].actor} (without the engine)"
+        found.append(OperatorEvent(0, "halt", actor, told(deeds)))
+    if mark is not None:
+        found.append(OperatorEvent(0, "halt", mark.actor, f"halt marker: {mark.reason}"))
+        if mark.flatten:
+            found.append(OperatorEvent(0, "flatten", mark.actor, mark.reason))
+    return found

@@ -1,0 +1,96 @@
+"""The halt marker and the emergency log: small files that are overwritten in place."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cerberus_trader.domain.errors import DataError
+from cerberus_trader.journal.lock import FolderLock, holder
+from cerberus_trader.runtime.emergency import told
+from cerberus_trader.runtime.marker import (
+    LOG_BYTES,
+    LOG_NAME,
+    MARKER_NAME,
+    PAGE,
+    Deed,
+    EmergencyLog,
+    HaltMarker,
+    Header,
+    Mark,
+)
+from cerberus_trader.runtime.restart import events_of
+
+
+def test_a_mark_set_by_another_is_seen_at_once_and_taken_back_by_a_later_resume(
+    tmp_path: Path,
+) -> None:
+    engine, other = HaltMarker(tmp_path), HaltMarker(tmp_path)
+    assert not engine.is_set() and engine.read() is None
+    engine.allocate()
+    engine.allocate()
+    assert not engine.is_set() and engine.read() is None
+    other.set(Mark("anna", "news", 50))
+    assert engine.is_set() and engine.read() == Mark("anna", "news", 50)
+    engine.clear(49)
+    assert engine.is_set(), "a halt after the resume stays"
+    engine.clear(50)
+    assert not engine.is_set() and other.read() is None
+    assert (tmp_path / MARKER_NAME).stat().st_size == PAGE
+
+
+def test_a_mark_without_an_engine_is_kept_and_one_that_is_torn_counts(tmp_path: Path) -> None:
+    HaltMarker(tmp_path).set(Mark("a" * 9_999, "b" * 9_999, 1, flatten=True))
+    found = HaltMarker(tmp_path).read()
+    assert found is not None and found.flatten and len(found.reason) == 500
+    (tmp_path / MARKER_NAME).write_bytes(b"HALT\n{torn")
+    torn = HaltMarker(tmp_path).read()
+    assert torn is not None and torn.actor == "unknown"
+
+
+def test_deeds_are_kept_in_order_until_the_log_is_begun_anew(tmp_path: Path) -> None:
+    log, header = EmergencyLog(tmp_path), Header("e1", "main", "unix:/v")
+    assert log.read() == (None, [])
+    log.allocate(header)
+    deeds = [Deed(n, "anna", f"deed {n}") for n in range(3)]
+    for deed in deeds:
+        log.add(deed)
+    second = EmergencyLog(tmp_path)
+    assert second.read() == (header, deeds)
+    second.add(Deed(9, "bert", "more"))
+    assert log.read() == (header, [*deeds, Deed(9, "bert", "more")])
+    assert (tmp_path / LOG_NAME).stat().st_size == LOG_BYTES
+    log.allocate(header)
+    assert log.read() == (header, [])
+
+
+def test_a_torn_deed_is_left_out_and_a_full_log_says_so(tmp_path: Path) -> None:
+    log, header = EmergencyLog(tmp_path), Header("e1")
+    log.allocate(header)
+    log.add(Deed(1, "anna", "whole"))
+    path = tmp_path / LOG_NAME
+    text = path.read_bytes().rstrip(b"\0")
+    path.write_bytes((text + b'{"ts_ns":2,"ac').ljust(LOG_BYTES, b"\0"))
+    assert log.read() == (header, [Deed(1, "anna", "whole")])
+    with pytest.raises(DataError, match="is full"):
+        log.add(Deed(1, "anna", "x" * LOG_BYTES))
+    path.write_bytes(b"\xff\xff")
+    assert log.read() == (None, [])
+
+
+def test_what_was_left_becomes_an_operators_halt_that_names_who_and_what() -> None:
+    deeds = [Deed(1, "anna", "cancel entry a"), Deed(2, "bert", "close 1 ALFA")]
+    first, second, third = events_of(Mark("carl", "news", 3, flatten=True), deeds)
+    assert (first.command, first.actor) == ("halt", "bert (without the engine)")
+    assert first.reason == told(deeds) == "cancel entry a; close 1 ALFA"
+    assert (second.command, second.reason) == ("halt", "halt marker: news")
+    assert (third.command, third.actor) == ("flatten", "carl")
+    assert events_of(None, []) == []
+
+
+def test_the_holder_of_a_folder_is_named_while_it_holds_it(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    lock = FolderLock(tmp_path)
+    assert holder(tmp_path) == os.getpid()
+    lock.release()
+    assert holder(tmp_path) is None
