@@ -193,7 +193,7 @@ def verdict(soak: Soak, minutes: float) -> dict[str, Any]:
         missed.append(f"memory reached {found['rss_mb_max']} MB")
     if minutes > 60 and found["own_mb_per_hour"] >= SLOPE_MB_MAX:
         missed.append(f"memory grew by {found['own_mb_per_hour']} MB an hour")
-    if found["threads"][1] - found["threads"][0] > POOL_THREADS:
+    if minutes >= 1 and found["threads"][1] - found["threads"][0] > POOL_THREADS:
         missed.append(f"threads went from {found['threads'][0]} to {found['threads'][1]}")
     if found["exit_code"] or found["verify_exit_code"]:
         missed.append("the engine or the journal's verification failed")
