@@ -241,6 +241,8 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         )
     for code, count in sorted(metrics["denied"].items()):
         lines.append(f"denied {code}: {count}")
+    if found["found"]:
+        lines.append(f"start-up: {found['found']}")
     return lines
 
 

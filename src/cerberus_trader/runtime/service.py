@@ -25,6 +25,7 @@ from cerberus_trader.runtime.bus import Bus
 from cerberus_trader.runtime.check import check_journal
 from cerberus_trader.runtime.clock import Clock, FileClock, WallClock
 from cerberus_trader.runtime.feeds import FileFeed, FolderWatch, StandardInput
+from cerberus_trader.runtime.findings import Findings
 from cerberus_trader.runtime.health import Health, limit_files
 from cerberus_trader.runtime.inbox import Command, Due
 from cerberus_trader.runtime.ingest import Ingest, Refusals
@@ -152,7 +153,9 @@ class Service:
         self.bus = Bus(self.options.state, state)
         self.runner.observers.append(self.bus.take)
         self.trading.views = self.observer.health
-        self.runner.observers.append(self.left.take)
+        findings = Findings(state, self.log, outside=client is not None)
+        self.trading.found = findings.text
+        self.runner.observers += [self.left.take, findings.take]
         self.runner.gate.marked = self.left.marker.is_set
         if client is not None:
             self.quotes = VenueFeed(client, self.runner.inbox, clock.now_ns)

@@ -35,6 +35,7 @@ def status_of(trading: Trading) -> dict[str, Any]:
         "flags": killswitch.flags(state),
         "health": dict(trading.health.values) if trading.health is not None else {},
         "views": trading.views() if trading.views is not None else {},
+        "found": trading.found() if trading.found is not None else "",
         "unreconciled": dict(state.unreconciled),
         "breaker": {name: msgspec.structs.asdict(trip) for name, trip in state.trips.items()},
         "probation_left": state.probation_left,

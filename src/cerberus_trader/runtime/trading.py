@@ -58,6 +58,7 @@ class Trading:
         self.health_ns = self.started_ns
         self.health: Health | None = None
         self.views: Callable[[], dict[str, Any]] | None = None
+        self.found: Callable[[], str] | None = None
         self.answers: list[asyncio.Task[None]] = []
         self._armed = Armed(runner.state)
         self._levels: list[Level] = []

@@ -1,0 +1,80 @@
+"""What a start found: one paragraph, made of the facts between the fold and the first agreement.
+
+Orders whose outcome nobody knew, those that the venue has, those that it never got; fills that
+were missed and are booked; positions and cash that were corrected, each with its reason.
+"""
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import Event, FillReport
+from cerberus_trader.domain.money import plain
+from cerberus_trader.domain.order import TERMINAL, Status
+from cerberus_trader.engine.state import State
+from cerberus_trader.runtime.log import Log
+
+ASKED = (Status.SUBMITTED, Status.UNKNOWN, Status.PENDING_CANCEL)
+NAMED_MAX = 20
+
+
+class Findings:
+    """Gather until the accounts agree, then say it once: an observer."""
+
+    def __init__(self, state: State, log: Log, outside: bool) -> None:
+        self.log = log
+        self.done = False
+        self.row = state.seq
+        self.positions = len(state.positions)
+        self.orders = len(state.orders)
+        self.asked = {o.id: "" for o in state.orders.values() if o.status in ASKED}
+        self.fills: list[str] = []
+        self.corrected: list[str] = []
+        self.words = "The venue is being asked."
+        if not outside:
+            self.finish("The paper venue is inside this process and was rebuilt from the journal.")
+
+    def take(self, seq: int, event: Event, facts: tuple[f.Fact, ...]) -> None:
+        """Take a durable row."""
+        if self.done:
+            return
+        for fact in facts:
+            if type(fact) is f.Filled and type(event) is FillReport:
+                self.fills.append(
+                    f"{'buy' if event.side > 0 else 'sell'} {plain(event.quantity)}"
+                    f" {event.instrument} at {plain(event.price)}"
+                )
+            elif type(fact) is f.OrderChanged and fact.order_id in self.asked:
+                self.asked[fact.order_id] = self._came_to(fact)
+            elif type(fact) is f.PositionCorrected:
+                after = fact.after
+                held = plain(after.sign * after.quantity) if after is not None else "none"
+                self.corrected.append(f"{fact.instrument} is {held} ({fact.reason})")
+            elif type(fact) is f.BalanceCorrected:
+                self.corrected.append(f"balance by {plain(fact.amount)} ({fact.reason})")
+            elif type(fact) is f.Reconciled:
+                self.finish(f"The venue has {fact.orders} orders and {fact.positions} positions:"
+                            " its books and ours agree.")  # fmt: skip
+
+    def _came_to(self, fact: f.OrderChanged) -> str:
+        if fact.status not in TERMINAL:
+            return "" if fact.status is Status.UNKNOWN else "found"
+        return "lost" if "denied" in fact.reason else f"ended ({fact.status.value})"
+
+    def finish(self, words: str) -> None:
+        """Say it."""
+        self.done, self.words = True, words
+        self.log.info("start-up", found=self.text())
+
+    def text(self) -> str:
+        """Return the paragraph as far as it is known."""
+        parts = [f"Row {self.row} was folded: {self.positions} positions, {self.orders} orders,"
+                 f" {len(self.asked)} of them in question."]  # fmt: skip
+        came: dict[str, int] = {}
+        for word in self.asked.values():
+            came[word or "still unknown"] = came.get(word or "still unknown", 0) + 1
+        if came:
+            parts.append("Orders: " + ", ".join(f"{n} {word}" for word, n in came.items()) + ".")
+        for title, found in (("Fills booked", self.fills), ("Corrected", self.corrected)):
+            if found:
+                more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
+                parts.append(f"{title}: {'; '.join(found[:NAMED_MAX])}{more}.")
+        parts.append(self.words)
+        return " ".join(parts)
