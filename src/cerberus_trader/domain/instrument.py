@@ -125,6 +125,10 @@ def check_tiers(tiers: tuple[Tier, ...], *, place: str) -> None:
         previous = tier
 
 
+BARE = Instrument("", group="")
+"""Stands for what is held and not configured (any more): closed like anything, never opened."""
+
+
 class MarginLevel(msgspec.Struct, frozen=True, gc=False):
     """Hold the price of a margin level as an exact fraction, with the tier it falls in."""
 

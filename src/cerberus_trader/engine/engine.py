@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from cerberus_trader.domain import events as e
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import Command
+from cerberus_trader.domain.instrument import BARE
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import Reason, Status
@@ -244,7 +245,8 @@ def margin_facts(
     if worse and health == "critical":
         facts += orders.reduction(state, position, "margin", left, now_ns)
     elif worse and health == "danger":
-        half = state.instruments[position.instrument].quantity_down(position.quantity / 2)
+        rule = state.instruments.get(position.instrument, BARE)
+        half = rule.quantity_down(position.quantity / 2)
         part = half - (position.quantity - left)
         facts += orders.reduction(state, position, "margin", part, now_ns)
     return facts

@@ -6,7 +6,7 @@ import msgspec
 
 from cerberus_trader.domain.decision import LeverageRecord, SizingRecord
 from cerberus_trader.domain.events import SignalEvent
-from cerberus_trader.domain.instrument import Instrument, MarginLevel
+from cerberus_trader.domain.instrument import BARE, Instrument, MarginLevel
 from cerberus_trader.domain.market import Marks, Snapshot
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import Order
@@ -160,13 +160,13 @@ def held_of(case: Case, instrument: Instrument) -> Held:
         mark = prices.get(name) or state.marks.get(name, ZERO)
         notional = (open_.long + open_.short) * mark
         gross += notional
-        if instruments[name].group == instrument.group:
+        if instruments.get(name, BARE).group == instrument.group:
             grouped += notional
             risk += open_.risk
     for name, (notional, planned, locked) in state.reserved.items():
         gross += notional
         margin += locked
-        if instruments[name].group == instrument.group:
+        if instruments.get(name, BARE).group == instrument.group:
             grouped += notional
             risk += planned
     place, strategy = on_the_way(case) if state.entries else (ZERO, ZERO)

@@ -100,7 +100,9 @@ def modify(
     if order.status not in (Status.ACCEPTED, Status.PARTIALLY_FILLED):
         return f"the order is {order.status.value}"
     assert order.price is not None
-    rule = state.instruments[order.instrument]
+    rule = state.instruments.get(order.instrument)
+    if rule is None:
+        return f"{order.instrument} is not configured any more"
     asked = quantity if quantity is not None else order.quantity
     wanted = price if price is not None else order.price
     rounded = rule.price_down(wanted) if order.side > 0 else rule.price_up(wanted)

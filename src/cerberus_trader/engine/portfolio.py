@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import FillReport, FundingReport
-from cerberus_trader.domain.instrument import MarginLevel, margin_level
+from cerberus_trader.domain.instrument import BARE, MarginLevel, margin_level
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ONE, ZERO
 from cerberus_trader.domain.position import (
@@ -65,7 +65,7 @@ def health_at(state: State, position: Position, mark: Decimal) -> HealthState:
     threshold of 1 is switched off; without tiers a position is always ok.
     """
     notional = position.quantity * mark
-    tier = state.instruments[position.instrument].tier_of(notional)
+    tier = state.instruments.get(position.instrument, BARE).tier_of(notional)
     if tier is None:
         return "ok"
     own = position.margin + position.unrealised(mark)
@@ -83,17 +83,17 @@ def next_warning(state: State, position: Position) -> MarginLevel | None:
     limits = state.settings.health
     for ratio in (limits.watch, limits.danger, limits.critical)[ORDER.index(position.health) :]:
         if ratio < ONE:
+            tiers = state.instruments.get(position.instrument, BARE).tiers
             return margin_level(
-                state.instruments[position.instrument].tiers, position.sign, position.quantity,
-                position.cost, position.margin, ratio,
-            )  # fmt: skip
+                tiers, position.sign, position.quantity, position.cost, position.margin, ratio
+            )
     return None
 
 
 def position_row(state: State, position: Position) -> PositionRow:
     """Show a position with the fields of D-05.2, at the last known mark."""
     mark = state.marks.get(position.instrument, position.entry_price)
-    level = position.liquidation(state.instruments[position.instrument].tiers)
+    level = position.liquidation(state.instruments.get(position.instrument, BARE).tiers)
     return PositionRow(
         position.id, position.instrument, "long" if position.sign > 0 else "short",
         position.quantity, position.leverage, position.entry_price, mark,
@@ -119,7 +119,7 @@ def exposure_by(state: State, attribute: str) -> dict[str, Decimal]:
     """Sum open notional at the last marks by an instrument's group or asset_class (E-5.3.2)."""
     sums: dict[str, Decimal] = {}
     for name, open_ in state.exposures.items():
-        label = str(getattr(state.instruments[name], attribute))
+        label = str(getattr(state.instruments.get(name, BARE), attribute))
         notional = (open_.long + open_.short) * state.marks.get(name, ZERO)
         sums[label] = sums.get(label, ZERO) + notional
     return sums

@@ -13,7 +13,7 @@ import msgspec
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.decision import Decision
 from cerberus_trader.domain.events import ConfigEvent, Event, FillReport, SignalEvent, marks_of
-from cerberus_trader.domain.instrument import Instrument, Tier
+from cerberus_trader.domain.instrument import BARE, Instrument, Tier
 from cerberus_trader.domain.money import ZERO, plain
 from cerberus_trader.domain.order import TERMINAL, Order
 from cerberus_trader.domain.position import Position, Trade, protective_ids, protective_orders
@@ -233,7 +233,7 @@ class Projector:
 
     def _hold(self, position: Position, closed: Trade | None) -> None:
         """Keep what a position's row says of it; a batch makes only its last row."""
-        tiers = self.instruments[position.instrument].tiers
+        tiers = self.instruments.get(position.instrument, BARE).tiers
         self.held[position.id] = (position, self.marks.get(position.instrument), tiers, closed)
 
     def _trade(self, trade: Trade) -> None:

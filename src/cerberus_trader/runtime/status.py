@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from cerberus_trader import __version__
+from cerberus_trader.domain.instrument import BARE
 from cerberus_trader.domain.money import plain
 from cerberus_trader.engine import killswitch
 from cerberus_trader.engine.state import State, equity
@@ -70,7 +71,7 @@ def positions_of(trading: Trading) -> list[dict[str, Any]]:
         mark = trading.market.mark(item.instrument) or state.marks.get(
             item.instrument, item.entry_price
         )
-        level = item.liquidation(state.instruments[item.instrument].tiers)
+        level = item.liquidation(state.instruments.get(item.instrument, BARE).tiers)
         found.append({
             "id": item.id, "account": item.account, "strategy": item.strategy,
             "instrument": item.instrument, "side": "long" if item.sign > 0 else "short",

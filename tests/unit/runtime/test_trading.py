@@ -3,14 +3,27 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.domain.events import ConfigEvent
+from cerberus_trader.domain.events import (
+    AccountReport,
+    ConfigEvent,
+    Event,
+    FillReport,
+    FundingReport,
+    LevelHit,
+    Measured,
+    OperatorEvent,
+    OrderReport,
+    OrderStatus,
+)
 from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.runtime.inbox import Command, Due, Instant
 from cerberus_trader.runtime.prices import POINT, Tick
+from cerberus_trader.runtime.status import status_of
 from cerberus_trader.runtime.trading import DAY, EXPIRY, HEALTH, NEVER, SILENCE, Trading
 from tests.kit import ITEMS, NOON, SECOND, D, changed
 from tests.unit.runtime.test_runner import Rig
@@ -193,3 +206,94 @@ async def test_positions_of_several_instruments_live_and_end_apart() -> None:
     assert len(loop.state.positions) == 3
     await loop.price("90", 2, "OTHER")
     assert sorted(loop.state.positions) == ["main/COIN", "main/THIRD"]
+
+
+# -- bad input -----------------------------------------------------------------------------
+
+
+async def drain(loop: Loop) -> None:
+    """Let the main loop take all that waits; it must still run afterwards."""
+    running = asyncio.ensure_future(loop.trading.run())
+    while any(loop.rig.runner.inbox.depth().values()):
+        await asyncio.sleep(0)
+        assert not running.done(), running.exception()
+    await asyncio.sleep(0)
+    assert not running.done()
+    running.cancel()
+
+
+def nonsense(now: int) -> list[Event]:
+    """Make words of a venue that cannot be right."""
+    fill = FillReport(now, "none", "t1", "main", "COIN", 1, D(1), D(1), D(0), "taker", "entry",
+                      D(1), D(0))  # fmt: skip
+    return [
+        OrderReport(now, "none", "accepted"),
+        OrderReport(now, "none", "rejected", "x" * 10_000),
+        fill,
+        msgspec.structs.replace(fill, trade_id="t2", account="nobody", instrument="NOWHERE"),
+        msgspec.structs.replace(fill, trade_id="t3", quantity=D("1E+12"), price=D("1E-12")),
+        FundingReport(now, "nobody", "NOWHERE", D(9), D(1), D("1E+12"), D(1)),
+        LevelHit(now, "margin", "no/where"),
+        LevelHit(now, "silence", ""),
+        OrderStatus(now, "none", -1),
+        AccountReport(now, "nobody", 10**30, "timer"),
+        Measured(now, "feed", float("inf"), "NOWHERE"),
+        Measured(now, "latency", float("nan")),
+    ]
+
+
+@pytest.mark.req("C-14.5", "E-6.1.2")
+async def test_the_main_loop_survives_whatever_is_put_into_it() -> None:
+    loop = Loop()
+    await loop.price("100", 0)
+    inbox, now = loop.rig.runner.inbox, loop.rig.clock.now_ns()
+    for event in nonsense(now):
+        inbox.put_report(event)
+    for number, fields in enumerate([
+        {"confidence": float("nan")}, {"confidence": 9.0}, {"instrument": "NOWHERE"},
+        {"side": "sideways"}, {"ts_ns": -1}, {"ts_ns": 2**62}, {"quantity": D("-1")},
+        {"stop_loss": D("NaN")}, {"stop_loss_pct": D("1E+40")}, {"leverage": D(0)},
+        {"order": "limit"}, {"source": ""}, {"metadata": "x" * 100_000},
+    ]):  # fmt: skip
+        given: dict[str, Any] = {
+            "id": f"bad{number}", "ts_ns": now, "instrument": "COIN", "side": "buy",
+            "confidence": 0.7, "source": "head", "stop_loss_pct": D(2), **fields,
+        }  # fmt: skip
+        inbox.put_signal(Signal(**given))
+    await drain(loop)
+    assert loop.state.counters.faults == 0 and loop.state.counters.approved == 0
+    # a fill is a fact even of what is not configured: it is shown, and it can be closed
+    assert sorted(loop.state.positions) == ["main/COIN", "nobody/NOWHERE"]
+    assert [p["instrument"] for p in status_of(loop.trading)["positions"]] == ["COIN", "NOWHERE"]
+    inbox.put_command(Command(OperatorEvent(0, "flatten", "ann")))
+    await drain(loop)
+    assert sorted(loop.state.closings) == ["main/COIN", "nobody/NOWHERE"]
+    assert loop.state.counters.faults == 0
+    assert loop.state.counters.signals == 13 == sum(loop.state.counters.denied.values())
+
+
+@pytest.mark.req("C-14.5")
+async def test_a_fault_of_the_engine_halts_new_exposure_and_the_loop_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Loop(paper={"latency_ms": 0})
+    await loop.price("100", 0)
+    await loop.buy(stop_loss_pct=D(2))
+    await loop.price("100", 1)
+    assert loop.state.positions
+
+    def broken(case: Any) -> Any:
+        raise RuntimeError("a mistake of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cerberus_trader.engine.risk.judge", broken)
+        loop.rig.runner.inbox.put_signal(
+            Signal("s2", loop.rig.clock.now_ns(), "OTHER", "buy", 0.7, "head")
+        )
+        await drain(loop)
+    assert loop.state.trading == "halted" and loop.state.counters.faults == 1
+    done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    loop.rig.runner.inbox.put_command(Command(OperatorEvent(0, "flatten", "ann"), done))
+    await drain(loop)
+    await loop.price("100", 5)
+    assert not loop.state.positions and done.done()

@@ -6,7 +6,7 @@ orders their status: a submitted one is still on its way, an accepted one rests.
 
 from collections.abc import Iterable, Mapping
 
-from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.instrument import BARE, Instrument
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.position import Position
 from cerberus_trader.domain.settings import Paper
@@ -33,7 +33,7 @@ def restore(
     """
     book, booked = Book(), _parts_of(trade_ids)
     for position in positions.values():
-        rule = instruments[position.instrument]
+        rule = instruments.get(position.instrument, BARE)
         book.put(holding_of(position, rule, settings, book.number(), booked))
     for order in orders.values():
         if order.kind not in ("market", "limit") or not order.working:
