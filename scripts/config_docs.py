@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 HEAD = """# Configuration
 
-Written by `make docs` from `src/cerberus_trader/domain/settings.py`; do not edit.
+Written by `make docs` from `src/cerberus_trader/domain/settings*.py`; do not edit.
 
 Values come from four layers, the later one wins: the defaults below, the stage's profile
 (`stage`: dev, test, prod, research), a TOML or JSON file (`--config FILE`, else
