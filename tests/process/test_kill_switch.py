@@ -32,7 +32,7 @@ def test_memory_beyond_its_limit_stops_entries_and_the_start_is_told_step_by_ste
     assert found["views"]["failure"] == "" and found["views"]["row"] > 0
     assert engine.end() == 0
     lines = engine.lines()
-    steps = [line["phase"] for line in lines if line["event"] == "start-up"]
+    steps = [line["phase"] for line in lines if line["event"] == "start-up step"]
     assert steps[:4] == ["config", "journal", "fold", "preflight"]
     assert [s for s in steps if s in STEPS] == [s for s in STEPS if s in steps]
     events = [line["event"] for line in lines]

@@ -67,7 +67,7 @@ class Startup:
             return
         self.phase = phase
         number = [*STEPS].index(phase) + 1 if phase in STEPS else 0
-        self.log.info("start-up", phase=phase, step=number, of=len(STEPS),
+        self.log.info("start-up step", phase=phase, step=number, of=len(STEPS),
                       check=STEPS.get(phase, ""))  # fmt: skip
         notify(f"STATUS=start-up: {phase}")
 
