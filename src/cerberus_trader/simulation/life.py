@@ -154,7 +154,7 @@ class Life:
         if self.rng.random() < self.faults.disk_fails:
             raise JournalError("no space left on the device.", code="JOURNAL_WRITE")
         if self.rng.random() < self.faults.sync_stall:
-            return self.rng.uniform(0.5, 9.0)
+            return self.rng.uniform(0.5, 9.9)
         return self.rng.uniform(0.0001, 2 * self.faults.sync_s)
 
     def _durable(self, seq: int) -> None:
