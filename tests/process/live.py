@@ -95,13 +95,14 @@ class Live:
 
     def open(self, number: int, price: str = "0.2", **fields: Any) -> dict[str, Any]:
         """Open a position at a price; return the status that shows it."""
-        self.quote(price)
-        self.wait(lambda s: "DOGEUSDT" in s["prices"])
+        name = fields.get("instrument", "DOGEUSDT")
+        self.quote(price, name=name)
+        self.wait(lambda s: name in s["prices"])
         self.signal(number, **fields)
         self.wait(lambda s: s["metrics"]["signals"] >= number)
 
         def opened(status: dict[str, Any]) -> bool:
-            self.quote(price)
+            self.quote(price, name=name)
             return bool(status["positions"])
 
         return self.wait(opened, "a position")

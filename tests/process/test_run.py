@@ -195,6 +195,24 @@ def test_a_changed_configuration_is_one_event_and_a_bad_one_changes_nothing(
     assert "positions_max" in json.dumps(alerts[0], ensure_ascii=False)
 
 
+def test_an_instrument_with_an_open_position_cannot_leave_the_configuration(
+    tmp_path: Path, config: Path
+) -> None:
+    mine = "[instruments.MYUSDT]\ntick = 0.001\nlot = 1\ntiers = [[0, 99999, 0.01, 50, 0]]\n"
+    (tmp_path / "mine.toml").write_text(mine)
+    config.write_text('instruments = ["mine.toml"]\n' + CONFIG)
+    engine = Live(tmp_path, "--config", str(config)).up()
+    held = engine.open(1, instrument="MYUSDT")
+    config.write_text(CONFIG)
+    kept = engine.wait(lambda s: s["metrics"]["config_refused"] == 1, "a refusal")
+    assert kept["config"] == held["config"]
+    engine.process.kill()
+    engine.finish()
+    again = Live(tmp_path, "--config", str(config))
+    assert again.finish() == 2
+    assert "MYUSDT has an open position" in again.log.read_text().splitlines()[-1]
+
+
 @pytest.mark.req("C-08.5", "E-3.2.1")
 def test_positions_are_checked_on_a_timer_and_silence_is_seen(tmp_path: Path) -> None:
     config = tmp_path / "fast.toml"

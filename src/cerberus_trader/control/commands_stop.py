@@ -82,7 +82,7 @@ def flatten(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Cancel working entries and close every position at market."""
+    """Cancel working entries, close every position at market, and open nothing until `resume`."""
     if not without_journal:
         return operate("flatten", state, reason, as_json)
     with reported(as_json):

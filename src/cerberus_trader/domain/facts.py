@@ -164,11 +164,12 @@ class BreakerReset(msgspec.Struct, frozen=True, array_like=True, tag="reset", gc
 
 
 class TradingStateChanged(msgspec.Struct, frozen=True, array_like=True, tag="state", gc=False):
-    """Hold the operator's state of trading."""
+    """Hold the operator's state of trading; `flatten` keeps closing what opens, until a resume."""
 
     state: TradingState
     actor: str
     reason: str
+    flatten: bool = False
 
 
 class StrategyChanged(msgspec.Struct, frozen=True, array_like=True, tag="strategy", gc=False):

@@ -30,6 +30,8 @@ CONTEXT = decimal.Context(
     ],
 )
 
+SHOWN_MAX = 10**12
+
 
 def install_context() -> None:
     """Install the pinned context in this thread (a raw thread does not inherit it)."""
@@ -117,3 +119,8 @@ def plain(value: Decimal) -> str:
     if "E" in text:
         text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def shown(value: Decimal, digits: int = 8) -> str:
+    """Write a value for people: rounded, with an exponent where it has no more digits to round."""
+    return plain(round(value, digits)) if abs(value) < SHOWN_MAX else f"{value:.6g}"

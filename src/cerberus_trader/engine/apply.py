@@ -244,8 +244,9 @@ def reset(state: State, event: Event, fact: f.BreakerReset) -> None:
 
 
 def trading_state_changed(state: State, event: Event, fact: f.TradingStateChanged) -> None:
-    """Take the operator's state of trading."""
+    """Take the operator's state of trading; a flatten holds until trading is active again."""
     state.trading = fact.state
+    state.flattening = fact.flatten or (state.flattening and fact.state != "active")
     state.risk_version += 1
 
 

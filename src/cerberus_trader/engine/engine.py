@@ -152,21 +152,27 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
     flat = flat_reason(state, position, trips)
     if flat:
         return facts + orders.reduction(state, position, flat, left, now)
+    late = orders.killed_late(state, event, position, left)
+    if late:
+        return facts + late
     return facts + ([] if trips else margin_facts(state, position, marks, now, left))
 
 
 def flat_reason(
     state: State, position: Position, trips: Sequence[f.BreakerTripped] = ()
 ) -> Reason | None:
-    """Say why a position may not stay open: a trip that flattens, or its strategy was stopped.
+    """Say why a position may not stay open: a trip or an operator that flattens, or a stopped
+    strategy.
 
-    A trip holds until it is reset, so that what fills after it is closed too.
+    Each holds until it is reset, so that what fills after it is closed too.
     """
     if trips or state.trips:
         scopes = [trip.scope for trip in trips if trip.action == "flatten"]
         scopes += [trip.scope for trip in state.trips.values() if trip.action == "flatten"]
         if "" in scopes or position.strategy in scopes:
             return "breaker"
+    if state.flattening:
+        return "operator"
     record = state.strategies.get(position.strategy)
     return "operator" if record is not None and record.status == "stopped" else None
 

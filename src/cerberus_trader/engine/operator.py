@@ -1,7 +1,8 @@
 """The operator: commands of people, each with the role it takes and what it does.
 
 Stopping is easy, re-arming is hard: halt, flatten and cancel need no token, and resume undoes no
-more than a halt; releasing a breaker, thawing and moving money need an authorised event.
+more than these; releasing a breaker, thawing and moving money need an authorised event. A flatten
+holds until trading is resumed: what still fills is closed, a close that failed is sent again.
 """
 
 from cerberus_trader.domain import facts as f
@@ -40,7 +41,9 @@ def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
     if command == "cancel_all":
         return orders.cancel_entries(state, "operator")
     if command == "flatten":
-        return flatten_all(state, now)
+        reducing: TradingState = "reducing" if state.trading == "active" else state.trading
+        latch = f.TradingStateChanged(reducing, event.actor, event.reason, flatten=True)
+        return [latch, *flatten_all(state, now)]
     if command == "shutdown":
         return shut_down(state, event)
     if command in ("deposit", "withdraw"):

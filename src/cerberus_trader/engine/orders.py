@@ -176,6 +176,19 @@ def killed(state: State, order: Order, status: Status, now_ns: int) -> list[f.Fa
     return reduction(state, position, "signal", part, now_ns)
 
 
+def killed_late(state: State, event: FillReport, position: Position, left: Decimal) -> list[f.Fact]:
+    """Close what a fill-or-kill order filled after its end was told.
+
+    `left` is what no close on its way takes.
+    """
+    ended = state.ended.get(event.order_id)
+    if ended is None or not ended.order.fok or ended.status is Status.FILLED:
+        return []
+    if state.settings.orders.fok_leftover == "keep":
+        return []
+    return reduction(state, position, "signal", min(event.quantity, left), event.ts_ns)
+
+
 def partly(state: State, name: str) -> list[f.Fact]:
     """Kill the rest of a fill-or-kill order of which a part has filled."""
     order = state.orders.get(name)

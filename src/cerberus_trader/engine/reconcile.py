@@ -41,7 +41,7 @@ Action = Callable[["Look"], list[f.Fact]]
 class Look:
     """Hold one look at an account, or at one order: when, and which differences it touched."""
 
-    __slots__ = ("account", "cause", "now_ns", "order", "order_id", "state", "theirs",
+    __slots__ = ("account", "now_ns", "order", "order_id", "positions", "state", "theirs",
                  "touched", "venue_ns")  # fmt: skip
 
     def __init__(self, state: State, account: str, now_ns: int, venue_ns: int) -> None:
@@ -50,6 +50,7 @@ class Look:
         self.now_ns = now_ns
         self.venue_ns = venue_ns
         self.touched: list[str] = []
+        self.positions: dict[str, VenuePosition] | None = None
         self.order: Order | None = None
         self.order_id = ""
         self.theirs: VenueOrder | None = None
@@ -66,6 +67,13 @@ class Look:
         skew_ns = self.state.settings.reconcile.skew_ms_max * MS
         return self.venue_ns <= position.opened_ns + skew_ns
 
+    def agrees(self, name: str) -> bool:
+        """Tell whether the venue was seen to hold the same position in an instrument as we do."""
+        if self.positions is None:
+            return False
+        ours = self.state.positions.get(key_of(self.account, name))
+        return signed(ours) == signed(self.positions.get(name))
+
     def suspect(self, kind: str, place: str, ours: str, theirs: str, action: str) -> list[f.Fact]:
         """Act on a difference that is there a second time unchanged, once; the first time, wait."""
         self.touched.append(place)
@@ -81,6 +89,11 @@ class Look:
         self, kind: str, place: str, ours: str, theirs: str, action: Any
     ) -> f.MismatchFound:
         return f.MismatchFound(self.now_ns, self.account, kind, place, ours, theirs, action)
+
+
+def signed(position: Position | VenuePosition | None) -> Decimal:
+    """Return a position's quantity, negative for a short one."""
+    return ZERO if position is None else position.sign * position.quantity
 
 
 def acted(facts: list[f.Fact], action: str) -> bool:
@@ -105,14 +118,21 @@ def accept(look: Look) -> list[f.Fact]:
 
 
 def end(look: Look) -> list[f.Fact]:
-    """Take the venue's end of an order, once all of its fills are booked."""
+    """Take the venue's end of an order, once all of its fills are booked.
+
+    Fills that a venue never tells, because its history is gone, do not hold an order for ever:
+    when that was acted upon, and the position agrees again, the order is over.
+    """
     order, theirs = look.order, look.theirs
     assert order is not None and theirs is not None
     if theirs.filled > order.filled:
-        return look.suspect(
+        facts = look.suspect(
             "fills_missing", look.order_id, plain(order.filled), plain(theirs.filled),
             freeze(look.state),
         )  # fmt: skip
+        known = look.state.suspects.get(look.order_id)
+        if facts or known is None or not known[1] or not look.agrees(order.instrument):
+            return facts
     status = Status.CANCELED if theirs.state == "filled" else orders.REPORTED[theirs.state]
     if theirs.state == "filled" and order.filled >= order.quantity:
         status = Status.FILLED
@@ -299,6 +319,7 @@ def on_account(state: State, event: AccountReport) -> list[f.Fact]:
     """Hold everything of an account against the venue's word."""
     look = Look(state, event.account, event.ts_ns, event.venue_ns)
     facts: list[f.Fact] = []
+    look.positions = {position.instrument: position for position in event.positions}
     theirs = {order.order_id: order for order in event.orders}
     ours = [order.id for order in state.orders.values() if order.account == event.account]
     for name in dict.fromkeys([*ours, *theirs]):
@@ -328,7 +349,7 @@ def settled(look: Look, facts: Iterable[f.Fact]) -> bool:
 def compare_positions(look: Look, event: AccountReport) -> list[f.Fact]:
     """Hold the positions of an account against the venue's, instrument by instrument."""
     state = look.state
-    theirs = {position.instrument: position for position in event.positions}
+    theirs = look.positions or {}
     ours = {p.instrument: p for p in state.positions.values() if p.account == event.account}
     facts: list[f.Fact] = []
     for name in dict.fromkeys([*ours, *theirs]):
@@ -343,8 +364,7 @@ def compare_position(
     look: Look, name: str, ours: Position | None, theirs: VenuePosition | None
 ) -> list[f.Fact]:
     """Correct a position that differs twice in the same way: the venue's word counts."""
-    held = ours.sign * ours.quantity if ours is not None else ZERO
-    there = theirs.sign * theirs.quantity if theirs is not None else ZERO
+    held, there = signed(ours), signed(theirs)
     if held == there:
         if ours is None or theirs is None or theirs.margin == ours.margin or look.before(ours):
             return []

@@ -174,9 +174,9 @@ def uncovered(
 
 
 def flatten(state: State, reason: Reason, strategy: str = "") -> list[Reducing]:
-    """Permit closing what no close on its way will take, of one strategy or of all."""
+    """Permit closing what no close on its way takes, of one strategy or of all, largest first."""
     tickets = []
-    for position in state.positions.values():
+    for position in sorted(state.positions.values(), key=lambda held: -held.cost):
         if strategy and position.strategy != strategy:
             continue
         left = uncovered(state, position)

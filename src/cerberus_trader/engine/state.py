@@ -108,7 +108,8 @@ class State(msgspec.Struct):
     `unreconciled` names accounts on which nothing new may be opened, and why; `agreed` until when,
     by the venue's clock, our books and the venue's were last seen to agree; `doubts` since when
     and how often a venue denied an order; `suspects` the differences seen, and whether acted on;
-    `silent` since when an instrument's feed says nothing.
+    `silent` since when an instrument's feed says nothing; `flattening` that an operator wants
+    nothing open.
     """
 
     engine_id: str = ""
@@ -124,6 +125,7 @@ class State(msgspec.Struct):
     day_equity: Decimal = ZERO
     margin: Decimal = ZERO
     trading: TradingState = "active"
+    flattening: bool = False
     trips: dict[str, Trip] = {}
     probation_left: int = 0
     streak: int = 0

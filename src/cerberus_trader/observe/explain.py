@@ -12,7 +12,7 @@ import msgspec
 
 from cerberus_trader.domain.decision import Decision, RiskAssessment
 from cerberus_trader.domain.instrument import Instrument
-from cerberus_trader.domain.money import ZERO, plain
+from cerberus_trader.domain.money import ZERO, shown
 from cerberus_trader.domain.settings import Settings
 from cerberus_trader.engine import leverage as lev
 from cerberus_trader.engine import sizing
@@ -209,7 +209,7 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Decimal):
-        return plain(+round(value, 8)) if abs(value) < 10**12 else f"{value:.6g}"
+        return shown(value)
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)

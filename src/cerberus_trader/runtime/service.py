@@ -40,7 +40,7 @@ from cerberus_trader.runtime.reload import ConfigReload
 from cerberus_trader.runtime.restart import LeftBehind
 from cerberus_trader.runtime.retention import Retention
 from cerberus_trader.runtime.server import CheckToken, ControlServer
-from cerberus_trader.runtime.shell import Shell, config_event
+from cerberus_trader.runtime.shell import Shell, check_covers, config_event
 from cerberus_trader.runtime.startup import Startup
 from cerberus_trader.runtime.status import status_of
 from cerberus_trader.runtime.trace import Trace
@@ -136,6 +136,7 @@ class Service:
         self.startup.enter("fold")
         self.observer = Observer(self.options.state, self.log, __version__)
         state = recover(self.journal.restore(), self.observer.visit)
+        check_covers(state, self.config.instruments, str(self.options.config or ""))
         clock = self._clock(tapes, state.now_ns)
         paced = not tapes or self.options.speed > 0
         settings = self.config.loaded.settings
@@ -327,9 +328,12 @@ class Service:
 
         def changed(config: Configuration) -> None:
             try:
+                check_covers(self.runner.state, config.instruments, str(path))
                 self.runner.inbox.put_command(Command(self.config_event(config, "reload")))
+            except ConfigError as error:
+                return refused(error)
             except DataError as error:
-                self.refusals.take(error)
+                return self.refusals.take(error)
             self.log.info("configuration changed", config=config.loaded.hash[:12])
 
         def refused(error: ConfigError) -> None:

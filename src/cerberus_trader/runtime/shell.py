@@ -6,8 +6,10 @@ sequence is here: fold (before), configuration, venue, reconciliation; trading i
 exposure once the accounts agree.
 """
 
+from collections.abc import Collection
 from decimal import Decimal
 
+from cerberus_trader.domain.errors import ConfigError
 from cerberus_trader.domain.events import ConfigEvent
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.sessions import parse_session
@@ -100,6 +102,24 @@ class Shell:
             if not order.reduce_only and now > self.runner.gate.send_before(order):
                 late = "found at start, too late to execute"
                 await self.runner.take_all([self.desk.venue.expire(order.id, now, late)])
+
+
+def check_covers(state: State, instruments: Collection[str], place: str) -> None:
+    """Refuse a configuration that leaves out what is still open: nobody could close it.
+
+    Raises:
+        ConfigError: names each instrument with an open position or a working order.
+    """
+    used = [p.instrument for p in state.positions.values() if p.instrument in state.instruments]
+    used += [o.instrument for o in state.orders.values() if o.instrument in state.instruments]
+    faults = [
+        f"instruments: {name} has an open position or order and is left out; keep its file until "
+        "it is closed"
+        for name in dict.fromkeys(used)
+        if name not in instruments
+    ]
+    if faults:
+        raise ConfigError(faults, place=place)
 
 
 def config_event(

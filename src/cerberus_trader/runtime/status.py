@@ -10,7 +10,7 @@ import msgspec
 
 from cerberus_trader import __version__
 from cerberus_trader.domain.instrument import BARE
-from cerberus_trader.domain.money import plain
+from cerberus_trader.domain.money import plain, shown
 from cerberus_trader.engine import killswitch
 from cerberus_trader.engine.state import State, equity
 from cerberus_trader.runtime.runner import Runner
@@ -56,10 +56,10 @@ def account_of(trading: Trading) -> dict[str, Any]:
     now = equity(state, trading.marks())
     return {
         "balance": plain(state.balance),
-        "equity": plain(round(now, 8)),
+        "equity": shown(now),
         "margin_used": plain(state.margin),
-        "margin_available": plain(round(now - state.margin, 8)),
-        "daily_pnl": plain(round(now - state.day_equity, 8)),
+        "margin_available": shown(now - state.margin),
+        "daily_pnl": shown(now - state.day_equity),
         "currency": state.settings.account.currency,
     }
 
@@ -75,12 +75,12 @@ def positions_of(trading: Trading) -> list[dict[str, Any]]:
         found.append({
             "id": item.id, "account": item.account, "strategy": item.strategy,
             "instrument": item.instrument, "side": "long" if item.sign > 0 else "short",
-            "quantity": plain(item.quantity), "entry_price": plain(round(item.entry_price, 12)),
-            "mark": plain(mark), "unrealised_pnl": plain(round(item.unrealised(mark), 8)),
+            "quantity": plain(item.quantity), "entry_price": shown(item.entry_price, 12),
+            "mark": plain(mark), "unrealised_pnl": shown(item.unrealised(mark)),
             "leverage": plain(item.leverage), "margin": plain(item.margin),
             "stop": _text(item.stop), "take_profit": _text(item.take_profit),
             "trailing": _text(item.trailing),
-            "liquidation": plain(round(level.price, 12)) if level is not None else None,
+            "liquidation": shown(level.price, 12) if level is not None else None,
             "health": item.health, "stale": item.stale, "opened_ns": item.opened_ns,
         })  # fmt: skip
     return found

@@ -68,3 +68,11 @@ def test_beliefs_become_nine_digits_of_money_and_never_nan() -> None:
 )
 def test_plain_is_the_canonical_text(value: str, text: str) -> None:
     assert money.plain(D(value)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("1.500000004", "1.5"), ("-3", "-3"), ("123456789012345678901234567.8", "1.23457e+26")],
+)
+def test_shown_is_short_and_never_fails(value: str, text: str) -> None:
+    assert money.shown(D(value)) == text
