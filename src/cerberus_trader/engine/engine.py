@@ -185,7 +185,10 @@ def on_order_report(state: State, event: e.OrderReport) -> list[f.Fact]:
         if status is facts[0].status:  # type: ignore[union-attr]
             facts += orders.killed(state, state.orders[event.order_id], status, event.ts_ns)
         if status in FAILED:
-            facts += breaker.failure_facts(state, event.ts_ns, failed=True)
+            counted = breaker.failure_facts(state, event.ts_ns, failed=True)
+            if any(type(fact) is f.BreakerTripped for fact in counted):
+                facts = [fact for fact in facts if not orders.adds(fact)]  # no retry past a trip
+            facts += counted
         elif state.failures and status is Status.ACCEPTED:
             facts += breaker.failure_facts(state, event.ts_ns, failed=False)
     return facts

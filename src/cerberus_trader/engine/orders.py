@@ -60,6 +60,11 @@ def submit_reduction(ticket: Reducing, now_ns: int) -> f.OrderSubmitted:
     )  # fmt: skip
 
 
+def adds(fact: f.Fact) -> bool:
+    """Tell whether a fact submits an order that adds exposure."""
+    return type(fact) is f.OrderSubmitted and not fact.order.reduce_only
+
+
 def cancel_entries(state: State, reason: str, strategy: str = "") -> list[f.Fact]:
     """Ask for the cancellation of every working entry, of one strategy or of all."""
     found: list[f.Fact] = []
@@ -239,7 +244,9 @@ def book_fill(state: State, event: FillReport) -> f.Filled | None:
     if order is not None and not order.reduce_only:  # fills may come in any order
         done = order.filled + event.quantity >= order.quantity
     status = Status.FILLED if done else Status.PARTIALLY_FILLED
-    return f.Filled(strategy, held.id, realised, after, status, trade)
+    # what happens at a place is its owner's: also a late fill of another strategy's order
+    owner = before.strategy if before is not None else strategy
+    return f.Filled(owner, held.id, realised, after, status, trade)
 
 
 def opened(

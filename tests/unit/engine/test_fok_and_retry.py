@@ -10,7 +10,7 @@ from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
 from cerberus_trader.domain.events import FillReport, OperatorEvent, OrderReport
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.engine import Step
-from tests.kit import Bench, settings, submitted
+from tests.kit import Bench, of, settings, submitted
 
 D = Decimal
 
@@ -123,3 +123,21 @@ def test_a_fill_through_zero_closes_the_position_and_opens_the_other_side() -> N
     assert (position.sign, position.quantity, position.cost) == (-1, D(2), D(220))
     counters = bench.state.counters
     assert bench.state.balance == bench.state.flows + counters.realised - counters.fees
+
+
+def test_the_rejection_that_trips_the_breaker_is_not_tried_again() -> None:
+    bench = Bench(settings(breaker={"failures_max": 2}))
+    order = submitted(bench.signal())
+    again = submitted(bench.take(OrderReport(bench.now, order.id, "rejected", "busy", retry=True)))
+    assert again.attempt == 1
+    step = bench.take(OrderReport(bench.now, again.id, "rejected", "busy", retry=True))
+    assert [fact.condition for fact in of(step, f.BreakerTripped)] == ["failures"]
+    assert step.commands == () and not bench.state.entries
+
+
+def test_the_close_that_trips_the_breaker_is_tried_again() -> None:
+    bench = Bench(settings(breaker={"failures_max": 1}))
+    bench.open()
+    order = submitted(bench.signal("close"))
+    step = bench.take(OrderReport(bench.now, order.id, "rejected", "busy", retry=True))
+    assert of(step, f.BreakerTripped) and submitted(step).reduce_only
