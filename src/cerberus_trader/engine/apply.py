@@ -165,9 +165,8 @@ def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     counters.realised += fact.realised
     gain = fact.realised - event.fee
     state.balance += gain
-    record = record_of(state, fact.strategy)
-    record.booked += gain
-    hold(state, record, key_of(event.account, event.instrument), fact.position)
+    record_of(state, fact.strategy).booked += gain
+    hold(state, key_of(event.account, event.instrument), fact.position)
     order = state.orders.get(event.order_id)
     if order is None:
         late_fill(state, event)
@@ -195,9 +194,8 @@ def funding_booked(state: State, event: Event, fact: f.FundingBooked) -> None:
         state.trade_ids[f"{position.account}/{fact.payment_id}"] = fact.ts_ns
     state.balance -= fact.amount
     state.counters.funding += fact.amount
-    record = record_of(state, position.strategy)
-    record.booked -= fact.amount
-    hold(state, record, key_of(position.account, position.instrument), position)
+    record_of(state, position.strategy).booked -= fact.amount
+    hold(state, key_of(position.account, position.instrument), position)
     state.risk_version += 1
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import Event
-from cerberus_trader.engine.books import hold, protect, record_of
+from cerberus_trader.engine.books import hold, protect
 from cerberus_trader.engine.state import (
     State,
     key_of,
@@ -40,10 +40,7 @@ def position_corrected(state: State, event: Event, fact: f.PositionCorrected) ->
     """Hold a position as the venue has it."""
     key = key_of(fact.account, fact.instrument)
     before, after = fact.before, fact.after
-    if before is not None and (after is None or after.strategy != before.strategy):
-        hold(state, record_of(state, before.strategy), key, None)
-    if after is not None:
-        hold(state, record_of(state, after.strategy), key, after)
+    hold(state, key, after)
     protect(state, before.id if before is not None else "", after)
     state.risk_version += 1
 

@@ -122,14 +122,14 @@ def protect(state: State, before_id: str, after: Position | None) -> None:
             end_order(state, child_id, Status.CANCELED)
 
 
-def hold(state: State, record: StrategyState, key: str, after: Position | None) -> None:
-    """Replace a position, and every sum that contains it."""
+def hold(state: State, key: str, after: Position | None) -> None:
+    """Replace a position, and every sum that contains it: those of its own strategy."""
     before = state.positions.get(key)
     if before is not None:
-        weigh(state, record, before, -1)
+        weigh(state, record_of(state, before.strategy), before, -1)
     if after is not None:
         state.positions[key] = after
-        weigh(state, record, after, 1)
+        weigh(state, record_of(state, after.strategy), after, 1)
     else:
         state.positions.pop(key, None)
 
@@ -157,8 +157,8 @@ def weigh(state: State, record: StrategyState, position: Position, sign: int) ->
     if not exposure.long and not exposure.short:
         del state.exposures[name]
     net, net_cost = record.books.get(name, (ZERO, ZERO))
-    net += quantity
-    if net:
-        record.books[name] = (net, net_cost + cost)
+    net, net_cost = net + quantity, net_cost + cost
+    if net or net_cost:  # opposite positions in two accounts leave a cost, and so a gain or loss
+        record.books[name] = (net, net_cost)
     else:
         record.books.pop(name, None)

@@ -1,0 +1,236 @@
+"""The breaker and the kill switch: what latches stays, nothing new passes it, and exits do.
+
+The model keeps the set of latched conditions by itself: what trips is added, and only a reset by
+an authorised person with a reason, after the cool-down, or a new day where configured, takes away.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain.events import (
+    ConfigEvent,
+    LevelHit,
+    Measured,
+    OperatorEvent,
+    OrderReport,
+    TimerEvent,
+)
+from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.engine.risk import uncovered
+from tests.kit import DAY, ITEMS, SECOND, Bench, decision, of
+from tests.kit import settings as configured
+
+D = Decimal
+NAMES = ("COIN", "OTHER", "THIRD")
+TIGHT = {
+    "day_loss": D("0.01"), "drawdown_hard": D("0.02"), "losses_max": 2, "failures_max": 2,
+    "cooldown_ms": 60_000,
+}  # fmt: skip
+LOOSE = {"day_loss_action": "off", "drawdown_action": "off", "losses_max": 0, "failures_max": 0,
+         "liquidation_trips": False}  # fmt: skip
+FREE = {"volatility_factor_min": 1.0, "success_factor_min": 1.0}
+MEASURES = (("latency", 1e6), ("clock_drift", 1e6), ("loop_lag", 1e6), ("memory", 1e6),
+            ("memory_hard", 1e6), ("latency", 1.0))  # fmt: skip
+WORDS = ("rejected", "canceled", "unknown", "accepted", "not_sent")
+names = st.sampled_from(NAMES)
+picked = st.integers(0, 9)
+
+
+class Guard(RuleBasedStateMachine):
+    """Drive an engine into its breaker, and see who gets past it."""
+
+    @initialize(release=st.booleans())
+    def begin(self, release: bool) -> None:
+        self.release = release
+        self.bench = Bench(self.settings(TIGHT))
+        self.latched: dict[str, f.BreakerTripped] = {}
+        self.stopped = "active"
+        self.price = D(100)
+
+    def settings(self, limits: dict[str, Any]) -> Any:
+        strategy = msgspec.structs.replace(
+            next(iter(configured().strategies.values())), sources=("*",), add=True, reverse=True,
+            day_loss=D("0.005"),
+        )  # fmt: skip
+        return configured(
+            breaker={**limits, "day_release": self.release}, leverage=FREE,
+            strategies={"default": strategy}, reconcile={"unexplained": "accept"},
+        )  # fmt: skip
+
+    @property
+    def marks(self) -> Any:
+        return tuple((name, self.price) for name in NAMES)
+
+    def now(self, seconds: int = 1) -> int:
+        self.bench.now += seconds * SECOND
+        return self.bench.now
+
+    def take(self, event: Any) -> Any:
+        return self.watch(self.bench.take(event), event)
+
+    def watch(self, step: Any, event: Any) -> Any:
+        """Hold every step against the model: what passed, what latched, what was released."""
+        entries = [c.order for c in step.commands if isinstance(c, SubmitOrder)
+                   and not c.order.reduce_only]  # fmt: skip
+        trips = of(step, f.BreakerTripped)
+        released = [name for fact in of(step, f.BreakerReset) for name in fact.conditions]
+        gone = [name for name in released if "day_loss" in name and self.release]
+        if not (isinstance(event, OperatorEvent) and event.command == "reset_breaker"):
+            assert released == gone, "only a person, or the day, releases"
+        for name in released:
+            del self.latched[name]
+        closed = any(not trip.scope for trip in [*self.latched.values(), *trips])
+        if closed or self.latched.get("strategy_day_loss:default"):
+            assert not entries, "nothing that adds exposure passes"
+        for trip in trips:
+            name = f"{trip.condition}:{trip.scope}" if trip.scope else trip.condition
+            assert name not in self.latched, "it is latched already"
+            self.latched[name] = trip
+        if trips:
+            self.consequences(step, trips)
+        return step
+
+    def consequences(self, step: Any, trips: list[f.BreakerTripped]) -> None:
+        """A trip asks for the end of every entry, and closes everything where it says so."""
+        state = self.bench.state
+        for order_ids in state.entries.values():
+            assert all(state.orders[x].status is Status.PENDING_CANCEL for x in order_ids)
+        if any(trip.action == "flatten" for trip in trips):
+            assert all(not uncovered(state, p) for p in state.positions.values())
+
+    def working(self) -> list[Order]:
+        return [o for o in self.bench.state.orders.values() if o.kind in ("market", "limit")]
+
+    # -- what happens ----------------------------------------------------------------------
+
+    @rule(name=names, side=st.sampled_from(("buy", "sell", "buy", "close")), rests=st.booleans())
+    def signal(self, name: str, side: str, rests: bool) -> None:
+        self.now()
+        state, fields = self.bench.state, {}
+        if rests and side != "close":
+            fields = {"order": "limit", "limit": self.price}
+        position = state.positions.get(f"main/{name}")
+        covered = position is None or state.closings.get(f"main/{name}")
+        step = self.bench.signal(side, instrument=name, price=str(self.price), marks=self.marks,
+                                 **fields)  # fmt: skip
+        self.watch(step, None)
+        if self.stopped != "active":
+            assert not [c for c in step.commands if not c.order.reduce_only]
+        if side == "close" and not covered:
+            assert decision(step).verdict == "approved", "exits always pass"
+            assert step.commands[0].order.reduce_only
+
+    @rule(
+        number=picked,
+        tenths=st.sampled_from((5, 10)),
+        move=st.sampled_from((-8, -3, -1, 0, 1, 3)),
+        by=st.sampled_from(("", "liquidation")),
+    )
+    def fill(self, number: int, tenths: int, move: int, by: str) -> None:
+        """Fill a working order; the price has moved meanwhile."""
+        self.now()
+        self.price += D(move) * self.price / 100
+        working = self.working()
+        if not working:
+            return
+        order = working[number % len(working)]
+        position = self.bench.state.positions.get(f"main/{order.instrument}")
+        quantity = order.quantity * tenths / 10
+        if order.reduce_only:  # a venue fills no more than is open
+            quantity = min(quantity, position.quantity if position else D(0))
+        if quantity:
+            fields = {"reason": by} if by and order.reduce_only else {}
+            step = self.bench.fill(order, str(self.price), quantity=quantity, marks=self.marks,
+                                   leaves=order.quantity - quantity, **fields)  # fmt: skip
+            self.watch(step, None)
+
+    @rule(number=picked, retry=st.booleans(), word=st.sampled_from(WORDS))
+    def report(self, number: int, word: str, retry: bool) -> None:
+        working = self.working()
+        if working:
+            order = working[number % len(working)]
+            self.take(OrderReport(self.now(), order.id, word, "busy", retry))
+
+    @rule(move=st.sampled_from((-15, -6, -2, -1, 1, 5)))
+    def level(self, move: int) -> None:
+        """Let the market reach an equity floor, or not quite."""
+        self.price += D(move) * self.price / 100
+        for scope in ("", "default"):
+            self.take(LevelHit(self.now(), "equity", scope, self.marks))
+
+    @rule(what=st.sampled_from(MEASURES))
+    def measure(self, what: Any) -> None:
+        self.take(Measured(self.now(), what[0], what[1], "", self.marks))
+
+    @rule()
+    def health(self) -> None:
+        """On the timer, what may not stay open and lost its close is closed again."""
+        self.take(TimerEvent(self.now(), "health", self.marks))
+        state = self.bench.state
+        if any(trip.action == "flatten" and not trip.scope for trip in self.latched.values()):
+            assert all(not uncovered(state, p) for p in state.positions.values())
+
+    @rule()
+    def next_day(self) -> None:
+        self.bench.now += DAY
+        self.take(TimerEvent(self.now(), "day", self.marks))
+        if self.release:
+            assert not [name for name in self.latched if "day_loss" in name]
+
+    @rule(limits=st.sampled_from((LOOSE, TIGHT)))
+    def config(self, limits: dict[str, Any]) -> None:
+        """Loosen or tighten every limit: what has tripped stays."""
+        before = dict(self.bench.state.trips)
+        self.take(ConfigEvent(self.now(), self.settings(limits), "c2", ITEMS, "engine"))
+        assert self.bench.state.trips == before
+
+    @rule(command=st.sampled_from(("halt", "resume", "freeze", "thaw", "cancel_all", "flatten")),
+          authorised=st.booleans())  # fmt: skip
+    def operate(self, command: Any, authorised: bool) -> None:
+        step = self.take(OperatorEvent(self.now(), command, "t", "test", authorised=authorised))
+        if command in ("halt", "freeze"):
+            frozen = command == "freeze" or self.stopped == "frozen"
+            self.stopped = "frozen" if frozen else "halted"
+        elif (command == "resume" and self.stopped != "frozen") or (
+            command == "thaw" and authorised
+        ):
+            self.stopped = "active"
+        if command == "flatten":
+            self.stopped = "reducing" if self.stopped == "active" else self.stopped
+            state = self.bench.state
+            assert all(not uncovered(state, p) for p in state.positions.values())
+        assert all(c.order.reduce_only for c in step.commands if isinstance(c, SubmitOrder))
+        assert all(isinstance(c, SubmitOrder | CancelOrder) for c in step.commands)
+
+    @rule(authorised=st.booleans(), reason=st.sampled_from(("", "looked at it")),
+          wait_s=st.sampled_from((1, 120)))  # fmt: skip
+    def reset(self, authorised: bool, reason: str, wait_s: int) -> None:
+        cooldown = self.bench.state.settings.breaker.cooldown_ms * 1_000_000
+        event = OperatorEvent(self.now(wait_s), "reset_breaker", "t", reason,
+                              authorised=authorised)  # fmt: skip
+        last = max((trip.ts_ns for trip in self.latched.values()), default=0)
+        allowed = authorised and reason and self.latched and event.ts_ns >= last + cooldown
+        step = self.take(event)
+        assert bool(of(step, f.BreakerReset)) is bool(allowed)
+        assert bool(self.latched) is not (bool(allowed) or not self.bench.state.trips)
+
+    # -- what always holds -----------------------------------------------------------------
+
+    @invariant()
+    def the_engine_has_what_is_latched(self) -> None:
+        state = self.bench.state
+        assert list(state.trips) == list(self.latched)
+        assert state.trading == self.stopped
+        assert state.counters.faults == 0
+
+
+Guard.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
+TestGuard = pytest.mark.req("C-17.4", "D-09.13")(Guard.TestCase)
