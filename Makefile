@@ -43,11 +43,11 @@ bench-peers: $(CORE)  ## compare with other engines, in a virtual environment of
 trace: $(DEV)  ## print requirement -> tests, and what is missing
 	@$(BIN)/python scripts/trace.py
 
-sim: $(CORE)  ## crash and mislead the engine in virtual time: 500 runs, some 2,000 crashes
+sim: $(CORE)  ## crash and mislead the engine in virtual time: 500 runs, some 2,800 crashes
 	@$(BIN)/cerberus sim --runs 500 --jobs 2
 
-sim-long: $(CORE)  ## the same at length: 26,000 runs, some 100,000 crashes (half an hour)
-	@$(BIN)/cerberus sim --runs 26000 --jobs 2 --seed 1000000
+sim-long: $(CORE)  ## the same at length: 18,000 runs, some 100,000 crashes (half an hour)
+	@$(BIN)/cerberus sim --runs 18000 --jobs 2 --seed 1000000
 
 mutants: $(CORE)  ## break the engine on purpose, and see that the simulation notices
 	@$(BIN)/python -m scripts.mutants

@@ -41,7 +41,7 @@ HIGH = Faults(
     request_lost=0.15, answer_lost=0.15, garbage=0.05, word_lost=0.2, word_twice=0.3,
     latency_s=0.3, latency_tail=0.1, busy=0.2, refused=0.1, partial=0.6, slow_fill=0.5,
     late_list=0.3, venue_cancels=0.1, partitions_per_minute=2.0, half_open=0.5,
-    crashes_per_minute=4.0, crash_at_sync=0.02, sync_s=0.05, sync_stall=0.05, disk_fails=0.002,
+    crashes_per_minute=8.0, crash_at_sync=0.04, sync_s=0.05, sync_stall=0.05, disk_fails=0.002,
     price_jump=0.02, feed_gaps_per_minute=1.0, halts_per_minute=0.5, flattens_per_minute=0.5,
     clock_steps_per_minute=1.0, funding_per_minute=2.0, human_per_minute=0.5,
 )  # fmt: skip
