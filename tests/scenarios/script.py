@@ -359,6 +359,9 @@ SAYS: dict[type, Callable[[Desk, Any], str] | None] = {
     f.SuspicionEnded: lambda d, x: f"no longer suspected: {d.name_of(x.place)}",
     f.PositionCorrected: _corrected,
     f.BalanceCorrected: lambda d, x: f"balance corrected by {plain(x.amount)}",
+    f.CashMoved: lambda d, x: (
+        f"{plain(abs(x.amount))} {'put in' if x.amount > 0 else 'taken out'} ({x.actor})"
+    ),
     f.Reconciled: lambda d, x: "reconciled",
     f.AnomalyNoted: lambda d, x: f"anomaly {x.kind} {x.place}",
     f.BreakerTripped: lambda d, x: f"tripped {x.condition}: {x.action}",

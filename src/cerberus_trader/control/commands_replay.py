@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cerberus_trader.domain.errors import CerberusError
+from cerberus_trader.domain.errors import CerberusError, SystemFailure
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 CODES = "Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 journal, 130 interrupted."
@@ -163,7 +163,13 @@ def show(result: Any, out: Path | None, as_json: bool) -> None:
 def reported(as_json: bool) -> Iterator[None]:
     """Turn an error into one clear message and its exit code; Ctrl-C into 130."""
     try:
-        yield
+        try:
+            yield
+        except OSError as failed:
+            raise SystemFailure(
+                f"{failed.strerror or failed}.", code="OS_ERROR", place=str(failed.filename or ""),
+                fix="check the path, and the rights to it.",
+            ) from None  # fmt: skip
     except CerberusError as error:
         if as_json:
             found = {"code": error.code, "message": error.message, "place": error.place,

@@ -109,6 +109,7 @@ def keep_partial(state: State, order: Order, event: FillReport, fact: f.Filled) 
         reserve(state, order, -1)
         reserve(state, after, 1)
     state.orders[order.id] = after
+    state.doubts.pop(order.id, None)  # it lives: absences are counted anew
 
 
 def protect(state: State, before_id: str, after: Position | None) -> None:

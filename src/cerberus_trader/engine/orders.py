@@ -118,6 +118,8 @@ def modify(
     stop = order.bracket.stop if order.bracket is not None else None
     if stop is not None and (rounded - stop) * order.side <= ZERO:
         return f"the price lies beyond the stop {stop:f}"
+    if stop is not None and asked * abs(rounded - stop) > order.quantity * abs(order.price - stop):
+        return "the change would raise the loss at the stop"
     return [f.ModifyRequested(order.id, rounded, rule.quantity_down(asked))]
 
 

@@ -400,11 +400,16 @@ def adopted(look: Look, theirs: VenuePosition) -> Position:
 
 
 def compare_balance(look: Look, event: AccountReport) -> list[f.Fact]:
-    """Correct our balance where it differs twice by the same amount."""
+    """Correct our balance where it differs twice by the same amount.
+
+    The first look finds what the account holds to begin with: neither a gain nor a loss.
+    """
     ours, theirs = look.state.balance, event.balance
     tolerance = look.state.settings.reconcile.balance_tolerance
     if theirs is None or abs(theirs - ours) <= tolerance:
         return []
+    if look.account not in look.state.agreed:
+        return [f.CashMoved(theirs - ours, "the venue's opening balance")]
     place = f"balance {look.account}"
     facts = look.suspect("balance", place, plain(ours), plain(theirs), "noted")
     if acted(facts, "noted"):

@@ -58,8 +58,11 @@ class SqliteJournal:
         self._folder = folder
         self._closed = False
         _check_stream(stream, folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FolderLock(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(folder)
+        except OSError as error:
+            raise failure(error, folder, "opening the folder") from error
         try:
             self._store, self._anchor = _open_anchored(
                 folder, stream, engine_id, engine_version, self._options

@@ -49,6 +49,8 @@ class Findings:
                 self.corrected.append(f"{fact.instrument} is {held} ({fact.reason})")
             elif type(fact) is f.BalanceCorrected:
                 self.corrected.append(f"balance by {plain(fact.amount)} ({fact.reason})")
+            elif type(fact) is f.CashMoved:
+                self.corrected.append(f"balance by {plain(fact.amount)} ({fact.actor})")
             elif type(fact) is f.Reconciled:
                 self.finish(f"The venue has {fact.orders} orders and {fact.positions} positions:"
                             " its books and ours agree.")  # fmt: skip

@@ -67,6 +67,7 @@ class Link:
         self._held: deque[Order] = deque()
         self._contents: dict[str, Booking] = {}
         self._next: int | None = None
+        self._begun_ns = clock.now_ns()
         self._ahead: dict[int, Booking] = {}
         client.on_word = self.on_word
         client.on_lost = self.on_lost
@@ -294,8 +295,11 @@ class Link:
         self._contents.clear()
 
     async def catch_up(self) -> None:
-        """Take every booking since the last agreement; those known are passed over."""
-        since = self.state.agreed.get(self.account, 0) - OVERLAP_NS
+        """Take every booking since the last agreement; those known are passed over.
+
+        What happened in an account before we ever looked at it is not ours to book.
+        """
+        since = self.state.agreed.get(self.account, self._begun_ns) - OVERLAP_NS
         async with asyncio.timeout(self._answer_s):
             since_ns = max(since, 0)
             bookings = await self.client.bookings(self.account, since_ns)

@@ -38,9 +38,10 @@ class HaltMarker:
         self._map: mmap.mmap | None = None
 
     def allocate(self) -> None:
-        """Make the file where there is none, and map it; raises `OSError`."""
-        if not self.path.exists():
-            _write(self.path, UNSET.ljust(PAGE, b"\0"), create=True)
+        """Make the file where there is none, or one cut short, and map it; raises `OSError`."""
+        page = self.path.read_bytes() if self.path.exists() else b""
+        if len(page) < PAGE:  # a cut one keeps what it says
+            _write(self.path, (page or UNSET).ljust(PAGE, b"\0"), create=True)
         with self.path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), PAGE, access=mmap.ACCESS_READ)
 

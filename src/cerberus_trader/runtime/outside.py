@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.settings import Settings
+from cerberus_trader.engine.state import State
 from cerberus_trader.runtime.inbox import Inbox, Instant
 from cerberus_trader.runtime.prices import POINT, Tick
 from cerberus_trader.venues.remote.endpoint import parse_endpoint
@@ -43,6 +44,25 @@ def client_of(settings: Settings, known: Callable[[str], bool]) -> RemoteVenue |
             )  # fmt: skip
     ((name, venue),) = remote.items()
     return RemoteVenue(parse_endpoint(venue.endpoint, f"venues.{name}.endpoint"), known=known)
+
+
+def check_same_side(state: State, settings: Settings) -> None:
+    """Refuse to take what is open at a venue outside for paper, or paper for a venue's.
+
+    Raises `DataError`.
+    """
+    before, now = endpoint_of(state.settings), endpoint_of(settings)
+    held = len(state.positions) + len(state.orders)
+    if state.config and held and bool(before) != bool(now):
+        raise DataError(
+            f"{held} positions and orders are open {_where(before)}, not {_where(now)}.",
+            code="VENUE_CHANGED", place="venues",
+            fix="start with the former configuration and close them, or name another --state.",
+        )  # fmt: skip
+
+
+def _where(endpoint: str) -> str:
+    return f"at the venue {endpoint}" if endpoint else "at the paper venue inside the engine"
 
 
 def endpoint_of(settings: Settings) -> str:

@@ -4,16 +4,21 @@ Both are journalled as an operator's halt, with who and why, before anything is 
 what was done are then the engine's own. A resume takes the marker back.
 """
 
+import asyncio
+from contextlib import suppress
+
 import msgspec
 
-from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.domain.errors import DataError, JournalError
 from cerberus_trader.domain.events import Event, OperatorEvent
 from cerberus_trader.domain.facts import CommandRefused, Fact
 from cerberus_trader.runtime.emergency import told
+from cerberus_trader.runtime.inbox import Command
 from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.marker import Deed, EmergencyLog, HaltMarker, Header, Mark
 from cerberus_trader.runtime.trading import Trading
 
+LOOK_S = 0.25
 RESUMING = ("resume", "thaw")
 
 
@@ -53,6 +58,25 @@ class LeftBehind:
                 self.marker.set(msgspec.structs.replace(mark, flatten=False))
         except OSError as error:
             self.log.alert("the emergency log cannot be written", reason=error.strerror)
+
+    async def watch(self, trading: Trading) -> None:
+        """Halt when another process sets the marker while we run: the gate has closed already.
+
+        A mark counts when it is seen twice, so that a resume under way is not undone.
+        """
+        before: Mark | None = None
+        while True:
+            await asyncio.sleep(LOOK_S)
+            mark: Mark | None = None
+            if self.marker.is_set() and trading.state.trading == "active":
+                with suppress(OSError):
+                    mark = self.marker.read()
+            if mark is not None and mark == before:
+                event = OperatorEvent(0, "halt", mark.actor, f"halt marker: {mark.reason}")
+                with suppress(DataError):  # too many commands wait: the next look tries again
+                    trading.runner.inbox.put_command(Command(event))
+                mark = None
+            before = mark
 
     def take(self, seq: int, event: Event, facts: tuple[Fact, ...]) -> None:
         """Take the marker back when a resume is durable."""

@@ -34,7 +34,13 @@ from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.marker import EmergencyLog, HaltMarker, Header
 from cerberus_trader.runtime.notify import heartbeat, notify
 from cerberus_trader.runtime.observer import Observer
-from cerberus_trader.runtime.outside import ACCOUNT, VenueFeed, client_of, endpoint_of
+from cerberus_trader.runtime.outside import (
+    ACCOUNT,
+    VenueFeed,
+    check_same_side,
+    client_of,
+    endpoint_of,
+)
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
 from cerberus_trader.runtime.reload import ConfigReload
 from cerberus_trader.runtime.restart import LeftBehind
@@ -137,6 +143,7 @@ class Service:
         self.observer = Observer(self.options.state, self.log, __version__)
         state = recover(self.journal.restore(), self.observer.visit)
         check_covers(state, self.config.instruments, str(self.options.config or ""))
+        check_same_side(state, self.config.loaded.settings)
         clock = self._clock(tapes, state.now_ns)
         paced = not tapes or self.options.speed > 0
         settings = self.config.loaded.settings
@@ -218,6 +225,7 @@ class Service:
         self.startup.enter("preflight")
         await self.begin()
         group.create_task(self.trading.run())
+        group.create_task(self.left.watch(self.trading))
         if self.shell.link is not None and self.quotes is not None:
             group.create_task(self.shell.link.run())
             group.create_task(self.quotes.run())
@@ -366,7 +374,7 @@ class Service:
     async def _shut_down(self) -> None:
         """Follow the policy of the configuration (K-02), within a bounded time."""
         notify("STOPPING=1")
-        self.ingest.closed = True
+        self.ingest.closed = self.trading.stopping = True
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         event = OperatorEvent(0, "shutdown", "signal", "stopped")
         self.runner.inbox.put_command(Command(event, done))
@@ -376,7 +384,8 @@ class Service:
                 state = self.runner.state
                 while (state.closings or state.entries) and not self._over():
                     await asyncio.sleep(0.02)
-        self.log.info("stopped", policy=self.runner.state.settings.shutdown)
+        policy = self.runner.state.settings.shutdown
+        self.log.info("stopped", policy=policy, signals_not_judged=self.trading.unjudged)
 
     def _over(self) -> bool:
         policy = self.runner.state.settings.shutdown

@@ -59,6 +59,8 @@ class Trading:
         self.health: Health | None = None
         self.views: Callable[[], dict[str, Any]] | None = None
         self.found: Callable[[], str] | None = None
+        self.stopping = False
+        self.unjudged = 0
         self.answers: list[asyncio.Task[None]] = []
         self._armed = Armed(runner.state)
         self._levels: list[Level] = []
@@ -122,7 +124,13 @@ class Trading:
                 return
 
     async def on_signal(self, item: Timed) -> None:
-        """Judge a signal on what is known now, or at the moment that a played file gives it."""
+        """Judge a signal on what is known now, or at the moment that a played file gives it.
+
+        One that still waits when the engine stops is not judged: its entry would be left behind.
+        """
+        if self.stopping:
+            self.unjudged += 1
+            return
         clock = self.runner.clock
         if item.ts_ns:
             await self.timers(item.ts_ns)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ZERO = Decimal(0)
 TOLERANCE = Decimal("0.01")
+EPSILON_S = 1e-6
 
 
 def check(world: "World") -> list[str]:
@@ -30,6 +31,7 @@ def check(world: "World") -> list[str]:
     found = [
         *durable_first(world, rows),
         *once_at_the_venue(world, rows),
+        *judged_once(rows),
         *nothing_when_stopped(world),
         *stops_cancel(rows),
         *exits_pass(rows),
@@ -49,19 +51,22 @@ def durable_first(world: "World", rows: list[Row]) -> Iterator[str]:
     Reducing orders may leave earlier when the disk has stalled.
     """
     times: dict[str, float] = {}
-    created: dict[str, int] = {}
-    for row, when in zip(rows, world.disk.times, strict=True):
+    written: dict[str, float] = {}
+    for row, when, at in zip(rows, world.disk.times, world.disk.appended, strict=True):
         for fact in row.facts:
             if type(fact) is f.OrderSubmitted:
-                times[fact.order.id] = when
-                created[fact.order.id] = fact.order.created_ns
+                times[fact.order.id], written[fact.order.id] = when, at
     for when, order, _ in world.sent:
-        if order.id not in times and not order.reduce_only:
-            yield f"order {order.id} was sent and is not in the journal"
-        elif order.id in times and times[order.id] > when and not order.reduce_only:
-            yield f"order {order.id} was sent {times[order.id] - when:.3f} s before it was durable"
-        elif order.id not in times and when - STALL_S < 0:
-            yield f"order {order.id} was sent without waiting for a stalled disk"
+        if order.id not in times:
+            if not order.reduce_only:
+                yield f"order {order.id} was sent and is not in the journal"
+            continue
+        early = times[order.id] - when
+        waited = when - written[order.id]
+        if early > 0 and not order.reduce_only:
+            yield f"order {order.id} was sent {early:.3f} s before it was durable"
+        elif early > 0 and order.id in world.calm and waited < STALL_S - EPSILON_S:
+            yield f"order {order.id} waited only {waited:.3f} s for a stalled disk"
 
 
 def once_at_the_venue(world: "World", rows: list[Row]) -> Iterator[str]:
@@ -82,6 +87,17 @@ def once_at_the_venue(world: "World", rows: list[Row]) -> Iterator[str]:
     for signal, quantity in traded.items():
         if quantity > approved.get(signal, ZERO):
             yield f"signal {signal} traded {quantity}, approved were {approved.get(signal, ZERO)}"
+
+
+def judged_once(rows: list[Row]) -> Iterator[str]:
+    """A signal is judged once, however often it comes."""
+    judged: dict[str, None] = {}
+    for row in rows:
+        for fact in row.facts:
+            if type(fact) is f.SignalJudged:
+                if fact.decision.signal_id in judged:
+                    yield f"signal {fact.decision.signal_id} was judged twice"
+                judged[fact.decision.signal_id] = None
 
 
 def orders_of(rows: list[Row]) -> Iterator[Order]:
@@ -131,7 +147,10 @@ def exits_pass(rows: list[Row]) -> Iterator[str]:
 
 
 def fills_once(world: "World", rows: list[Row]) -> Iterator[str]:
-    """Every fill of the venue is booked exactly once, as it was."""
+    """Every fill of the venue is booked exactly once, as it was.
+
+    What a person traded before the engine ever agreed with the venue is none of its fills.
+    """
     booked: dict[str, FillReport] = {}
     for row in rows:
         event = row.event
@@ -147,8 +166,11 @@ def fills_once(world: "World", rows: list[Row]) -> Iterator[str]:
         elif (theirs.quantity, theirs.price, theirs.fee) != (fill.quantity, fill.price, fill.fee):
             yield f"fill {trade_id} was booked with another content"
     if not world.failures:
+        first = next((x.venue_ns for r in rows for x in r.facts if type(x) is f.Reconciled), 0)
+        ours = {b.trade_id for ts, b in world.venue.bookings
+                if isinstance(b, FillReport) and ts > first}  # fmt: skip
         for trade_id in real:
-            if trade_id not in booked:
+            if trade_id in ours and trade_id not in booked:
                 yield f"fill {trade_id} was never booked"
 
 

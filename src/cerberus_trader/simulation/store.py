@@ -23,6 +23,8 @@ class Disk:
         self.syncs = 0
         self.times: list[float] = []
         """When each row became durable, in virtual seconds."""
+        self.appended: list[float] = []
+        """When each of them was written."""
 
 
 class SimJournal:
@@ -49,6 +51,8 @@ class SimJournal:
         head = disk.rows[-1].hash if disk.rows else genesis(disk.engine_id)
         self._chain = Chain(self.stream, head)
         self._pending: list[Row] = []
+        self._written: list[float] = []
+        self._snapshot: Snapshot | None = None
         self._syncing: asyncio.Task[None] | None = None
         self._dead = False
 
@@ -61,6 +65,7 @@ class SimJournal:
         seq = self.last_seq + 1
         digest = self._chain.link(seq, ts_ns, kind, body)
         self._pending.append(Row(self.stream, seq, ts_ns, kind, body, digest))
+        self._written.append(asyncio.get_running_loop().time())
         if self._syncing is None:
             self._syncing = asyncio.ensure_future(self._sync())
         return seq
@@ -69,10 +74,14 @@ class SimJournal:
         self, ts_ns: int, engine_version: str, state_hash: bytes, state: bytes
     ) -> None:
         """Keep a snapshot once its row is durable."""
-        if self.last_seq == self.durable_seq:
-            self.disk.snapshot = Snapshot(
-                self.last_seq, ts_ns, engine_version, state_hash, self._chain.head, state
-            )
+        self._snapshot = Snapshot(
+            self.last_seq, ts_ns, engine_version, state_hash, self._chain.head, state
+        )
+        self._keep_snapshot()
+
+    def _keep_snapshot(self) -> None:
+        if self._snapshot is not None and self._snapshot.seq <= self.durable_seq:
+            self.disk.snapshot, self._snapshot = self._snapshot, None
 
     def wait_durable(self, seq: int, timeout_s: float) -> bool:
         """Tell whether the row is durable."""
@@ -130,6 +139,9 @@ class SimJournal:
 
     def _commit(self, rows: list[Row]) -> None:
         self.disk.rows.extend(rows)
+        self.disk.appended.extend(self._written[: len(rows)])
+        del self._written[: len(rows)]
+        self._keep_snapshot()
         now = asyncio.get_running_loop().time()
         self.disk.times.extend([now] * len(rows))
         self.disk.syncs += 1

@@ -18,6 +18,7 @@ from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.settings import (
     Account,
     Breaker,
+    Journal,
     Leverage,
     Orders,
     Reconcile,
@@ -76,6 +77,7 @@ def settings_of(rng: Random, faults: Faults) -> Settings:
             interval_ms=2_000, answer_ms_max=1_000, submit_window_ms=2_000,
             unexplained="accept" if faults.human_per_minute else "freeze",
         ),
+        journal=Journal(snapshot_rows=rng.choice((100, 100_000))),
         strategies={
             "sim": Strategy(
                 sources=("*",), positions_max=4, reverse=rng.random() < 0.3,
@@ -112,6 +114,8 @@ class World:
         self.signals = 0
         self.silent_until = 0.0
         self.sent: list[tuple[float, Order, str]] = []
+        self.calm: set[str] = set()
+        """The reducing orders that left while the disk had not failed."""
 
     # -- the run ---------------------------------------------------------------------------
 
@@ -249,6 +253,10 @@ class World:
         """Look at an order at the moment it leaves."""
         stopped = life.state.trading != "active" or bool(life.state.trips)
         word = "stopped" if stopped and not order.reduce_only else ""
+        if life.state.unreconciled and not order.reduce_only:
+            word = "not reconciled"
+        if order.reduce_only and not life.failed:
+            self.calm.add(order.id)
         self.sent.append((asyncio.get_running_loop().time(), order, word))
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -134,3 +134,13 @@ def test_only_an_admins_reset_token_passes(tmp_path: Path) -> None:
     assert check(text) == token.id
     with pytest.raises(DataError, match="used"):
         check(text)
+
+
+@pytest.mark.parametrize("words", [("resume",), ("flatten", "--without-journal")])
+def test_a_folder_that_cannot_be_read_is_told_in_one_sentence(
+    app: typer.Typer, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").touch()
+    done = invoke(app, *words, "--state", tmp_path / "file")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: ") and "Not a directory" in done.stderr

@@ -76,6 +76,15 @@ def test_what_would_cost_more_is_refused(price: Any, amount: Any, words: str) ->
     assert step.commands == ()
 
 
+def test_a_smaller_order_may_not_lose_more_at_its_stop() -> None:
+    bench = Bench()
+    order = resting(bench, stop_loss=D(98), stop_loss_pct=None)
+    half = COIN.quantity_down(order.quantity / 2)
+    (refused,) = modify(bench, order.id, D(103), half).facts
+    assert isinstance(refused, f.CommandRefused) and "loss at the stop" in refused.reason
+    assert isinstance(modify(bench, order.id, D(101), half).facts[0], f.ModifyRequested)
+
+
 def test_only_a_working_limit_entry_can_change() -> None:
     bench = Bench()
     assert "no working limit entry" in modify(bench, "nobody", D(1)).facts[0].reason

@@ -313,6 +313,13 @@ def test_a_writer_that_lost_its_lock_collides(tmp_path: Path) -> None:
     assert [row.body for row in JournalReader(tmp_path).rows()] == [b"heir"]
 
 
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "state"):
+        with pytest.raises(JournalError, match="opening the folder failed"):
+            SqliteJournal(place)
+
+
 def test_a_newer_journal_is_refused_and_left_alone(folder: Path) -> None:
     path = folder / "journal.db"
     with sqlite3.connect(path) as connection:

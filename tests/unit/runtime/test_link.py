@@ -324,6 +324,18 @@ def test_bookings_are_asked_for_since_the_last_agreement_and_known_ones_passed_o
     virtually(main())
 
 
+def test_nothing_is_booked_that_happened_before_the_account_was_ever_looked_at() -> None:
+    async def main() -> None:
+        line = Line(taking=True)
+        await line.link.catch_up()
+        line.clock.advance(NOON + 60 * SECOND)
+        await line.link.catch_up()
+        begun = ("bookings", NOON - OVERLAP_NS)
+        assert line.client.named("bookings") == [begun, begun]
+
+    virtually(main())
+
+
 def looking(line: Line, seconds: float) -> None:
     """Let the link run for a while."""
 

@@ -64,6 +64,18 @@ def test_deeds_are_kept_in_order_until_the_log_is_begun_anew(tmp_path: Path) -> 
     assert log.read() == (header, [])
 
 
+@pytest.mark.parametrize("left", [b"", b"----\n", b'HALT\n{"actor":"anna"'])
+def test_a_marker_that_was_cut_short_is_made_whole_and_keeps_what_it_says(
+    tmp_path: Path, left: bytes
+) -> None:
+    (tmp_path / MARKER_NAME).write_bytes(left)
+    engine = HaltMarker(tmp_path)
+    engine.allocate()
+    assert engine.is_set() is left.startswith(b"HALT")
+    assert (tmp_path / MARKER_NAME).stat().st_size == PAGE
+    assert (engine.read() is not None) is left.startswith(b"HALT")
+
+
 def test_a_torn_deed_is_left_out_and_a_full_log_says_so(tmp_path: Path) -> None:
     log, header = EmergencyLog(tmp_path), Header("e1")
     log.allocate(header)

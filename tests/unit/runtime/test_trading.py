@@ -21,7 +21,7 @@ from cerberus_trader.domain.events import (
 )
 from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
-from cerberus_trader.runtime.inbox import Command, Due, Instant
+from cerberus_trader.runtime.inbox import Command, Due, Instant, Timed
 from cerberus_trader.runtime.prices import POINT, Tick
 from cerberus_trader.runtime.status import status_of
 from cerberus_trader.runtime.trading import DAY, EXPIRY, HEALTH, NEVER, SILENCE, Trading
@@ -297,3 +297,16 @@ async def test_a_fault_of_the_engine_halts_new_exposure_and_the_loop_goes_on(
     await drain(loop)
     await loop.price("100", 5)
     assert not loop.state.positions and done.done()
+
+
+@pytest.mark.req("C-14.3", "D-12.7")
+async def test_a_signal_that_still_waits_when_the_engine_stops_is_not_judged() -> None:
+    loop = Loop()
+    await loop.price("100", 0)
+    signal = Signal("s1", NOON, "COIN", "buy", 0.7, "head", stop_loss_pct=D(2))
+    loop.trading.stopping = True
+    await loop.trading.on_signal(Timed(0, signal))
+    assert loop.trading.unjudged == 1 and not loop.state.orders and "s1" not in loop.state.seen
+    loop.trading.stopping = False
+    await loop.trading.on_signal(Timed(0, signal))
+    assert loop.state.orders and "s1" in loop.state.seen

@@ -84,13 +84,25 @@ def test_sent_and_never_journalled(world: World) -> None:
 
 
 def test_a_reducing_order_waits_for_a_stalled_disk(world: World) -> None:
-    _, _, order = next(entries(world))
-    lost = replace(order, id="lost", reduce_only=True)
-    world.sent.append((1_000.0, lost, ""))
-    assert list(c.durable_first(world, rows_of(world))) == []
-    world.sent.append((0.5, lost, ""))
-    (found,) = c.durable_first(world, rows_of(world))
-    assert "without waiting" in found
+    index, order = next((i, o) for i, (_, o, _) in enumerate(world.sent) if o.reduce_only)
+    rows = rows_of(world)
+    row = next(i for i, r in enumerate(rows) if order in c.orders_of([r]))
+    at = world.disk.appended[row]
+    world.disk.times[row] = at + 5.0
+    world.sent[index] = (at + 1.0, order, "")
+    assert list(c.durable_first(world, rows)) == []
+    world.sent[index] = (at + 0.9, order, "")
+    (found,) = c.durable_first(world, rows)
+    assert "waited only 0.900 s" in found
+    world.calm.remove(order.id)  # the disk had failed: nothing is waited for
+    assert list(c.durable_first(world, rows)) == []
+
+
+def test_a_signal_that_was_judged_twice(world: World) -> None:
+    rows = rows_of(world)
+    judged = next(r for r in rows if any(isinstance(x, f.SignalJudged) for x in r.facts))
+    (found,) = c.judged_once([*rows, judged])
+    assert "was judged twice" in found
 
 
 def test_taken_twice_by_the_venue(world: World) -> None:

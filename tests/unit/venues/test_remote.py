@@ -234,12 +234,42 @@ async def test_an_answer_of_another_kind_or_order_is_garbage_and_a_refusal_is_no
         await line.connect()
         with pytest.raises(VenueGarbage, match="another order"):
             await line.query(order())
-        with pytest.raises(VenueGarbage, match="was not asked for"):
-            await line.submit(order(), FAR)
         with pytest.raises(VenueGarbage, match="does not go on"):
             await line.bookings("main", 0)
         with pytest.raises(VenueLost, match="in maintenance"):
             await line.account("main")
+        lost: list[str] = []
+        line.on_lost = lost.append
+        with pytest.raises(VenueGarbage, match="was not asked for"):
+            await line.submit(order(), FAR)
+        assert lost == ["an answer of the kind Done was not asked for"]
+        with pytest.raises(VenueLost, match="not connected"):
+            await line.account("main")
+        await line.close()
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (wire.Refused(2, "no pings here"), "the venue refused: no pings here"),
+        (wire.Acked(2, True), "an answer of the kind Acked was not asked for"),
+    ],
+)
+async def test_a_heartbeat_that_is_not_answered_as_one_ends_the_line(
+    reply: wire.Answer, words: str
+) -> None:
+    def answer(request: wire.Request) -> list[bytes]:
+        pinged = isinstance(request, wire.Ping)
+        return [encode(reply if pinged else wire.Done(request.number, 5))]
+
+    async with scripted(answer) as where:
+        line, lost = (
+            RemoteVenue(where, heartbeat_s=0.05),
+            asyncio.get_running_loop().create_future(),
+        )
+        line.on_lost = lost.set_result
+        await line.connect()
+        assert await asyncio.wait_for(lost, 5.0) == words
         await line.close()
 
 

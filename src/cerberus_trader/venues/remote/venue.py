@@ -151,7 +151,9 @@ class RemoteVenue:
         if isinstance(found, wire.Refused):
             raise VenueLost(f"the venue refused: {found.reason}", code="VENUE_REFUSED")
         if not isinstance(found, kind):
-            raise wire.garbage(f"an answer of the kind {type(found).__name__} was not asked for")
+            error = wire.garbage(f"an answer of the kind {type(found).__name__} was not asked for")
+            self._break(error)
+            raise error
         return found
 
     def _send(self, request: wire.Request) -> None:
@@ -211,8 +213,8 @@ class RemoteVenue:
                     await self._ask(wire.Ping(self._number()), wire.Done)
             except TimeoutError:
                 return self._break(VenueLost("no answer to a heartbeat.", code="VENUE_LOST"))
-            except VenueLost:
-                return
+            except VenueLost as error:  # refused, or not what was asked: nothing more is believed
+                return self._break(error)
             await asyncio.sleep(max(due - loop.time(), 0.0))
 
     def _break(self, error: VenueLost, *, tell: bool = True) -> None:

@@ -1,0 +1,46 @@
+"""Reconciliation: what the first look finds, and what proves that an order lives."""
+
+from decimal import Decimal
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import AccountReport, LinkEvent, OrderReport, OrderStatus
+from cerberus_trader.domain.order import Status
+from tests.kit import SECOND, Bench, of, submitted
+
+D = Decimal
+
+
+def test_the_first_look_opens_the_account_with_what_the_venue_holds() -> None:
+    bench = Bench()
+    bench.take(LinkEvent(bench.now, "main", "connecting"))
+    step = bench.take(AccountReport(bench.now, "main", bench.now, "start", balance=D(2_000)))
+    (moved,) = of(step, f.CashMoved)
+    state = bench.state
+    assert moved.amount == D(-8_000)
+    assert state.balance == state.flows == state.day_equity == state.peak == D(2_000)
+    assert not state.unreconciled and not of(step, f.MismatchFound)
+    again = bench.take(AccountReport(bench.now, "main", bench.now, "timer", balance=D(1_990)))
+    assert not of(again, f.CashMoved) and of(again, f.MismatchFound), "later it is a difference"
+
+
+def test_a_fill_proves_that_an_order_lives_and_absences_are_counted_anew() -> None:
+    bench = Bench()
+    order = submitted(bench.signal())
+    bench.take(OrderReport(bench.now, order.id, "unknown", "no answer in time"))
+
+    def deny(seconds: int) -> None:
+        bench.now += seconds * SECOND
+        bench.take(OrderStatus(bench.now, order.id, bench.now, None))
+
+    deny(0)
+    deny(10)
+    assert bench.state.doubts[order.id][1] == 1
+    bench.fill(order, quantity=order.quantity / 4, leaves=order.quantity * 3 / 4)
+    assert order.id not in bench.state.doubts
+    bench.take(OrderReport(bench.now, order.id, "unknown", "no answer in time"))
+    deny(0)
+    assert bench.state.orders[order.id].status is Status.UNKNOWN
+    deny(10)
+    assert order.id in bench.state.orders, "one absence after the fill is not two"
+    deny(1)
+    assert order.id not in bench.state.orders
