@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def prices(folder: Path) -> list[Path]:
 class Soak:
     """Hold the process under load and what was read from outside of it."""
 
-    def __init__(self, folder: Path, minutes: float, rate: int) -> None:
+    def __init__(self, folder: Path, minutes: float, rate: int, config: str = CONFIG) -> None:
         self.folder = folder
         self.state = folder / "state"
         self.seconds = minutes * 60.0
@@ -89,10 +90,10 @@ class Soak:
         self.samples: list[dict[str, float]] = []
         self.sent = 0
         self.rng = random.Random(7)
-        config = folder / "soak.toml"
-        config.write_text(CONFIG)
+        path = folder / "soak.toml"
+        path.write_text(config)
         words = [sys.executable, "-m", "cerberus_trader.control.engine_process",
-                 "--state", str(self.state), "--config", str(config), "--stdin",
+                 "--state", str(self.state), "--config", str(path), "--stdin",
                  "--speed", f"{self.speed:.6f}"]  # fmt: skip
         for path in prices(folder):
             words += ["--prices", str(path)]
@@ -113,8 +114,8 @@ class Soak:
             lines.append(json.dumps(line))
         return ("\n".join(lines) + "\n").encode()
 
-    def run(self) -> None:
-        """Feed and sample until the time is over."""
+    def run(self, enough: Callable[[], bool] = lambda: False) -> None:
+        """Feed and sample until the time is over, or it is enough."""
         assert self.process.stdin is not None
         time.sleep(2.0)
         begun = time.monotonic()
@@ -131,7 +132,13 @@ class Soak:
                 sampled = passed + SAMPLE_S
                 self.samples.append(self.sample(passed))
                 self.show()
+                if enough():
+                    break
             time.sleep(0.02)
+
+    def end(self) -> None:
+        """Stop the engine in order."""
+        assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.terminate()
         self.process.wait(60)
@@ -212,6 +219,7 @@ def main() -> int:
         soak = Soak(Path(name), options.minutes, options.rate)
         try:
             soak.run()
+            soak.end()
         finally:
             soak.process.kill()
         found = verdict(soak, options.minutes)

@@ -12,10 +12,11 @@ from scripts import soak
 
 @pytest.mark.req("C-17.3", "C-19.4", "D-09.12", "D-10.9", "E-13.3.3", "D-09.11")
 def test_a_steady_load_is_judged_whole_and_nothing_grows(tmp_path: Path) -> None:
-    minutes, rate = 0.15, 1_000
+    minutes, rate = 0.1, 1_000
     work = soak.Soak(tmp_path, minutes, rate)
     try:
         work.run()
+        work.end()
     finally:
         work.process.kill()
     found = soak.verdict(work, minutes)

@@ -5,7 +5,7 @@ import heapq
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -103,6 +103,10 @@ class FileFeed:
         """Take a signal to be judged at its time."""
         self._count += 1
         heapq.heappush(self._signals, (signal.ts_ns, self._count, signal))
+
+    def crowded(self) -> bool:
+        """Tell whether so many signals wait that whoever reads them should wait too."""
+        return len(self._signals) >= self.inbox.limits["signals"]
 
     async def run(self) -> None:
         """Play to the end, then give what signals are left."""
@@ -215,14 +219,19 @@ def unreadable(path: Path, error: OSError) -> DataError:
 
 
 BLOCKS_MAX = 4
+CROWDED_S = 0.02
 
 
 class StandardInput:
-    """Read lines of standard input on a thread of its own, as fast as they are taken."""
+    """Read lines of standard input on a thread of its own, as fast as they are taken.
+
+    While `crowded` says so nothing more is read, and the writer waits.
+    """
 
     def __init__(self, inbox: Inbox, ingest: Ingest, fd: int = 0) -> None:
         self.inbox = inbox
         self.ingest = ingest
+        self.crowded: Callable[[], bool] = lambda: False
         self.fd = fd
         self.number = 0
         self._rest = b""
@@ -254,6 +263,8 @@ class StandardInput:
         *lines, self._rest = (self._rest + block).split(b"\n")
         for line in lines:
             self.number += 1
+            while self.crowded():
+                await asyncio.sleep(CROWDED_S)
             tick = self.ingest.line(line, f"stdin:{self.number}")
             if tick is not None:
                 await self.inbox.put_price(Instant(0, (tick,)))

@@ -235,7 +235,10 @@ class Service:
             await folder.look(final=True)
             group.create_task(folder.run())
         if self.options.stdin:
-            group.create_task(StandardInput(self.runner.inbox, self.ingest).run())
+            lines = StandardInput(self.runner.inbox, self.ingest)
+            if self.feed is not None:
+                lines.crowded = self.feed.crowded
+            group.create_task(lines.run())
         group.create_task(self._play() if self.feed is not None else self._tick())
         group.create_task(self._keep_bests())
         self._watch_health(group)

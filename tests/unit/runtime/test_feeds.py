@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.state import State
 from cerberus_trader.market.columns import Bars, Quotes
@@ -127,6 +128,25 @@ async def test_standard_input_gives_lines_whatever_the_blocks(tmp_path: Path) ->
     assert [s.id for s in taken] == ["a", "b"]
     (item,) = inbox.prices
     assert isinstance(item, Instant) and item.ticks[0].bid == D(3)
+
+
+@pytest.mark.req("D-10.9")
+async def test_standard_input_waits_while_a_played_file_has_signals_enough(tmp_path: Path) -> None:
+    inbox = Inbox()
+    inbox.bound(Resources(signals_max=2))
+    feed = FileFeed([quotes((0, 100))], inbox, NOON - 1, 0)
+    state = State(instruments={"COIN": COIN})
+    refusals = Refusals(tmp_path, Metrics(), Log("error"))
+    source = StandardInput(inbox, Ingest(state, lambda: NOON, feed.add_signal, refusals))
+    source.crowded = feed.crowded
+    block = "".join(line(name) + "\n" for name in "abc").encode()
+    taking = asyncio.ensure_future(source.take(block))
+    await asyncio.sleep(0.1)
+    assert source.number == 3 and not taking.done() and feed.crowded()
+    playing = asyncio.ensure_future(feed.run())
+    await asyncio.wait_for(taking, 10)
+    assert not feed.crowded()
+    playing.cancel()
 
 
 async def test_a_line_without_end_is_cut_off_and_refused(
