@@ -141,6 +141,8 @@ class Ledger(RuleBasedStateMachine):
             )
             for fact in of(step, f.PositionCorrected):
                 self.correct(fact, before.get(f"{account}/{fact.instrument}"))
+            for opening in of(step, f.CashMoved):  # the first look at an account
+                self.post("USDT", cash=opening.amount, owner=-opening.amount)
             for fact in of(step, f.BalanceCorrected):
                 assert fact.amount == D(gap) / 1_000
                 self.post("USDT", cash=fact.amount, corrections=-fact.amount)

@@ -140,6 +140,8 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
     if booked.trade is not None and before is not None:
         score = strategies.score(state, booked.trade, before)
         facts.append(score)
+        if state.entries:
+            facts += orders.rests(state, event, before)
         trips += breaker.trade_trips(state, now, score.total_streak)
     if state.failures:
         facts += breaker.failure_facts(state, now, failed=False)

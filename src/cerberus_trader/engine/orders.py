@@ -183,6 +183,16 @@ def killed(state: State, order: Order, status: Status, now_ns: int) -> list[f.Fa
     return reduction(state, position, "signal", part, now_ns)
 
 
+def rests(state: State, event: FillReport, closed: Position) -> list[f.Fact]:
+    """Ask for the cancellation of what is left of the entries that had opened a closed position."""
+    found: list[f.Fact] = []
+    for name in state.entries.get(key_of(event.account, event.instrument), ()):
+        order = state.orders[name]
+        if order.filled and order.side == closed.sign and order.status is not Status.PENDING_CANCEL:
+            found.append(f.CancelRequested(name, "its position has closed"))
+    return found
+
+
 def killed_late(state: State, event: FillReport, position: Position, left: Decimal) -> list[f.Fact]:
     """Close what a fill-or-kill order filled after its end was told.
 
