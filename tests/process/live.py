@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGTERM
@@ -16,6 +16,7 @@ from cerberus_trader.runtime import frames
 from cerberus_trader.runtime.client import ask
 
 WAIT_S = 15.0
+PROGRAM = ("-m", "cerberus_trader.control.engine_process")
 BASE = {"confidence": 0.7, "source": "test", "stop_loss_pct": 2}
 
 
@@ -35,7 +36,7 @@ class Live:
 
     def __init__(
         self, folder: Path, *words: str, preexec: Callable[[], None] | None = None,
-        measured: bool = True,
+        measured: bool = True, program: Sequence[str] = PROGRAM,
     ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.state = folder / "state"
@@ -45,8 +46,7 @@ class Live:
             environ = {k: v for k, v in environ.items() if not k.startswith("COVERAGE")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cerberus_trader.control.engine_process",
-                 "--state", str(self.state), *words],
+                [sys.executable, *program, "--state", str(self.state), *words],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=folder,
                 env=environ, preexec_fn=preexec,
             )  # fmt: skip

@@ -152,9 +152,9 @@ def kill_often(folder: Path, venue: Outside, kills: int, seed: int) -> Tally:
 
 
 @pytest.mark.req("D-09.15", "P-21.3")
-def test_killed_15_times_it_holds_what_the_venue_holds(tmp_path: Path, venue: Outside) -> None:
-    found = kill_often(tmp_path, venue, 15, 1)
-    assert found.with_exposure >= 8 and found.fills >= 20
+def test_killed_8_times_it_holds_what_the_venue_holds(tmp_path: Path, venue: Outside) -> None:
+    found = kill_often(tmp_path, venue, 8, 1)
+    assert found.with_exposure >= 4 and found.fills >= 10
 
 
 @pytest.mark.slow
