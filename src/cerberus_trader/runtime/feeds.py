@@ -173,7 +173,7 @@ class FolderWatch:
         for path in sorted(self.folder.glob("*.jsonl")):
             if path.name == REFUSED_NAME:  # the state folder may be watched too
                 continue
-            source = self._sources.setdefault(path, FileSource(path))
+            source = self._sources.setdefault(path, FileSource(path, self.ingest.parse))
             try:
                 size = path.stat().st_size
                 if size != source.offset:

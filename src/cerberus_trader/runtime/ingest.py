@@ -163,7 +163,7 @@ class Ingest:
             return None
         try:
             if b'"side"' in raw:
-                self.take_signal(self._parsed(raw, place), place)
+                self.take_signal(self.parse(raw, place), place)
                 return None
             if not self.live:
                 raise DataError(
@@ -175,7 +175,8 @@ class Ingest:
             self.refusals.take(error)
             return None
 
-    def _parsed(self, raw: bytes, place: str) -> Signal:
+    def parse(self, raw: bytes, place: str) -> Signal:
+        """Read a signal line with the limits of the configuration in force."""
         intake = self.state.settings.intake
         return parse_signal(
             raw,

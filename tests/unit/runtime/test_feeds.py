@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cerberus_trader.domain.settings import Intake, Settings
 from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.state import State
@@ -111,6 +112,17 @@ async def test_each_line_of_a_folder_is_read_once_also_a_last_one_without_break(
     assert [s.id for s in taken] == ["a", "b", "c"]
     refused = (tmp_path / "refused.jsonl").read_text().splitlines()
     assert [json.loads(x)["place"] for x in refused] == [f"{path}:2", f"{path}:5"]
+
+
+async def test_a_folder_holds_the_configured_limits(tmp_path: Path) -> None:
+    taken: list[Signal] = []
+    ing = ingest(tmp_path, taken)
+    ing.state.settings = Settings(intake=Intake(metadata_bytes_max=10))
+    long = json.dumps({"id": "long", **SIGNAL, "metadata": {"text": "x" * 20}})
+    (tmp_path / "a.jsonl").write_text(long + "\n" + line("a") + "\n")
+    await FolderWatch(tmp_path, ing).look()
+    assert [s.id for s in taken] == ["a"]
+    assert "metadata" in (tmp_path / "refused.jsonl").read_text()
 
 
 async def test_standard_input_gives_lines_whatever_the_blocks(tmp_path: Path) -> None:

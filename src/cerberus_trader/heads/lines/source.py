@@ -1,6 +1,7 @@
 """A file of signal lines that may grow, dressed as the design document's signal source."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from cerberus_trader.domain.errors import DataError
@@ -10,16 +11,24 @@ from cerberus_trader.heads.lines.parse import LINE_BYTES_MAX, parse_signal, refu
 
 READ_BYTES_MAX = 1 << 20
 
+Parse = Callable[[bytes, str], Signal]
+
+
+def parse_at(line: bytes, place: str) -> Signal:
+    """Read a signal line with the limits that hold by default."""
+    return parse_signal(line, place=place)
+
 
 class FileSource:
     """Give the lines that were appended since the last call, in the file's order.
 
     A line counts when its line break is there. Broken lines are kept in `refusals` (the first
-    1,000), and the rest is given.
+    1,000), and the rest is given. `parse(line, place)` reads a line.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, parse: Parse = parse_at) -> None:
         self.path = Path(path)
+        self.parse = parse
         self.offset = 0
         self.number = 0
         self.refusals: list[DataError] = []
@@ -58,7 +67,7 @@ class FileSource:
             if not line.strip():
                 continue
             try:
-                found.append(parse_signal(line, place=f"{self.path}:{self.number}"))
+                found.append(self.parse(line, f"{self.path}:{self.number}"))
             except DataError as error:
                 if len(self.refusals) < REFUSALS_MAX:
                     self.refusals.append(error)
