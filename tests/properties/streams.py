@@ -47,6 +47,8 @@ ZERO = D(0)
 SECOND = 1_000_000_000
 NAMES = tuple(item.name for item in ITEMS)
 OPENING = ("entry", "add")
+COMMANDS = ("halt", "resume", "resume", "deposit", "withdraw", "cancel_all", "flatten",
+            "pause_strategy", "resume_strategy", "reset_breaker")  # fmt: skip
 
 
 def settings_of(rng: Random) -> Settings:
@@ -202,7 +204,7 @@ class Stream:
             if rng.random() < 0.4:
                 fields |= {"order": rng.choice(("limit", "fok")), "limit": price}
         self.asked = Signal(f"s{self.signals}", self.now, name, side, rng.choice((0.3, 0.7, 0.95)),
-                            rng.choice(("a", "b", "c")), **fields)  # type: ignore[arg-type]  # fmt: skip
+                            rng.choice(("a", "b", "c")), **fields)  # fmt: skip
         market = Snapshot(self.now, price, price, 0, 0.05, 0.05, self.marks())
         self.take(SignalEvent(self.now, self.asked, market))
         self.asked = None
@@ -372,12 +374,11 @@ class Stream:
 
     def operate(self) -> None:
         rng = self.rng
-        command = rng.choice(("halt", "resume", "resume", "deposit", "withdraw", "cancel_all",
-                              "flatten", "pause_strategy", "resume_strategy", "reset_breaker"))  # fmt: skip
+        command: Any = rng.choice(COMMANDS)
         amount = D(rng.randint(1, 3_000)) if command in ("deposit", "withdraw") else None
         target = rng.choice(("a", "b", "c")) if command.endswith("_strategy") else ""
         before = self.engine.state.flows
-        self.take(OperatorEvent(self.now, command, "t", "test", target, amount, authorised=True))  # type: ignore[arg-type]
+        self.take(OperatorEvent(self.now, command, "t", "test", target, amount, authorised=True))
         self.cash += self.engine.state.flows - before
         if command in ("halt", "resume", "flatten"):
             stopped = "reducing" if self.trading == "active" else self.trading
