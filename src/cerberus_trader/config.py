@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib import resources
@@ -205,6 +205,9 @@ def _validate(cls: type[T], layers: list[Layer], *, place: str) -> T:
     merged: Tree = {}
     for layer in layers:
         merged = merge(merged, layer.tree)
+    faults = [f"{key}: is not UTF-8 text" for key in _unwritable(merged)]
+    if faults:
+        raise ConfigError(faults, place=place)
     try:
         valid = model(cls).model_validate(with_named_defaults(cls, merged))
     except ValidationError as error:
@@ -215,6 +218,19 @@ def _validate(cls: type[T], layers: list[Layer], *, place: str) -> T:
         raise ConfigError(list(dict.fromkeys(lines)), place=place) from None
     built: T = to_struct(cls, valid)
     return built
+
+
+def _unwritable(value: Any, key: str = "") -> Iterator[str]:
+    """Name what holds half a character, which no file and no journal could keep."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _unwritable(str(name), f"{key}.{name!a}".lstrip("."))
+            yield from _unwritable(item, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _unwritable(item, key)
+    elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        yield key
 
 
 def merge(below: Tree, above: Tree) -> Tree:

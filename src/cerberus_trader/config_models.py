@@ -50,7 +50,10 @@ def _read_int(value: Any) -> int:
 def _read_float(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float | EnvText):
         raise ValueError("not a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError("too large") from None
     if not math.isfinite(number):
         raise ValueError("not a finite number")
     return number
@@ -79,23 +82,34 @@ def _read_text(value: Any) -> str:
     return str(value)
 
 
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _read_any(value: Any) -> Any:
     if isinstance(value, EnvText):
         try:
-            value = json.loads(value)
+            value = _json(value)
         except ValueError:
             return str(value)
     if isinstance(value, Decimal):
         return _read_float(value)
     if not isinstance(value, bool | int | float | str):
         raise ValueError("not a single value")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("does not fit 64 bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not a finite number")
     return value
 
 
 def _read_list(value: Any) -> Any:
     if isinstance(value, EnvText):
         if value.lstrip().startswith("["):
-            return json.loads(value)
+            return _json(value)
         return [EnvText(item.strip()) for item in value.split(",") if item.strip()]
     if not isinstance(value, list | tuple):
         raise ValueError("not a list")
@@ -103,7 +117,7 @@ def _read_list(value: Any) -> Any:
 
 
 def _read_table(value: Any) -> Any:
-    value = json.loads(value) if isinstance(value, EnvText) else value
+    value = _json(value) if isinstance(value, EnvText) else value
     if not isinstance(value, dict):
         raise ValueError("not a table")
     return value

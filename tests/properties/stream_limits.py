@@ -90,8 +90,9 @@ def stopped(stream: "Stream", new: "Live") -> Iterator[str]:
     order = new.order
     if stream.trading != "active":
         yield f"{order.id} left while trading was {stream.trading}"
-    if stream.engine.state.trips:
-        yield f"{order.id} left past {list(stream.engine.state.trips)}"
+    for name, trip in stream.engine.state.trips.items():
+        if trip.scope in ("", order.strategy):
+            yield f"{order.id} left past {name}"
     if order.attempt:
         return
     if order.account in stream.down:

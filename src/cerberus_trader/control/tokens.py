@@ -18,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.errors import UNREADABLE, DataError
 
 Role = Literal["viewer", "operator", "admin"]
 Scope = Literal["all", "reset"]
@@ -193,7 +193,7 @@ class TokenStore:
             raise self._error("FILE", "others may read the tokens.", f"chmod 600 {self.path}")
         try:
             return msgspec.json.decode(raw, type=list[Token])
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             fix = "restore the file, or delete it and create new tokens."
             raise self._error("FILE", f"is damaged: {error}.", fix) from None
 

@@ -6,6 +6,12 @@ what to do after each error stands in `RECOVERY`.
 
 from enum import Enum
 
+import msgspec
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError, ArithmeticError)
+"""What decoding bytes that somebody else wrote may raise: not the format, not UTF-8, too deep, or
+a number that is none."""
+
 
 class Category(Enum):
     """Name the four categories of errors (D-07.1)."""

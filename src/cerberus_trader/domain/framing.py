@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.errors import UNREADABLE, DataError
 
 VERSION = 1
 FRAME_BYTES_MAX = 2**20
@@ -63,5 +63,5 @@ class Decoder(Generic[R]):
             if version != VERSION:
                 raise broken(f"the frame has version {version}, this side speaks {VERSION}.")
             return self._body.decode(raw)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise broken(f"the frame cannot be read: {error}.") from None

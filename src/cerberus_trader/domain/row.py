@@ -2,7 +2,7 @@
 
 import msgspec
 
-from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.domain.errors import UNREADABLE, JournalError
 from cerberus_trader.domain.events import Event
 from cerberus_trader.domain.facts import VERSION, Fact
 
@@ -36,7 +36,7 @@ def decode_row(body: bytes, *, place: str = "") -> Row:
                 fix="start the release that wrote it, or a newer one.",
             )
         return _decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise JournalError(
             f"the row cannot be read: {error}.", code="JOURNAL_ROW", place=place,
             fix="run `cerberus journal verify`.",

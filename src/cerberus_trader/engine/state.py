@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
+from cerberus_trader.domain.errors import UNREADABLE, JournalError
 from cerberus_trader.domain.facts import TradingState
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.market import Marks
@@ -236,8 +237,14 @@ def state_bytes(state: State) -> bytes:
 
 
 def state_from(data: bytes) -> State:
-    """Decode a snapshot's state."""
-    return msgspec.json.decode(data, type=State)
+    """Decode a snapshot's state; raise `JournalError` where it is none."""
+    try:
+        return msgspec.json.decode(data, type=State)
+    except UNREADABLE as error:
+        raise JournalError(
+            f"the snapshot cannot be read: {error}.", code="JOURNAL_SNAPSHOT",
+            fix="start the release that wrote it.",
+        ) from None  # fmt: skip
 
 
 def state_hash(state: State) -> str:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from cerberus_trader.domain.errors import UNREADABLE
 from cerberus_trader.journal.rows import Row
 
 
@@ -35,6 +36,6 @@ def line_of(row: Row) -> bytes:
         msgspec.json.decode(row.body)
         # Reformatting takes line breaks out and touches no number or text.
         fields["body"] = msgspec.Raw(msgspec.json.format(row.body, indent=-1))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         fields["body_base64"] = base64.b64encode(row.body).decode()
     return msgspec.json.encode(fields) + b"\n"

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.domain.errors import UNREADABLE, JournalError
 from cerberus_trader.journal.anchor import sync_folder
 from cerberus_trader.journal.rows import Row
 
@@ -211,7 +211,7 @@ def _rows(
 def _footer(raw: bytes, path: Path) -> Footer:
     try:
         footer = msgspec.json.decode(raw, type=Footer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise damaged(path, "has a footer that cannot be read") from None
     if footer.version > VERSION:
         raise JournalError(

@@ -20,7 +20,13 @@ from typing import IO, BinaryIO, cast
 
 import msgspec
 
-from cerberus_trader.domain.errors import CerberusError, DataError, JournalError, SystemFailure
+from cerberus_trader.domain.errors import (
+    UNREADABLE,
+    CerberusError,
+    DataError,
+    JournalError,
+    SystemFailure,
+)
 from cerberus_trader.journal.anchor import sync_folder
 from cerberus_trader.journal.manifest import MANIFEST_VERSION, Manifest
 from cerberus_trader.journal.verify import verify
@@ -37,7 +43,7 @@ NAMES = re.compile(
     r"journal\.db|anchor|trailing\.json|tokens\.json"
     r"|segments/[0-9]{1,20}-[0-9]{1,20}\.(?:seg|audit)"
 )
-UNREADABLE = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
 
 
 def damaged(path: Path, what: str) -> DataError:
@@ -137,7 +143,7 @@ def _read(path: Path, passphrase: Passphrase | None, into: Path | None) -> Manif
                     pass  # to the end of file and envelope: checksum, last chunk, nothing after
         except CerberusError:
             raise
-        except UNREADABLE as error:
+        except DAMAGED as error:
             raise damaged(path, str(error).rstrip(".") or type(error).__name__) from None
     return manifest
 
@@ -174,7 +180,7 @@ def _manifest(archive: tarfile.TarFile, path: Path) -> Manifest:
                 code="BACKUP_NEWER", place=str(path), fix="use the release that wrote it.",
             )  # fmt: skip
         return msgspec.json.decode(body, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise damaged(path, "its manifest cannot be read") from None
 
 

@@ -5,9 +5,11 @@ Everything is refused with `DataError`; rows count from 1, without the header.
 
 import gzip
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -22,6 +24,9 @@ TIME_UNITS = {"ts_ns": 0, "ts_us": 3, "ts_ms": 6, "ts_s": 9}  # decimal places t
 BLOCK_BYTES = 1 << 20
 SCALARS = ("digits", "size_digits", "interval_ns")
 QUOTED = re.compile(rb'(?m)(^|,)"([^",\n]*)"(?=,|$)')
+NO_ARRAYS = (ValueError, TypeError, KeyError, RuntimeError, SyntaxError, TokenError, MemoryError,
+             struct.error)  # fmt: skip
+"""What reading a damaged archive or array raises, besides what damaged files raise."""
 FORMATS = "use .csv, .csv.gz, .npz or .parquet."
 
 Bytes: TypeAlias = IO[bytes] | gzip.GzipFile
@@ -165,7 +170,7 @@ def raise_digits(values: Int64Array, power: int, name: str) -> Int64Array:
 def _read_npz(path: Path, kinds: tuple[Kind, ...]) -> Table:
     try:
         arrays = load_arrays(path)
-    except (ValueError, KeyError):
+    except NO_ARRAYS:
         refuse_file("the file is no NPZ of plain arrays.", "write it with numpy.savez or save_npz.")
     scalars = {n: _scalar(arrays.pop(n), n) for n in SCALARS if n in arrays}
     time = _check_names(list(arrays), kinds)

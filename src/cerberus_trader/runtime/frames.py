@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 
 from cerberus_trader.domain.framing import FRAME_BYTES_MAX, VERSION, Decoder, encode
+from cerberus_trader.domain.money import check_amount
 
-__all__ = ["FRAME_BYTES_MAX", "VERSION", "Decoder", "encode"]
+__all__ = ["FRAME_BYTES_MAX", "VERSION", "Decoder", "checked", "encode"]
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", array_like=True):
@@ -60,6 +61,18 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown", array_like=True):
 
 
 Request = Status | Explain | WhyNot | Operate | Authorise | Prune | Shutdown
+
+
+def checked(request: Request) -> Request:
+    """Return a request whose amounts are finite and of sane size; raise `DataError` otherwise.
+
+    A price of NaN would halt trading, an endless deposit would end in the ledger.
+    """
+    for name in ("price", "amount"):
+        value: Decimal | None = getattr(request, name, None)
+        if value is not None:
+            check_amount(value, place=name)
+    return request
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):

@@ -13,11 +13,11 @@ from typing import NoReturn
 
 import msgspec
 
-from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.errors import UNREADABLE, DataError
 from cerberus_trader.domain.money import ZERO, check_amount
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.state import State
-from cerberus_trader.heads.lines.parse import UNITS, parse_signal
+from cerberus_trader.heads.lines.parse import UNITS, YEAR_2000_NS, YEAR_2100_NS, parse_signal
 from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.metrics import Metrics
 from cerberus_trader.runtime.prices import POINT, Tick
@@ -64,7 +64,7 @@ def parse_price(raw: bytes, place: str, now_ns: int, known: State) -> Tick:
         refuse(place, f"the line has more than {PRICE_BYTES_MAX} bytes.")
     try:
         line = _decoder.decode(raw)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         refuse(place, f"the line is no price: {error}.")
     if line.instrument not in known.instruments:
         raise DataError(
@@ -93,12 +93,21 @@ def parse_price(raw: bytes, place: str, now_ns: int, known: State) -> Tick:
 
 
 def _time(line: PriceLine, place: str) -> int | None:
-    """Return the line's own time in ns, None where it gives none."""
+    """Return the line's own time in ns, None where it gives none; refuse one of another century."""
+    found = _given_time(line, place)
+    if found is not None and not YEAR_2000_NS <= found <= YEAR_2100_NS:
+        refuse(f"{place}: ts", "the time lies outside 2000 to 2100.", "check its unit.")
+    return found
+
+
+def _given_time(line: PriceLine, place: str) -> int | None:
     given = [(name, getattr(line, name)) for name in UNITS if getattr(line, name) is not None]
     if len(given) + (line.ts is not None) > 1:
         refuse(f"{place}: ts", "there are several times.", "give one of them.")
     if given:
         name, value = given[0]
+        if isinstance(value, Decimal):
+            check_amount(value, place=f"{place}: {name}")
         return int(value * UNITS[name])
     if line.ts is None:
         return None

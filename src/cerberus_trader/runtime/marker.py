@@ -8,16 +8,18 @@ exposure; the next start begins halted and journals what both say.
 import mmap
 import os
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
-from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.errors import UNREADABLE, DataError
 
 MARKER_NAME = "halt.marker"
 LOG_NAME = "emergency.log"
 PAGE = 4_096
 LOG_BYTES = 65_536
 TEXT_LENGTH_MAX = 500
+Time = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 SET, UNSET = b"HALT\n", b"----\n"
 
 
@@ -26,7 +28,7 @@ class Mark(msgspec.Struct, frozen=True):
 
     actor: str
     reason: str
-    ts_ns: int
+    ts_ns: Time
     flatten: bool = False
 
 
@@ -67,7 +69,7 @@ class HaltMarker:
             return None
         try:
             return msgspec.json.decode(page[len(SET) :].rstrip(b"\0"), type=Mark)
-        except (msgspec.MsgspecError, UnicodeError):
+        except UNREADABLE:
             return Mark("unknown", "the marker cannot be read", 0)
 
     def clear(self, until_ns: int) -> None:
@@ -88,7 +90,7 @@ class Header(msgspec.Struct, frozen=True):
 class Deed(msgspec.Struct, frozen=True):
     """Hold one thing that was done past the engine, written before it was done."""
 
-    ts_ns: int
+    ts_ns: Time
     actor: str
     text: str
 
@@ -117,12 +119,12 @@ class EmergencyLog:
         deeds: list[Deed] = []
         try:
             header = msgspec.json.decode(first, type=Header)
-        except (msgspec.MsgspecError, UnicodeError):
+        except UNREADABLE:
             return None, []
         for line in filter(None, lines):
             try:
                 deeds.append(msgspec.json.decode(line, type=Deed))
-            except (msgspec.MsgspecError, UnicodeError):
+            except UNREADABLE:
                 break
         return header, deeds
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.domain.errors import UNREADABLE, DataError, JournalError
+from cerberus_trader.domain.money import check_amount
 from cerberus_trader.domain.row import Row, decode_row
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.state import State, state_from
@@ -24,13 +25,7 @@ def recover(restored: Restored, visit: Visit | None = None) -> State:
     for observers that lag behind.
     """
     snapshot = restored.snapshot
-    try:
-        state = state_from(snapshot.state) if snapshot is not None else State()
-    except msgspec.DecodeError as error:
-        raise JournalError(
-            f"the snapshot cannot be read: {error}.", code="JOURNAL_SNAPSHOT",
-            fix="start the release that wrote it.",
-        ) from None  # fmt: skip
+    state = state_from(snapshot.state) if snapshot is not None else State()
     if visit is not None and snapshot is not None:
         visit(state, snapshot.seq, None)
     for row in restored.rows:
@@ -49,11 +44,14 @@ def recover(restored: Restored, visit: Visit | None = None) -> State:
 
 
 def read_bests(folder: Path) -> dict[str, Decimal]:
-    """Read the best prices of trailing stops; nothing where the file is absent or torn."""
+    """Read the best prices of trailing stops; nothing where the file is absent or senseless."""
     try:
-        return msgspec.json.decode((folder / BESTS_NAME).read_bytes(), type=dict[str, Decimal])
-    except (OSError, msgspec.DecodeError):
+        found = msgspec.json.decode((folder / BESTS_NAME).read_bytes(), type=dict[str, Decimal])
+        for name, price in found.items():
+            check_amount(price, place=name)
+    except (OSError, DataError, *UNREADABLE):
         return {}
+    return found
 
 
 def write_bests(folder: Path, bests: dict[str, Decimal]) -> None:

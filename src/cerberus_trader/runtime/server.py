@@ -97,7 +97,7 @@ class ControlServer:
         """Carry out a request; every error of ours becomes a failure."""
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await self._answer(request)
+                return await self._answer(frames.checked(request))
         except CerberusError as error:
             return failure(error)
         except TimeoutError:

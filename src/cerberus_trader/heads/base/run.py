@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.errors import UNREADABLE, DataError
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.heads.base.registry import FAULTS, FunctionHead, HeadSpec
 from cerberus_trader.heads.base.view import HISTORY_MIN, NOBODY, Account, Bar, Desk, View
@@ -112,7 +112,7 @@ class HeadRun:
             return
         try:
             state = msgspec.msgpack.decode(data, type=HeadState)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             self._refuse_state(str(error))
         if state.version != STATE_VERSION or state.head != self.spec.name:
             self._refuse_state(f"it is of {state.head}, version {state.version}")
