@@ -54,7 +54,7 @@ def _one(seed: int, minutes: float, named: str | None, as_json: bool) -> dict[st
     say = _silent if as_json else typer.echo
     say(f"seed {seed}, {minutes:g} virtual minutes, then everything heals")
     for name, rate in result.faults.items():
-        say(f"  fault {name} = {rate:g}")
+        say(f"  fault {name} = {rate!r}")
     say(f"{result.crashes} crashes ({result.sync_crashes} at a write), {result.orders} orders and "
         f"{result.fills} bookings at the venue, {result.rows} journal rows")  # fmt: skip
     if not result.violations:

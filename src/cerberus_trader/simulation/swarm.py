@@ -76,7 +76,7 @@ def parse_faults(text: str) -> Faults:
 
 def script_of(seed: int, faults: dict[str, float], minutes: float) -> str:
     """Return the one line that runs this again."""
-    named = ",".join(f"{name}={rate:g}" for name, rate in faults.items())
+    named = ",".join(f"{name}={rate!r}" for name, rate in faults.items())
     return f"cerberus sim --seed {seed} --minutes {minutes:g}" + (
         f" --faults {named}" if named else " --faults latency_s"
     )

@@ -206,6 +206,9 @@ class World:
         for order in state.orders.values():
             if order.status in waiting:
                 return f"order {order.id} is {order.status.value}"
+            there = self.venue.orders.get(order.id)
+            if there is not None and there.state != "working":
+                return f"the end of {order.id} is on its way"
         market = [x for x in self.venue.orders.values() if x.state == "working"]
         if any(live.order.kind == "market" for live in market):
             return "a market order works at the venue"
