@@ -173,10 +173,24 @@ def _distance(row: _Judged) -> float:
     return abs(value - limit) / abs(limit) if limit else abs(value - limit)
 
 
+REMEDIES = {
+    "TRADING_HALTED": "`cerberus resume` ends a halt or a flatten, `thaw --token` a freeze",
+    "BREAKER_OPEN": "`cerberus reset-breaker --token` releases it, once the cause is understood",
+    "VENUE_UNRECONCILED": "it ends by itself when the venue's books and ours agree",
+    "INSTRUMENT_UNKNOWN": "list its file under `instruments` in the configuration",
+    "SOURCE_UNKNOWN": "name it in a strategy's `sources`",
+    "MARKET_CLOSED": "it ends by itself when its market is open and its feed speaks",
+}
+"""What a person can do where no value of the signal would have changed the verdict."""
+
+
 def _would_need(row: _Judged) -> str:
     check = row.check
     if check.limit is None:
-        return f"{check.code}: {check.words} must be empty, was {_text(row.value)}"
+        remedy = REMEDIES.get(check.code, "")
+        return f"{check.code}: {check.words}: {_text(row.value)}" + (
+            f" ({remedy})" if remedy else ""
+        )
     if row.limit is None:
         return f"{check.code}: {check.words} could not be measured ({_text(row.value)})"
     word = "at most" if check.kind == "max" else "at least"

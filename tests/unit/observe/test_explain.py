@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from cerberus_trader.domain.events import OperatorEvent
 from cerberus_trader.domain.market import Snapshot
-from cerberus_trader.observe.explain import assessment, explain, recompute, why_not
+from cerberus_trader.engine import checks
+from cerberus_trader.observe.explain import REMEDIES, assessment, explain, recompute, why_not
 from tests.kit import Bench, decision, settings
 
 
@@ -46,8 +48,20 @@ def test_what_could_not_be_measured_is_said_so() -> None:
     bench = Bench()
     made, _ = told(bench, market=None, instrument="NOPE")
     lines = why_not(made, bench.state.settings, bench.state.instruments)
-    assert "INSTRUMENT_UNKNOWN: instrument not configured must be empty, was NOPE" in lines
+    remedy = "list its file under `instruments` in the configuration"
+    assert f"INSTRUMENT_UNKNOWN: instrument not configured: NOPE ({remedy})" in lines
     assert any("could not be measured (LookupError)" in line for line in lines)
+
+
+def test_a_denial_by_hand_says_what_ends_it() -> None:
+    bench = Bench()
+    bench.take(OperatorEvent(bench.now, "flatten", "ann"))
+    made, said = told(bench)
+    assert said.sentence.startswith(
+        "Denied to buy COIN: TRADING_HALTED: state of trading: reducing"
+    )
+    assert "`cerberus resume`" in said.sentence
+    assert set(REMEDIES) <= {check.code for check in (*checks.INTAKE, *checks.RISK)}
 
 
 def test_a_close_shows_which_checks_do_not_hold_exits_back() -> None:
