@@ -56,7 +56,7 @@ def test_what_could_not_be_measured_is_said_so() -> None:
 def test_a_denial_by_hand_says_what_ends_it() -> None:
     bench = Bench()
     bench.take(OperatorEvent(bench.now, "flatten", "ann"))
-    made, said = told(bench)
+    _, said = told(bench)
     assert said.sentence.startswith(
         "Denied to buy COIN: TRADING_HALTED: state of trading: reducing"
     )
