@@ -8,8 +8,8 @@ DEV := .venv/.stamp-dev
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench bench-peers trace sim sim-long mutants soak docs \
-	lock clean
+.PHONY: help demo test test-all lint format bench bench-peers trace sim sim-long reliability \
+	mutants soak docs lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ sim: $(CORE)  ## crash and mislead the engine in virtual time: 500 runs, some 2,
 
 sim-long: $(CORE)  ## the same at length: 18,000 runs, some 100,000 crashes (half an hour)
 	@$(BIN)/cerberus sim --runs 18000 --jobs 2 --seed 1000000
+
+reliability: $(CORE)  ## measure the reliability goals in about three minutes, one table
+	@$(BIN)/python -m scripts.reliability
 
 mutants: $(CORE)  ## break the engine on purpose, and see that the simulation notices
 	@$(BIN)/python -m scripts.mutants

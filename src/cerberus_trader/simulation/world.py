@@ -44,7 +44,7 @@ NAMES = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
 
 
 class Result(msgspec.Struct, frozen=True):
-    """Hold what a run came to; `trace` is a hash over everything that happened."""
+    """Hold what a run came to: orders sent and arrived; `trace` is a hash over everything."""
 
     seed: int
     faults: dict[str, float]
@@ -52,6 +52,7 @@ class Result(msgspec.Struct, frozen=True):
     violations: tuple[str, ...]
     crashes: int
     sync_crashes: int
+    submits: int
     orders: int
     fills: int
     rows: int
@@ -219,7 +220,7 @@ class World:
         digest.update(repr(self.venue.bookings).encode())
         return Result(
             self.seed, {}, self.minutes, tuple(violations), self.crashes,
-            self.sync_crashes, len(self.venue.arrived), len(self.venue.bookings),
+            self.sync_crashes, len(self.sent), len(self.venue.arrived), len(self.venue.bookings),
             len(self.disk.rows), self.unknown, digest.hexdigest(),
         )  # fmt: skip
 
