@@ -72,6 +72,7 @@ async def _serve(
         move = Walk(items, start, Random(f"prices {seed}"))
     amount = parse_amount(balance, place="--balance")
     held = SimVenue(items, amount, Random(f"venue {seed}"), time.time_ns, loop.call_later)
+    held.born = f"{time.time_ns():x}."
     server = VenueServer(held, move, chosen, Random(f"line {seed}"))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -13,6 +13,7 @@ from cerberus_trader.engine.apply_venue import VENUE_FOLDS
 from cerberus_trader.engine.books import (
     end_order,
     forget,
+    forget_trades,
     hold,
     keep_partial,
     late_fill,
@@ -157,7 +158,7 @@ def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     """Book a fill: cash, position, exposure, order, protection, the strategy's record."""
     state.trade_ids[f"{event.account}/{event.trade_id}"] = event.ts_ns
     if len(state.trade_ids) > TRADES_MAX:
-        forget(state.trade_ids)
+        forget_trades(state)
     note_marks(state, event)
     counters = state.counters
     counters.fills += 1

@@ -24,6 +24,8 @@ from cerberus_trader.engine.state import (
 )
 
 NOTHING = (ZERO, ZERO, ZERO)
+ASKED_AGAIN_NS = 60_000_000_000
+"""Above the overlap with which bookings are asked for again, and any skew of the clocks."""
 
 replace = msgspec.structs.replace
 
@@ -45,6 +47,16 @@ def note_marks(state: State, event: Event) -> None:
 def forget(mapping: dict[str, Any]) -> None:
     """Drop the oldest entry of a bounded record."""
     cast("OrderedDict[str, Any]", mapping).popitem(last=False)
+
+
+def forget_trades(state: State) -> None:
+    """Drop the oldest booking's id, unless the venue will still be asked for it.
+
+    A look asks for everything since the last agreement, a few seconds of overlap included.
+    """
+    oldest = next(iter(state.trade_ids.values()))
+    if all(oldest < agreed - ASKED_AGAIN_NS for agreed in state.agreed.values()):
+        forget(state.trade_ids)
 
 
 def reserve(state: State, order: Order, sign: int) -> None:

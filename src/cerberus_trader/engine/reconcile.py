@@ -337,11 +337,14 @@ def settled(look: Look, facts: Iterable[f.Fact]) -> bool:
     """Tell whether nothing of an account is in question any more.
 
     An order that nobody knows the outcome of keeps its exposure reserved, and asks for patience.
+    Once trading is open, orders are always on their way: these hold nothing back.
     """
     changed = {fact.order_id: fact.status for fact in facts if type(fact) is f.OrderChanged}
+    closed = look.account in look.state.unreconciled
+    asked = (Status.UNKNOWN, Status.SUBMITTED) if closed else (Status.UNKNOWN,)
     for order in look.state.orders.values():
         status = changed.get(order.id, order.status)
-        if order.account == look.account and status in (Status.UNKNOWN, Status.SUBMITTED):
+        if order.account == look.account and status in asked:
             return False
     return not acted(list(facts), "suspected")
 

@@ -68,7 +68,8 @@ class Link:
         self._contents: dict[str, Booking] = {}
         self._next: int | None = None
         self._begun_ns = clock.now_ns()
-        self._ahead: dict[int, Booking] = {}
+        self._ahead: dict[int, tuple[Booking, ...]] = {}
+        self._conflicts: dict[tuple[str, int], None] = {}
         client.on_word = self.on_word
         client.on_lost = self.on_lost
 
@@ -166,22 +167,47 @@ class Link:
         """Take what the venue says by itself."""
         if isinstance(word, OrderReport | OrderModified):
             self.put(word)
-        elif self._consistent(word):
-            self._in_order(word)
+        else:
+            self._take(word)
 
-    def _in_order(self, booking: Booking) -> None:
-        """Take a booking in the venue's order; behind a gap it waits until the gap is asked for."""
+    def _take(self, booking: Booking, *, listed: bool = False) -> None:
+        """Take a booking in the venue's order; behind a gap it waits until the gap is asked for.
+
+        One that was never seen and has a number that is past counts all the same: a venue that has
+        lost its memory counts anew.
+        """
+        known = name_of(booking) in self._contents or self._booked(booking)
+        taken = (booking,) if self._consistent(booking) else ()  # its place is passed all the same
         if not booking.sequence:
-            self.put(booking)
+            if taken:
+                self.put(booking)
         elif self._next is None or booking.sequence > self._next:
-            self._ahead[booking.sequence] = booking
+            self._ahead[booking.sequence] = taken
             self.wake.set()
         elif booking.sequence == self._next:
+            self._ahead[booking.sequence] = taken
+            self._follow()
+        elif taken and not known and listed:
             self.put(booking)
+        elif taken and not known:
+            self._begin_anew(booking)
+
+    def _follow(self) -> None:
+        """Take what follows without a gap."""
+        while self._next is not None and (found := self._ahead.pop(self._next, None)) is not None:
+            for booking in found:
+                self.put(booking)
             self._next += 1
-            while (following := self._ahead.pop(self._next, None)) is not None:
-                self.put(following)
-                self._next += 1
+
+    def _begin_anew(self, booking: Booking) -> None:
+        """Ask for the list, and count from its beginning."""
+        detail = f"number {booking.sequence} is new, {self._next} was due"
+        self.put(Anomaly(0, self.account, "out_of_order", name_of(booking), detail))
+        for unseen in (booking, *(held for kept in self._ahead.values() for held in kept)):
+            self._contents.pop(name_of(unseen), None)
+        self._ahead.clear()
+        self._next = None
+        self.wake.set()
 
     def on_lost(self, reason: str) -> None:
         """Note that the line broke."""
@@ -199,8 +225,13 @@ class Link:
             del self._contents[next(iter(self._contents))]
         if before == plain:
             return True
-        detail = "an id came again with another content"
-        self.put(Anomaly(0, self.account, "trade_conflict", name, detail))
+        if (name, booking.sequence) not in self._conflicts:  # said once, and looked into
+            self._conflicts[name, booking.sequence] = None
+            if len(self._conflicts) > CONFLICTS_MAX:
+                del self._conflicts[next(iter(self._conflicts))]
+            detail = "an id came again with another content"
+            self.put(Anomaly(0, self.account, "trade_conflict", name, detail))
+            self.wake.set()
         return False
 
     def _garbled(self, error: BaseException, place: str) -> None:
@@ -293,6 +324,7 @@ class Link:
     def forget(self) -> None:
         """Drop what is only remembered to notice contradictions: memory is short."""
         self._contents.clear()
+        self._conflicts.clear()
 
     async def catch_up(self) -> None:
         """Take every booking since the last agreement; those known are passed over.
@@ -306,12 +338,10 @@ class Link:
         for booking in bookings:
             if self._next is None and booking.sequence:
                 self._next = booking.sequence  # the list has no gaps
-            if not self._consistent(booking):
-                continue
-            if booking.sequence:
-                self._in_order(booking)
-            elif not self._booked(booking):
-                self.put(booking)
+            if booking.sequence or not self._booked(booking):
+                self._take(booking, listed=True)
+            else:
+                self._consistent(booking)
 
     def _booked(self, booking: Booking) -> bool:
         return f"{booking.account}/{name_of(booking)}" in self.state.trade_ids

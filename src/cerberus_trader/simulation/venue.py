@@ -76,6 +76,8 @@ class SimVenue:
         self.refusals: dict[str, str] = {}
         self.arrived: list[tuple[int, Order]] = []
         self.numbers = 0
+        self.born = ""
+        """What tells the ids of this venue's trades from those before it lost its memory."""
         self.most = 0
         """The most instruments that ever had a position or a working entry at once."""
 
@@ -167,7 +169,7 @@ class SimVenue:
         self._post("funding", amount)
         self._book(
             FundingReport(0, "main", name, rate, price, amount, held.margin, (),
-                          f"p{self._number()}", len(self.bookings) + 1)
+                          f"p{self.born}{self._number()}", len(self.bookings) + 1)
         )  # fmt: skip
 
     def cancel_some(self) -> None:
@@ -178,7 +180,9 @@ class SimVenue:
 
     def trade_by_hand(self, name: str, side: int, quantity: Decimal) -> None:
         """Let a person trade in the account, past us."""
-        order = Order(f"hand{self._number()}", "main", "", name, side, "market", "entry", quantity)
+        order = Order(
+            f"hand{self.born}{self._number()}", "main", "", name, side, "market", "entry", quantity
+        )
         bid, ask = self.prices[name]
         live = self.orders[order.id] = Live(order, self.now_ns())
         self._fill(live, quantity, ask if side > 0 else bid)
@@ -250,7 +254,7 @@ class SimVenue:
         stop, profit = (None, None) if flat else (held.stop, held.profit)
         self._book(
             FillReport(
-                0, order_id or order.id, f"v{self._number()}", "main", name, order.side, quantity,
+                0, order_id or order.id, f"v{self.born}{self._number()}", "main", name, order.side, quantity,
                 price, fee, "taker", reason or order.reason,  # type: ignore[arg-type]
                 margin, leaves, stop, profit, sequence=len(self.bookings) + 1,
             )

@@ -2,9 +2,12 @@
 
 from decimal import Decimal
 
+import pytest
+
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import AccountReport, LinkEvent, OrderReport, OrderStatus
 from cerberus_trader.domain.order import Status
+from cerberus_trader.engine import apply
 from tests.kit import SECOND, Bench, of, submitted
 
 D = Decimal
@@ -44,3 +47,32 @@ def test_a_fill_proves_that_an_order_lives_and_absences_are_counted_anew() -> No
     assert order.id in bench.state.orders, "one absence after the fill is not two"
     deny(1)
     assert order.id not in bench.state.orders
+
+
+def test_orders_on_their_way_hold_back_no_agreement_once_trading_is_open() -> None:
+    bench = Bench()
+    bench.take(LinkEvent(bench.now, "main", "connecting"))
+    bench.take(AccountReport(bench.now, "main", bench.now, "start"))
+    order = submitted(bench.signal())
+    bench.now += SECOND
+    step = bench.take(AccountReport(bench.now, "main", bench.now, "timer"))
+    assert of(step, f.Reconciled) and bench.state.agreed["main"] == bench.now
+    bench.take(LinkEvent(bench.now, "main", "lost"))
+    step = bench.take(AccountReport(bench.now, "main", bench.now, "reconnect"))
+    assert not of(step, f.Reconciled) and bench.state.orders[order.id]
+
+
+def test_ids_of_bookings_that_will_be_asked_for_again_are_never_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(apply, "TRADES_MAX", 2)
+    bench = Bench()
+    bench.state.agreed["main"] = bench.now
+    for _ in range(2):
+        bench.open()
+        bench.close("100")
+    assert len(bench.state.trade_ids) == 4
+    bench.state.agreed["main"] = bench.now + 3_600 * SECOND
+    bench.open()
+    bench.close("100")
+    assert len(bench.state.trade_ids) == 4
