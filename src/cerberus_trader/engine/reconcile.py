@@ -187,13 +187,17 @@ def ask_again(look: Look) -> list[f.Fact]:
 
 
 def cancel_orphan(look: Look) -> list[f.Fact]:
-    """Cancel an order that we hold for ended and that the venue works: ours, and unwanted."""
+    """Cancel an order that we hold for ended and that the venue works: ours, and unwanted.
+
+    One that we do not know any more was sent by a history that a restored backup has lost.
+    """
     assert look.theirs is not None
-    ended = look.state.ended[look.order_id].status.value
+    known = look.state.ended.get(look.order_id)
+    ended = known.status.value if known is not None else "forgotten"
     facts = look.suspect("orphan_order", look.order_id, ended, look.theirs.state, "canceled")
     if acted(facts, "suspected"):
         return facts  # it may have ended since the venue looked
-    reason = "working at the venue, ended with us"
+    reason = f"working at the venue, {'ended' if known is not None else 'not known'} with us"
     cancel = f.CancelRequested(look.order_id, reason, look.account, look.theirs.instrument)
     return [*facts, cancel, *(freeze_facts(look.state, "orphan_order") if facts else [])]
 
@@ -201,8 +205,9 @@ def cancel_orphan(look: Look) -> list[f.Fact]:
 def foreign(look: Look) -> list[f.Fact]:
     """Note a working order that is not ours."""
     assert look.theirs is not None
-    if look.theirs.reduce_only and is_own(look.state.engine_id, look.order_id):
-        return []  # left past a stalled disk, or a leg whose entry is not booked yet
+    if is_own(look.state.engine_id, look.order_id):
+        # a reducing one left past a stalled disk, or is a leg whose entry is not booked yet
+        return [] if look.theirs.reduce_only else cancel_orphan(look)
     theirs = f"{look.theirs.instrument} {plain(look.theirs.quantity)}"
     return look.suspect("foreign_order", look.order_id, "", theirs, freeze(look.state))
 

@@ -1,7 +1,8 @@
 """What a start found: one paragraph, made of the facts between the fold and the first agreement.
 
 Orders whose outcome nobody knew, those that the venue has, those that it never got; fills that
-were missed and are booked; positions and cash that were corrected, each with its reason.
+were missed and are booked; positions and cash that were corrected, each with its reason; and what
+nobody can explain.
 """
 
 from cerberus_trader.domain import facts as f
@@ -27,6 +28,8 @@ class Findings:
         self.asked = {o.id: "" for o in state.orders.values() if o.status in ASKED}
         self.fills: list[str] = []
         self.corrected: list[str] = []
+        self.unexplained: list[str] = []
+        self.frozen = False
         self.words = "The venue is being asked."
         if not outside:
             self.finish("The paper venue is inside this process and was rebuilt from the journal.")
@@ -51,14 +54,25 @@ class Findings:
                 self.corrected.append(f"balance by {plain(fact.amount)} ({fact.reason})")
             elif type(fact) is f.CashMoved:
                 self.corrected.append(f"balance by {plain(fact.amount)} ({fact.actor})")
+            elif type(fact) is f.MismatchFound and fact.action in ("frozen", "canceled", "noted"):
+                if fact.kind not in ("balance", "lost_order"):  # told by what followed
+                    said = f"{fact.kind.replace('_', ' ')} {fact.place}"
+                    self.unexplained.append(f"{said} {fact.theirs}".strip() + f" ({fact.action})")
+            elif type(fact) is f.TradingStateChanged:
+                self.frozen = fact.state == "frozen"
             elif type(fact) is f.Reconciled:
-                self.finish(f"The venue has {fact.orders} orders and {fact.positions} positions:"
-                            " its books and ours agree.")  # fmt: skip
+                self.finish(self._held(fact))
 
     def _came_to(self, fact: f.OrderChanged) -> str:
         if fact.status not in TERMINAL:
             return "" if fact.status is Status.UNKNOWN else "found"
         return "lost" if "denied" in fact.reason else f"ended ({fact.status.value})"
+
+    def _held(self, fact: f.Reconciled) -> str:
+        held = f"The venue has {fact.orders} orders and {fact.positions} positions"
+        if self.frozen:
+            return f"{held}. Trading is frozen until a person has looked and thaws it."
+        return f"{held}: its books and ours agree."
 
     def finish(self, words: str) -> None:
         """Say it."""
@@ -74,7 +88,10 @@ class Findings:
             came[word or "still unknown"] = came.get(word or "still unknown", 0) + 1
         if came:
             parts.append("Orders: " + ", ".join(f"{n} {word}" for word, n in came.items()) + ".")
-        for title, found in (("Fills booked", self.fills), ("Corrected", self.corrected)):
+        for title, found in (
+            ("Fills booked", self.fills), ("Corrected", self.corrected),
+            ("Not explained", self.unexplained),
+        ):  # fmt: skip
             if found:
                 more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
                 parts.append(f"{title}: {'; '.join(found[:NAMED_MAX])}{more}.")

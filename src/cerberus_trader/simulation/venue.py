@@ -254,8 +254,8 @@ class SimVenue:
         stop, profit = (None, None) if flat else (held.stop, held.profit)
         self._book(
             FillReport(
-                0, order_id or order.id, f"v{self.born}{self._number()}", "main", name, order.side, quantity,
-                price, fee, "taker", reason or order.reason,  # type: ignore[arg-type]
+                0, order_id or order.id, f"v{self.born}{self._number()}", "main", name, order.side,
+                quantity, price, fee, "taker", reason or order.reason,  # type: ignore[arg-type]
                 margin, leaves, stop, profit, sequence=len(self.bookings) + 1,
             )
         )  # fmt: skip

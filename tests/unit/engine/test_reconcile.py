@@ -5,8 +5,10 @@ from decimal import Decimal
 import pytest
 
 from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.commands import CancelOrder
 from cerberus_trader.domain.events import AccountReport, LinkEvent, OrderReport, OrderStatus
-from cerberus_trader.domain.order import Status
+from cerberus_trader.domain.execution import VenueOrder
+from cerberus_trader.domain.order import Status, order_id
 from cerberus_trader.engine import apply
 from tests.kit import SECOND, Bench, of, submitted
 
@@ -76,3 +78,15 @@ def test_ids_of_bookings_that_will_be_asked_for_again_are_never_forgotten(
     bench.open()
     bench.close("100")
     assert len(bench.state.trade_ids) == 4
+
+
+def test_an_entry_of_a_lost_history_is_cancelled_and_freezes_trading() -> None:
+    bench = Bench()
+    lost = order_id(bench.state.engine_id, "main", "default", "before the backup") + "e"
+    bench.take(LinkEvent(bench.now, "main", "connecting"))
+    rows = (VenueOrder(lost, "COIN", 1, D(1), "working", D(0), D(50)),)
+    first = bench.take(AccountReport(bench.now, "main", bench.now, "start", rows))
+    assert not first.commands
+    second = bench.take(AccountReport(bench.now, "main", bench.now, "timer", rows))
+    assert second.commands == (CancelOrder(lost, "main", "COIN"),)
+    assert bench.state.trading == "frozen"

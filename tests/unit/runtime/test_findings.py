@@ -69,6 +69,27 @@ def test_it_says_once_what_was_unknown_found_lost_booked_and_corrected() -> None
     )
 
 
+def test_what_nobody_can_explain_is_named_and_the_books_are_not_said_to_agree() -> None:
+    log = Kept()
+    found = Findings(state_with(), log, outside=True)
+    mismatches = tuple(
+        f.MismatchFound(1, "main", kind, place, "", theirs, action)
+        for kind, place, theirs, action in (
+            ("foreign_order", "x1", "ALFA 3", "suspected"),
+            ("foreign_order", "x1", "ALFA 3", "frozen"),
+            ("orphan_order", "x2", "working", "canceled"),
+            ("balance", "balance main", "1", "noted"),
+        )
+    )
+    frozen = f.TradingStateChanged("frozen", "reconciliation", "foreign_order")
+    found.take(8, TICK, (*mismatches, frozen, f.Reconciled(1, "main", 1, "start", 2, 1)))
+    assert found.text().endswith(
+        "Not explained: foreign order x1 ALFA 3 (frozen); orphan order x2 working (canceled)."
+        " The venue has 2 orders and 1 positions."
+        " Trading is frozen until a person has looked and thaws it."
+    )
+
+
 def test_with_the_paper_venue_there_is_nobody_to_ask() -> None:
     log = Kept()
     found = Findings(state_with(), log, outside=False)
