@@ -27,10 +27,16 @@ class Backups:
     async def run(self) -> None:
         """Back up when it is time, until cancelled."""
         while True:
-            settings = self.state.settings.backup
+            await self.look(self.state.settings.backup)
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self, settings: Backup) -> None:
+        """Back up if it is time; a folder that cannot be looked at is a failed backup."""
+        try:
             if settings.enabled and await asyncio.to_thread(self.due, settings, time.time_ns()):
                 await self.make(settings)
-            await asyncio.sleep(LOOK_S)
+        except OSError as error:
+            self.failed(error)
 
     def due(self, settings: Backup, now_ns: int) -> bool:
         """Tell whether the newest backup is older than the interval, or there is none.
@@ -55,10 +61,7 @@ class Backups:
             made = await apart("backup", self.folder, order, Made)
             gone = await asyncio.to_thread(self.tidy, settings)
         except (CerberusError, OSError) as error:
-            self.not_before_ns = time.time_ns() + int(RETRY_S * NS)
-            self.metrics.upkeep["backups_failed"] = self.metrics.upkeep.get("backups_failed", 0) + 1
-            self.log.alert("the backup failed", error)
-            return
+            return self.failed(error)
         self.metrics.upkeep["backups"] = self.metrics.upkeep.get("backups", 0) + 1
         self.metrics.upkeep["backup_last_ns"] = made.manifest.created_ns
         self.metrics.upkeep["backup_last_bytes"] = made.bytes
@@ -66,6 +69,12 @@ class Backups:
             "backed up", path=made.path, bytes=made.bytes, row=made.manifest.last_seq,
             encrypted=made.encrypted, deleted=gone,
         )  # fmt: skip
+
+    def failed(self, error: CerberusError | OSError) -> None:
+        """Tell and count a failure, and wait a while before the next try."""
+        self.not_before_ns = time.time_ns() + int(RETRY_S * NS)
+        self.metrics.upkeep["backups_failed"] = self.metrics.upkeep.get("backups_failed", 0) + 1
+        self.log.alert("the backup failed", error)
 
     def tidy(self, settings: Backup) -> int:
         """Delete the oldest backups beyond the number kept; return how many."""

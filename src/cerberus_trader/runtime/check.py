@@ -23,7 +23,7 @@ async def check_journal(folder: Path, inbox: Inbox, log: Log, metrics: Metrics) 
     await asyncio.sleep(AFTER_S)
     try:
         found = await apart("verify", folder, None, Checked)
-    except CerberusError as error:
+    except (CerberusError, OSError) as error:
         log.alert("the journal could not be checked", error)
         return
     metrics.upkeep["verified_seq"] = found.last_seq

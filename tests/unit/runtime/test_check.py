@@ -58,3 +58,15 @@ async def test_a_check_that_cannot_run_is_told(
     inbox, lines, _ = await checked(state)
     assert lines[0]["alert"] and lines[0]["code"] == "UPKEEP_FAILED" and not inbox.operator
     shutil.rmtree(state)
+
+
+async def test_a_process_that_cannot_be_started_is_told_and_ends_nothing(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*given: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(check, "apart", refused)
+    inbox, lines, _ = await checked(state)
+    assert lines[0]["alert"] and "Resource temporarily unavailable" in str(lines[0])
+    assert not inbox.operator
