@@ -336,52 +336,6 @@ def test_nothing_is_booked_that_happened_before_the_account_was_ever_looked_at()
     virtually(main())
 
 
-def test_a_venue_that_counts_anew_loses_no_booking() -> None:
-    async def main() -> None:
-        line = Line()
-        line.client.replies["bookings"] = [fill("a1", 7), fill("a2", 8)]
-        await line.link.catch_up()
-        line.link.on_word(fill("b1", 1))
-        assert [x.place for x in line.of(Anomaly)] == ["b1"] and line.link.wake.is_set()
-        line.client.replies["bookings"] = [fill("b1", 1), fill("b2", 2)]
-        await line.link.catch_up()
-        line.link.on_word(fill("b2", 2))
-        line.link.on_word(fill("b3", 3))
-        assert [x.trade_id for x in line.of(FillReport)] == ["a1", "a2", "b1", "b2", "b3"]
-        assert len(line.of(Anomaly)) == 1
-
-    virtually(main())
-
-
-def test_a_list_that_begins_anew_is_taken_as_it_is() -> None:
-    async def main() -> None:
-        line = Line()
-        line.client.replies["bookings"] = [fill("a1", 7), fill("a2", 8)]
-        await line.link.catch_up()
-        line.client.replies["bookings"] = [fill("b1", 1), fill("b2", 1)]
-        await line.link.catch_up()
-        await line.link.catch_up()
-        assert [x.trade_id for x in line.of(FillReport)] == ["a1", "a2", "b1", "b2"]
-        assert not line.of(Anomaly)
-
-    virtually(main())
-
-
-def test_a_conflict_holds_back_none_of_those_that_follow_and_is_said_once() -> None:
-    async def main() -> None:
-        line = Line()
-        line.client.replies["bookings"] = [fill("a1", 1)]
-        await line.link.catch_up()
-        line.link.on_word(fill("a1", 2, fee=D(9)))
-        line.link.on_word(fill("a2", 3))
-        line.client.replies["bookings"] = [fill("a1", 1), fill("a1", 2, fee=D(9)), fill("a2", 3)]
-        await line.link.catch_up()
-        assert [x.trade_id for x in line.of(FillReport)] == ["a1", "a2"]
-        assert [x.kind for x in line.of(Anomaly)] == ["trade_conflict"]
-
-    virtually(main())
-
-
 def looking(line: Line, seconds: float) -> None:
     """Let the link run for a while."""
 

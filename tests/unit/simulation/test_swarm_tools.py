@@ -51,8 +51,8 @@ def test_the_line_that_runs_it_again_gives_the_same_run() -> None:
 
 def test_runs_are_summed_and_failing_seeds_named() -> None:
     tally = Tally(failing=[])
-    good = Result(1, {}, 1.0, (), 2, 1, 3, 4, 5, 6, "t")
-    bad = Result(2, {}, 1.0, ("x", "y"), 2, 1, 3, 4, 5, 6, "t")
+    good = Result(1, {}, 1.0, (), 2, 1, 7, 3, 4, 5, 6, "t")
+    bad = Result(2, {}, 1.0, ("x", "y"), 2, 1, 7, 3, 4, 5, 6, "t")
     tally.add(good)
     tally.add(bad)
     assert (tally.runs, tally.crashes, tally.sync_crashes, tally.orders) == (2, 4, 2, 6)
@@ -95,7 +95,7 @@ def test_a_failing_run_is_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_shrinking_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[int] = []
-    bad = Result(1, {}, 8.0, ("always",), 0, 0, 0, 0, 0, 0, "")
+    bad = Result(1, {}, 8.0, ("always",), 0, 0, 0, 0, 0, 0, 0, "")
 
     def simulate(seed: int, *, minutes: float, faults: Faults) -> Result:
         runs.append(1)
