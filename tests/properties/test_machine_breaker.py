@@ -128,6 +128,21 @@ class Guard(RuleBasedStateMachine):
             assert decision(step).verdict == "approved", "exits always pass"
             assert step.commands[0].order.reduce_only
 
+    @rule(name=names, side=st.sampled_from(("buy", "sell")))
+    def enter(self, name: str, side: str) -> None:
+        """Open or turn a position at once."""
+        self.signal(name, side, False)
+        for order in self.working():
+            if order.instrument == name and not order.reduce_only:
+                self.watch(self.bench.fill(order, str(self.price), marks=self.marks), None)
+
+    @rule(number=picked)
+    def leave(self, number: int) -> None:
+        """Ask for the close of what is open."""
+        held = [position.instrument for position in self.bench.state.positions.values()]
+        if held:
+            self.signal(held[number % len(held)], "close", False)
+
     @rule(
         number=picked,
         tenths=st.sampled_from((5, 10)),
@@ -232,5 +247,5 @@ class Guard(RuleBasedStateMachine):
         assert state.counters.faults == 0
 
 
-Guard.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
+Guard.TestCase.settings = settings(max_examples=250, stateful_step_count=40)
 TestGuard = pytest.mark.req("C-17.4", "D-09.13")(Guard.TestCase)

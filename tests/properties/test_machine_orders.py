@@ -182,6 +182,13 @@ class Orders(RuleBasedStateMachine):
                 assert known.order.id not in asked
 
     @precondition(lambda self: self.orders)
+    @rule(number=picked, times=st.integers(1, 4))
+    def venue_denies(self, number: int, times: int) -> None:
+        """Let the venue know nothing of an order, several times in a row."""
+        for _ in range(times):
+            self.venue_answers(number, "absent", 10)
+
+    @precondition(lambda self: self.orders)
     @rule(number=picked, answer=st.sampled_from(("absent", "working", *ENDS[:4])), later=picked)
     def venue_answers(self, number: int, answer: str, later: int) -> None:
         """Every fill that the venue knows of has been taken before it answers."""
