@@ -74,7 +74,7 @@ MUTANTS = (
     Mutant("an acknowledgement beats any status", "engine/orders.py",
            "or not may_follow(order.status, status):", "or False:"),
     Mutant("bookings missed in a partition are not asked for", "runtime/link.py",
-           "            since_ns = max(since, 0)\n", "            return\n"),
+           "            if page is None:\n", "            if True:\n"),
     Mutant("bookings are taken as they arrive", "runtime/link.py",
            "        if not booking.sequence:\n", "        if True:\n"),
     Mutant("deciding reads a clock", "engine/intake.py",

@@ -14,6 +14,7 @@ from cerberus_trader.domain.order import Order
 from cerberus_trader.domain.settings import Settings
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.engine import Engine, Step
+from cerberus_trader.venues.base import Booking, VenueClient
 
 D = Decimal
 DAY = 86_400_000_000_000
@@ -148,3 +149,8 @@ def submitted(step: Step) -> Order:
 def of(step: Step, kind: type) -> list[Any]:
     """Return a step's facts of one kind."""
     return [fact for fact in step.facts if isinstance(fact, kind)]
+
+
+async def bookings_of(client: VenueClient, since_ns: int = 0) -> list[Booking]:
+    """Ask a venue for all of its bookings."""
+    return [booking async for page in client.bookings("main", since_ns) for booking in page]

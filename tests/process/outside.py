@@ -89,7 +89,8 @@ class Outside:
         """Return what the venue holds, all of its bookings, and its ledger."""
 
         async def all_of_it(line: RemoteVenue) -> tuple[AccountView, list[Booking], Sums]:
-            return await line.account("main"), await line.bookings("main", 0), await line.ledger()
+            booked = [b async for page in line.bookings("main", 0) for b in page]
+            return await line.account("main"), booked, await line.ledger()
 
         return self.ask(all_of_it)
 

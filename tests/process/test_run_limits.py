@@ -102,6 +102,18 @@ def test_a_file_size_limit_ends_the_engine_with_code_3(tmp_path: Path) -> None:
     check_poisoned(engine, "")
 
 
+def test_an_error_that_nobody_foresaw_stops_the_engine_in_order_and_alerts(tmp_path: Path) -> None:
+    config = tmp_path / "small.toml"
+    config.write_text('[logging]\nform = "json"\n')
+    program = (str(Path(__file__).with_name("failing.py")),)
+    engine = Live(tmp_path, "--config", str(config), program=program)
+    assert engine.finish() == 1
+    (alert,) = [line for line in engine.lines() if line.get("alert")]
+    assert (alert["event"], alert["error"]) == ("the engine stops", "RuntimeError")
+    assert alert["message"] == "nobody foresaw this"
+    assert verify(engine.state).ok
+
+
 @pytest.mark.req("C-14.3", "D-12.7")
 @pytest.mark.parametrize(
     ("policy", "positions", "entries"),

@@ -8,9 +8,11 @@ structlog is imported at the first use, not with this module.
 
 import hmac
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import msgspec
@@ -26,6 +28,7 @@ Line = MutableMapping[str, Any]
 
 LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 HIDDEN = "***"
+FRAMES_MAX = 3
 SECRET_WORDS = (
     "secret",
     "password",
@@ -124,9 +127,12 @@ def logger(name: str) -> "FilteringBoundLogger":
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:
-    """Turn an error into fields: those of a `CerberusError`, or type and text of any other."""
+    """Turn an error into fields: those of a `CerberusError`; type, text and place of any other."""
     if not isinstance(error, CerberusError):
-        return {"error": type(error).__name__, "message": str(error)}
+        frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
+        place = " > ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames)
+        found = {"error": type(error).__name__, "message": str(error), "place": place}
+        return {key: value for key, value in found.items() if value}
     fields = {
         "error": type(error).__name__,
         "code": error.code,

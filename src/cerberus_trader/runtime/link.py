@@ -332,9 +332,15 @@ class Link:
         What happened in an account before we ever looked at it is not ours to book.
         """
         since = self.state.agreed.get(self.account, self._begun_ns) - OVERLAP_NS
-        async with asyncio.timeout(self._answer_s):
-            since_ns = max(since, 0)
-            bookings = await self.client.bookings(self.account, since_ns)
+        pages = self.client.bookings(self.account, max(since, 0))
+        while True:
+            async with asyncio.timeout(self._answer_s):
+                page = await anext(pages, None)
+            if page is None:
+                return
+            self._take_listed(page)
+
+    def _take_listed(self, bookings: list[Booking]) -> None:
         for booking in bookings:
             if self._next is None and booking.sequence:
                 self._next = booking.sequence  # the list has no gaps

@@ -101,20 +101,21 @@ class EmergencyLog:
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOG_NAME
         self._end = 0
+        self._torn = False
 
     def allocate(self, header: Header) -> None:
         """Begin anew; raises `OSError`."""
         line = msgspec.json.encode(header) + b"\n"
         _write(self.path, line.ljust(LOG_BYTES, b"\0"), create=not self.path.exists())
-        self._end = len(line)
+        self._end, self._torn = len(line), False
 
     def read(self) -> tuple[Header | None, list[Deed]]:
-        """Return what it holds; a torn last line is left out."""
+        """Return what it holds; a torn line is left out."""
         try:
             text = self.path.read_bytes().rstrip(b"\0")
         except FileNotFoundError:
             return None, []
-        self._end = len(text)
+        self._end, self._torn = len(text), not text.endswith(b"\n")
         first, *lines = text.split(b"\n")
         deeds: list[Deed] = []
         try:
@@ -125,17 +126,18 @@ class EmergencyLog:
             try:
                 deeds.append(msgspec.json.decode(line, type=Deed))
             except UNREADABLE:
-                break
+                continue
         return header, deeds
 
     def add(self, deed: Deed) -> None:
         """Write a deed durably behind the others; a full log raises `DataError`."""
-        line = msgspec.json.encode(deed) + b"\n"
+        # a torn line ends where the next one begins
+        line = b"\n" * self._torn + msgspec.json.encode(deed) + b"\n"
         if self._end + len(line) > LOG_BYTES:
             raise DataError("the emergency log is full.", place=str(self.path),
                             fix="start the engine, which imports it.")  # fmt: skip
         _write(self.path, line, at=self._end)
-        self._end += len(line)
+        self._end, self._torn = self._end + len(line), False
 
 
 def _write(path: Path, data: bytes, *, at: int = 0, create: bool = False) -> None:

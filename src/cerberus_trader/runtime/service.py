@@ -213,10 +213,10 @@ class Service:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._supervise(group))
-        except* CerberusError as errors:
-            self.fail(errors.exceptions[0])
         except* Stopped:
             pass
+        except* Exception as errors:  # named boundary: whatever ends a task stops the engine
+            self.fail(first_of(errors))
         return self.close()
 
     async def _supervise(self, group: asyncio.TaskGroup) -> None:
@@ -412,3 +412,9 @@ class Service:
 
 class Stopped(Exception):
     """End the group of tasks."""
+
+
+def first_of(group: BaseExceptionGroup[Any]) -> BaseException:
+    """Return the first error of a group, however deep."""
+    found = group.exceptions[0]
+    return first_of(found) if isinstance(found, BaseExceptionGroup) else found

@@ -1,7 +1,7 @@
 """The simulated network: requests and answers that are late, lost, doubled, cut, or unreadable."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from random import Random
 from typing import Any, TypeVar
 
@@ -65,9 +65,9 @@ class SimClient:
         """Ask for everything."""
         return await self._ask(self.venue.account)
 
-    async def bookings(self, account: str, since_ns: int) -> list[Booking]:
+    async def bookings(self, account: str, since_ns: int) -> AsyncIterator[list[Booking]]:
         """Ask for fills and payments since a time."""
-        return await self._ask(lambda: self.venue.since(since_ns))
+        yield await self._ask(lambda: self.venue.since(since_ns))
 
     async def close(self) -> None:
         """Close the line."""

@@ -68,6 +68,7 @@ class SimVenue:
         self.tell: Callable[[Word], None] = lambda word: None
         self.prices: dict[str, tuple[Decimal, Decimal]] = {}
         self.orders: dict[str, Live] = {}
+        self._open: dict[str, Live] = {}
         self.positions: dict[str, Held] = {}
         self.balance = balance
         self.ledger: dict[str, Decimal] = {"deposits": -balance, "cash": balance}
@@ -96,7 +97,7 @@ class SimVenue:
             return Ack(False, "refused by the venue")
         self.arrived.append((now, order))
         self.accepted[order.id] = self.accepted.get(order.id, 0) + 1
-        live = self.orders[order.id] = Live(order, now)
+        live = self._add(order, now)
         self.most = max(self.most, self._exposed())
         slow = self.rng.random() < self.faults.slow_fill
         self.later(self.rng.uniform(0.0, 3.0) if slow else 0.0, lambda: self.work(live))
@@ -124,11 +125,7 @@ class SimVenue:
 
     def account(self) -> AccountView:
         """Tell of everything that is open; the list may lack what has just come."""
-        rows = [
-            self._row(live)
-            for live in self.orders.values()
-            if live.state == "working" and not self._is_late(live)
-        ]
+        rows = [self._row(live) for live in self._working() if not self._is_late(live)]
         for name, held in self.positions.items():
             rows += self._legs(name, held)
         held_rows = tuple(
@@ -150,7 +147,7 @@ class SimVenue:
         held = self.positions.get(name)
         if held is not None:
             self._test(name, held, bid if held.quantity > ZERO else ask)
-        for live in list(self.orders.values()):
+        for live in self._working():
             if live.state == "working" and live.order.instrument == name:
                 if live.order.kind == "limit":
                     self.work(live)
@@ -174,8 +171,8 @@ class SimVenue:
 
     def cancel_some(self) -> None:
         """Cancel a working order of its own accord."""
-        for live in self.orders.values():
-            if live.state == "working" and live.order.kind == "limit":
+        for live in self._working():
+            if live.order.kind == "limit":
                 return self._end(live, "canceled", "by the venue")
 
     def trade_by_hand(self, name: str, side: int, quantity: Decimal) -> None:
@@ -184,10 +181,19 @@ class SimVenue:
             f"hand{self.born}{self._number()}", "main", "", name, side, "market", "entry", quantity
         )
         bid, ask = self.prices[name]
-        live = self.orders[order.id] = Live(order, self.now_ns())
+        live = self._add(order, self.now_ns())
         self._fill(live, quantity, ask if side > 0 else bid)
 
     # -- inside ----------------------------------------------------------------------------
+
+    def _add(self, order: Order, now_ns: int) -> Live:
+        live = self.orders[order.id] = self._open[order.id] = Live(order, now_ns)
+        return live
+
+    def _working(self) -> list[Live]:
+        """Return what works now; a long practice walks over no order that ended."""
+        self._open = {name: live for name, live in self._open.items() if live.state == "working"}
+        return list(self._open.values())
 
     def work(self, live: Live) -> None:
         """Fill what the market gives of an order, at once or part by part."""
@@ -314,7 +320,7 @@ class SimVenue:
             reason,  # type: ignore[arg-type]
             abs(held.quantity), reduce_only=True, closes=held.owner,
         )  # fmt: skip
-        live = self.orders[order.id] = Live(order, self.now_ns())
+        live = self._add(order, self.now_ns())
         self._fill(live, abs(held.quantity), price, reason=reason)
 
     def _post(self, account: str, amount: Decimal) -> None:
@@ -339,8 +345,8 @@ class SimVenue:
 
     def _exposed(self) -> int:
         names = dict.fromkeys(self.positions)
-        for live in self.orders.values():
-            if live.state == "working" and not live.order.reduce_only:
+        for live in self._working():
+            if not live.order.reduce_only:
                 names[live.order.instrument] = None
         return len(names)
 

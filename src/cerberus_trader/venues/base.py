@@ -1,6 +1,6 @@
 """The port to a venue: what it can do (a table), and the few methods that the link calls."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
@@ -90,8 +90,11 @@ class VenueClient(Protocol):
         """Ask for everything that is held for an account."""
         ...
 
-    async def bookings(self, account: str, since_ns: int) -> list[Booking]:
-        """Ask for every fill and payment since a time of the venue's clock, the oldest first."""
+    def bookings(self, account: str, since_ns: int) -> AsyncIterator[list[Booking]]:
+        """Ask for every fill and payment since a time of the venue's clock, the oldest first.
+
+        Each page is an answer of its own, however long the list.
+        """
         ...
 
     async def close(self) -> None:

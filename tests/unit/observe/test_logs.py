@@ -134,6 +134,10 @@ def test_the_error_being_handled_is_written_too(stream: io.StringIO) -> None:
         logger("a").error("no start", exc_info=True)
     assert lines(stream)[0]["error"]["should_alert"] is True
     assert error_fields(KeyError("k")) == {"error": "KeyError", "message": "'k'"}
+    try:
+        {}["k"]
+    except KeyError as error:
+        assert error_fields(error)["place"].startswith("test_logs.py:")
 
 
 def test_a_secret_never_prints() -> None:

@@ -1,7 +1,7 @@
 """The link: what it sends, what it makes of every kind of answer, whom it asks and when."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from random import Random
 from typing import Any
 
@@ -77,8 +77,8 @@ class Client:
     async def account(self, account: str) -> AccountView:
         return await self._answer("account", account)
 
-    async def bookings(self, account: str, since_ns: int) -> list[Any]:
-        return list(await self._answer("bookings", since_ns))
+    async def bookings(self, account: str, since_ns: int) -> AsyncIterator[list[Any]]:
+        yield list(await self._answer("bookings", since_ns))
 
     async def close(self) -> None:
         self.calls.append(("close",))

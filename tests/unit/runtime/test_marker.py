@@ -84,6 +84,8 @@ def test_a_torn_deed_is_left_out_and_a_full_log_says_so(tmp_path: Path) -> None:
     text = path.read_bytes().rstrip(b"\0")
     path.write_bytes((text + b'{"ts_ns":2,"ac').ljust(LOG_BYTES, b"\0"))
     assert log.read() == (header, [Deed(1, "anna", "whole")])
+    log.add(Deed(3, "bert", "behind it"))
+    assert log.read() == (header, [Deed(1, "anna", "whole"), Deed(3, "bert", "behind it")])
     with pytest.raises(DataError, match="is full"):
         log.add(Deed(1, "anna", "x" * LOG_BYTES))
     path.write_bytes(b"\xff\xff")

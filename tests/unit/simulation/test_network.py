@@ -15,6 +15,7 @@ from cerberus_trader.domain.order import Order
 from cerberus_trader.simulation.faults import Faults
 from cerberus_trader.simulation.loop import run
 from cerberus_trader.simulation.network import SimClient
+from tests.kit import bookings_of
 from tests.unit.simulation.test_venue import Place
 
 
@@ -53,7 +54,7 @@ def test_a_kind_line_carries_requests_answers_and_words() -> None:
         assert (await net.client.query(order)).order.state == "canceled"
         view = await net.client.account("main")
         assert view.orders == () and view.balance == 1_000
-        assert await net.client.bookings("main", 0) == []
+        assert await bookings_of(net.client) == []
         await net.client.close()
         with pytest.raises(VenueLost):
             await net.client.account("main")
@@ -93,7 +94,7 @@ def test_words_come_twice_or_never(fault: str, heard: int) -> None:
         await net.submit(net.order())
         await asyncio.sleep(5.0)
         assert len([w for w in net.words if isinstance(w, FillReport)]) == heard
-        assert len(await net.client.bookings("main", 0)) == 1, "it can be asked for again"
+        assert len(await bookings_of(net.client)) == 1, "it can be asked for again"
 
     virtually(main())
 

@@ -23,6 +23,7 @@ from cerberus_trader.simulation.venue import SimVenue
 from cerberus_trader.venues.remote import wire
 from cerberus_trader.venues.remote.endpoint import Endpoint, parse_endpoint
 from cerberus_trader.venues.remote.venue import RemoteVenue
+from tests.kit import bookings_of
 
 D = Decimal
 ITEM = Instrument("ALFA", tick=D("0.01"), lot=D("0.001"), notional_min=D(5), taker_fee=D("0.0005"))
@@ -104,7 +105,7 @@ async def test_an_order_is_sent_filled_reported_and_asked_for() -> None:
         known = await line.query(order())
         assert known.order is not None and known.order.state == "filled"
         assert (await line.query(order(9))).order is None
-        assert await line.bookings("main", 0) == [fill]
+        assert await bookings_of(line) == [fill]
         sums = await line.ledger()
         assert sums.accepted == {"o1e": 1} and sum(sums.accounts.values()) == 0
         await until(lambda: prices)
@@ -151,7 +152,7 @@ async def test_long_lists_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None
         for number in range(5):
             await line.submit(order(number), FAR)
         await until(lambda: len(server.venue.bookings) == 5)
-        found = await line.bookings("main", 0)
+        found = await bookings_of(line)
         assert [booking.sequence for booking in found] == [1, 2, 3, 4, 5]
         assert len((await line.ledger()).accepted) == 5
         await line.close()
@@ -235,7 +236,7 @@ async def test_an_answer_of_another_kind_or_order_is_garbage_and_a_refusal_is_no
         with pytest.raises(VenueGarbage, match="another order"):
             await line.query(order())
         with pytest.raises(VenueGarbage, match="does not go on"):
-            await line.bookings("main", 0)
+            await bookings_of(line)
         with pytest.raises(VenueLost, match="in maintenance"):
             await line.account("main")
         lost: list[str] = []

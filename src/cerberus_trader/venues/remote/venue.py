@@ -7,7 +7,7 @@ next is due is dead, also where the other end never said so: it is found within 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -105,15 +105,14 @@ class RemoteVenue:
         found = await self._ask(wire.Account(self._number()), wire.Holds)
         return AccountView(found.venue_ns, found.orders, found.positions, found.balance)
 
-    async def bookings(self, account: str, since_ns: int) -> list[Booking]:
+    async def bookings(self, account: str, since_ns: int) -> AsyncIterator[list[Booking]]:
         """Ask for fills and payments since a time, page by page."""
-        found: list[Booking] = []
         after = 0
         while True:
             page = await self._ask(wire.Bookings(self._number(), since_ns, after), wire.Booked)
-            found += page.bookings
+            yield list(page.bookings)
             if not page.more:
-                return found
+                return
             if not page.bookings or page.bookings[-1].sequence <= after:
                 raise wire.garbage("the list of bookings does not go on")
             after = page.bookings[-1].sequence
