@@ -119,3 +119,21 @@ def test_flatten_without_the_journal_gets_through_a_bad_line(
     assert done.returncode == 0, done.stderr
     view, _, sums = venue.held()
     assert view.positions == () and view.orders == () and sum(sums.accounts.values()) == 0
+
+
+@pytest.mark.req("C-14.3")
+@pytest.mark.parametrize("venue", ["latency_s=0.05,slow_fill=0.5,partial=0.3"], indirect=True)
+def test_a_stop_that_closes_also_closes_what_fills_meanwhile(
+    tmp_path: Path, venue: Outside
+) -> None:
+    config = venue.config(tmp_path)
+    config.write_text(config.read_text().replace('shutdown = "leave"', 'shutdown = "close"'))
+    engine = Live(tmp_path, "--config", str(config)).up()
+    engine.wait(lambda s: s["prices"] and not s["unreconciled"], "agreement")
+    engine.signal(1)
+    engine.wait(lambda s: s["metrics"]["approved"], "an order on its way")
+    assert engine.end() == 0
+    view, _, _ = venue.held()
+    told = any(line["event"] == "stopped before everything was closed" for line in engine.lines())
+    assert told is bool(view.positions)  # a stop has five seconds
+    assert not [order for order in view.orders if not order.reduce_only]

@@ -55,6 +55,7 @@ from cerberus_trader.runtime.watermark import Watermark
 TIMERS_S = 0.25
 BESTS_S = 5.0
 SHUTDOWN_S = 5.0
+AGAIN_S = 0.3
 EXIT_JOURNAL = 3
 
 
@@ -378,17 +379,32 @@ class Service:
         """Follow the policy of the configuration (K-02), within a bounded time."""
         notify("STOPPING=1")
         self.ingest.closed = self.trading.stopping = True
+        state = self.runner.state
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_S):
+                await self._ask_to_shut_down()
+                while self._open_still() and not self._over():
+                    await asyncio.sleep(0.02)
+                    if not state.closings and not state.entries:
+                        await self._ask_to_shut_down()  # an entry has filled, or a close failed
+                        await asyncio.sleep(AGAIN_S)
+        if state.settings.shutdown == "close" and state.positions and not self.feed_ended:
+            self.log.alert("stopped before everything was closed",
+                           positions=len(state.positions), orders=len(state.orders))  # fmt: skip
+        self.log.info("stopped", policy=state.settings.shutdown,
+                      signals_not_judged=self.trading.unjudged)  # fmt: skip
+
+    async def _ask_to_shut_down(self) -> None:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         event = OperatorEvent(0, "shutdown", "signal", "stopped")
         self.runner.inbox.put_command(Command(event, done))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SHUTDOWN_S):
-                await done
-                state = self.runner.state
-                while (state.closings or state.entries) and not self._over():
-                    await asyncio.sleep(0.02)
-        policy = self.runner.state.settings.shutdown
-        self.log.info("stopped", policy=policy, signals_not_judged=self.trading.unjudged)
+        await done
+
+    def _open_still(self) -> bool:
+        """Tell whether orders, or positions that the policy closes, are still open."""
+        state = self.runner.state
+        held = state.settings.shutdown == "close" and bool(state.positions)
+        return bool(state.closings or state.entries or held)
 
     def _over(self) -> bool:
         policy = self.runner.state.settings.shutdown
