@@ -205,7 +205,7 @@ def strategy_from(settings: Settings, name: str) -> Strategy:
 
 def strategy_of(state: State, name: str) -> Strategy:
     """Return the configuration in force of a strategy."""
-    return strategy_from(state.settings, name)
+    return state.settings.strategies.get(name) or Strategy()
 
 
 def strategy_state(state: State, name: str) -> StrategyState:

@@ -21,7 +21,7 @@ from cerberus_trader.domain.events import (
     SignalEvent,
     TimerEvent,
 )
-from cerberus_trader.domain.facts import Fact
+from cerberus_trader.domain.facts import Fact, SignalIgnored, SignalJudged
 from cerberus_trader.domain.market import Marks, Snapshot
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.engine import Engine
@@ -45,6 +45,7 @@ from cerberus_trader.venues.paper.venue import PaperVenue, Report
 
 PRICES, FLOOR, ARRIVAL, FUNDING, TIMER, SIGNAL, END = range(7)
 NEVER = 2**63 - 1
+JUDGED = (SignalJudged, SignalIgnored)  # alone, they change nothing that a level depends on
 
 Key = tuple[int, int, int, int, int]
 Record = Callable[[Event, tuple[Fact, ...]], None]
@@ -107,6 +108,8 @@ class Driver:
         self.now_ns, self.phase = 0, SIGNAL
         self.end_ns = max(tape.end_ns for tape in self.tapes)
         self.ended = False
+        self.marked: tuple[int, str, tuple[str, ...]] = (-1, "", ())
+        self.marked_at: Marks = ()
         self.take(config)
 
     # -- the loop -------------------------------------------------------------------------
@@ -405,7 +408,8 @@ class Driver:
         self.record(event, facts)
         for command in commands:
             self.send(command)
-        self.floors.changed()
+        if not (len(facts) == 1 and type(facts[0]) in JUDGED):
+            self.floors.changed()
         return bool(facts)
 
     def send(self, command: Command) -> None:
@@ -434,13 +438,18 @@ class Driver:
 
     def marks(self, ts: int, name: str) -> Marks:
         """Price every instrument that has exposure, and one more, at a time."""
-        tapes, exposures = self.by_name, self.engine.state.exposures
+        exposures = self.engine.state.exposures
+        asked = ts, "" if name in exposures else name, tuple(exposures)
+        if asked == self.marked:  # a signal and its fill are mostly of one instant
+            return self.marked_at
+        tapes = self.by_name
         found = [(held, price) for held in exposures if (price := tapes[held].mark(ts)) is not None]
-        if name and name not in exposures:
+        if asked[1]:
             price = tapes[name].mark(ts)
             if price is not None:
                 found.append((name, price))
-        return tuple(found)
+        self.marked, self.marked_at = asked, tuple(found)
+        return self.marked_at
 
 
 def mark_price(tape: Tape, row: int) -> Decimal:
