@@ -40,8 +40,7 @@ def record_of(state: State, name: str) -> StrategyState:
 
 def note_marks(state: State, event: Event) -> None:
     """Keep the event's prices of what is held as the last known ones."""
-    for name, price in marks_of(event):
-        state.marks[name] = price
+    state.marks.update(marks_of(event))
 
 
 def forget(mapping: dict[str, Any]) -> None:

@@ -61,8 +61,12 @@ def floors(state: State) -> list[Floor]:
             constant -= open_.cost
             weights.append((name, open_.long - open_.short))
         found.append(Floor("", constant, tuple(weights), max(floor for _, floor, _ in limits)))
+    configured = state.settings.strategies
     for name, record in state.strategies.items():
         if not record.books:
+            continue
+        strategy = configured.get(name)
+        if strategy is not None and strategy.day_loss_action == "off":
             continue
         limit = strategy_limit(state, name)
         if limit is not None:

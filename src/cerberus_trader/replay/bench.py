@@ -26,6 +26,7 @@ from cerberus_trader.market.columns import Quotes
 from cerberus_trader.replay.bench_decision import document_bytes, in_memory, on_disk
 from cerberus_trader.replay.driver import Driver
 from cerberus_trader.replay.heads import ListSignals
+from cerberus_trader.replay.session import unguarded_collection
 from cerberus_trader.replay.tape import Tape
 
 D = Decimal
@@ -127,12 +128,13 @@ def replay_once(
     """Replay; return CPU seconds, fills, and the positions open on average, seen now and then."""
     held: list[int] = []
     begin = time.process_time()
-    driver = Driver(
-        config(settings, tuple(series)), [Tape(*pair) for pair in series.items()],
-        ListSignals(made), recorder(MemoryJournal()),
-    )  # fmt: skip
-    state = driver.engine.state
-    driver.run(lambda _: held.append(len(state.positions)))
+    with unguarded_collection():  # as every replay runs
+        driver = Driver(
+            config(settings, tuple(series)), [Tape(*pair) for pair in series.items()],
+            ListSignals(made), recorder(MemoryJournal()),
+        )  # fmt: skip
+        state = driver.engine.state
+        driver.run(lambda _: held.append(len(state.positions)))
     spent = time.process_time() - begin
     return spent, state.counters.fills, sum(held) / max(len(held), 1)
 

@@ -108,8 +108,6 @@ class Driver:
         self.now_ns, self.phase = 0, SIGNAL
         self.end_ns = max(tape.end_ns for tape in self.tapes)
         self.ended = False
-        self.marked: tuple[int, str, tuple[str, ...]] = (-1, "", ())
-        self.marked_at: Marks = ()
         self.take(config)
 
     # -- the loop -------------------------------------------------------------------------
@@ -438,18 +436,13 @@ class Driver:
 
     def marks(self, ts: int, name: str) -> Marks:
         """Price every instrument that has exposure, and one more, at a time."""
-        exposures = self.engine.state.exposures
-        asked = ts, "" if name in exposures else name, tuple(exposures)
-        if asked == self.marked:  # a signal and its fill are mostly of one instant
-            return self.marked_at
-        tapes = self.by_name
+        tapes, exposures = self.by_name, self.engine.state.exposures
         found = [(held, price) for held in exposures if (price := tapes[held].mark(ts)) is not None]
-        if asked[1]:
+        if name and name not in exposures:
             price = tapes[name].mark(ts)
             if price is not None:
                 found.append((name, price))
-        self.marked, self.marked_at = asked, tuple(found)
-        return self.marked_at
+        return tuple(found)
 
 
 def mark_price(tape: Tape, row: int) -> Decimal:

@@ -74,8 +74,7 @@ class Tape:
         self._row, self._row_ns = 0, self.start_ns
         # these alone are marked at their mid; all else asks the valuation
         self._mid = self.points is not None and marks is None
-        self._marked_ns = -1
-        self._mark: Decimal | None = None
+        self._last = self.rows - 1
 
     def row_at(self, t: int) -> int:
         """Return the last row (bar open) at or before t, -1 if there is none.
@@ -85,7 +84,7 @@ class Tape:
         """
         times = self._times
         guess = self._row + (t - self._row_ns) // self._pace_ns
-        if 0 <= guess < self.rows - 1 and times[guess] <= t:
+        if 0 <= guess < self._last and times[guess] <= t:
             if t < times[guess + 1]:
                 self._row, self._row_ns = guess, times[guess]
                 return guess
@@ -155,16 +154,15 @@ class Tape:
 
     def mark(self, t: int) -> Decimal | None:
         """Return the mark at t: mark price, else mid, price, latest open or close."""
-        if t == self._marked_ns:
-            return self._mark
-        if self._mid:
+        if not self._mid:
+            return self.valuation.exact_at(t)
+        times = self._times
+        row = self._row + (t - self._row_ns) // self._pace_ns
+        if not (0 <= row < self._last and times[row] <= t < times[row + 1]):
             row = self.row_at(t)
-            both = self._bids[row] + self._asks[row]
-            found = Decimal(both) * self._half if row >= 0 else None
-        else:
-            found = self.valuation.exact_at(t)
-        self._marked_ns, self._mark = t, found
-        return found
+            if row < 0:
+                return None
+        return Decimal(self._bids[row] + self._asks[row]) * self._half
 
     def last_marks(self) -> tuple[Decimal, Decimal]:
         """Return what a long and a short are worth at the end: bid and ask, or the close."""
