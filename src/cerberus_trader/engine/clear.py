@@ -65,10 +65,13 @@ def clear_intake(case: Case) -> list[Any] | None:
 def clear_risk(case: Case) -> list[Any] | None:
     """Return the values of `RISK` for a planned case that passes all of it; else None."""
     state, held, limits, instrument = case.state, case.held, case.limits, case.instrument
-    level, full = case.liquidation, case.notional
+    level, full, most = case.liquidation, case.notional, case.settings.risk
+    taken, own = places(case), strategy_places(case)
     if (
         instrument is None
         or case.fault
+        or taken > most.positions_max
+        or own > case.strategy.positions_max
         or case.action == "add"
         or (
             case.stop is not None
@@ -78,19 +81,15 @@ def clear_risk(case: Case) -> list[Any] | None:
     ):
         return None
     granted, quantity, notional = brief(case.granted), brief(case.quantity), brief(full)
-    taken, own = places(case), strategy_places(case)
     position = brief(ZERO + held.place + full)
     group, gross = brief(held.group + full), brief(held.gross + full)
     of_strategy = brief(case.record.gross + held.strategy + full)
     at_risk, margin = brief(held.group_risk + case.risk), brief(case.margin)
-    most = case.settings.risk
     if not (
         granted >= (LEAST_FRACTION if case.settings.leverage.fractional else ONE)
         and quantity >= instrument.quantity_min
         and quantity >= instrument.lot
         and notional >= instrument.notional_min
-        and taken <= most.positions_max
-        and own <= case.strategy.positions_max
         and position <= limits.position
         and group <= limits.group
         and gross <= limits.gross

@@ -107,6 +107,7 @@ class Driver:
         self.fundings = {tape.name: 0 for tape in self.tapes if tape.funding is not None}
         self.now_ns, self.phase = 0, SIGNAL
         self.end_ns = max(tape.end_ns for tape in self.tapes)
+        self.last: Key = (self.end_ns, END, 0, 0, 0)
         self.ended = False
         self.take(config)
 
@@ -130,11 +131,13 @@ class Driver:
         best: Key = (self.now_ns if self.queue else self.signals.next_ns(), SIGNAL, 0, 0, 0)
         if self.ended:
             return best
-        best = min(best, (self.end_ns, END, 0, 0, 0))
+        if self.last < best:
+            best = self.last
         if self.stale:
             self.search()
-        if self.hits:
-            best = min(best, min(self.hits.values()))
+        for hit in self.hits.values():
+            if hit < best:
+                best = hit
         for waiting in self.venue.book.arriving.values():
             due = self.due[waiting.order.id][0]
             best = min(best, (due, ARRIVAL, waiting.sequence, 0, 0))
@@ -143,7 +146,9 @@ class Driver:
             if expires:
                 best = min(best, (max(expires, self.now_ns), ARRIVAL, waiting.sequence, 1, 0))
         if self.venue.book.holdings:
-            best = min(best, self.midnight_key())
+            midnight = self.midnight_key()
+            if midnight < best:
+                best = midnight
             if self.fundings:
                 best = min(best, self.funding_key())
             floor = self.floors.next(self.now_ns, best[0])
