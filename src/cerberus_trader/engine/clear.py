@@ -64,7 +64,7 @@ def clear_intake(case: Case) -> list[Any] | None:
 
 def clear_risk(case: Case) -> list[Any] | None:
     """Return the values of `RISK` for a planned case that passes all of it; else None."""
-    state, held, limits, instrument = case.state, case.held, case.limits, case.instrument
+    held, limits, instrument = case.held, case.limits, case.instrument
     level, full, most = case.liquidation, case.notional, case.settings.risk
     taken, own = places(case), strategy_places(case)
     if (

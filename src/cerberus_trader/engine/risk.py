@@ -61,12 +61,17 @@ class Verdict(msgspec.Struct, frozen=True):
 def checked(
     case: Case, clear: Callable[[Case], list[Any] | None], table: tuple[Check, ...], lifted: bool
 ) -> tuple[list[Any], list[int]]:
-    """Run the checks of a table, in one go where nothing speaks against the case."""
+    """Run the checks of a table, in one go where nothing speaks against the case.
+
+    A check that the glance does not know (yet) is never left out: the table is run then.
+    """
     try:
         values = clear(case)
     except FAULTS:
         values = None
-    return (values, []) if values is not None else run_checks(case, table, lifted)
+    if values is None or len(values) != len(table):
+        return run_checks(case, table, lifted)
+    return values, []
 
 
 def run_checks(case: Case, table: tuple[Check, ...], lifted: bool) -> tuple[list[Any], list[int]]:

@@ -3,8 +3,8 @@
 Each level of a pyramid keeps one extreme per `RADIX` entries of the level below it. A search
 looks at what is left of a block of the column, then of a block of each level above, and comes
 down again: a few NumPy calls, whatever the distance. A block that its own extreme rules out is
-skipped, which takes one comparison of two integers. The radix is measured: up to some 500 values one
-comparison costs little more than the call itself, so few, wide levels win.
+skipped, which takes one comparison of two integers. The radix is measured: up to some 500 values
+one comparison costs little more than the call itself, so few, wide levels win.
 """
 
 from typing import Literal

@@ -37,17 +37,20 @@ class ListSignals:
     def __init__(self, signals: Sequence[Signal]) -> None:
         self.signals = sorted(signals, key=lambda signal: signal.ts_ns)
         self.at = 0
+        self.next = self.signals[0].ts_ns if self.signals else NEVER
 
     def next_ns(self) -> int:
         """Return the time of the next signal, `NEVER` when there is none."""
-        return self.signals[self.at].ts_ns if self.at < len(self.signals) else NEVER
+        return self.next
 
     def take(self) -> list[Signal]:
         """Return the signals of that time, and go on."""
-        start, now = self.at, self.next_ns()
-        while self.next_ns() == now != NEVER:
-            self.at += 1
-        return self.signals[start : self.at]
+        signals, start, now = self.signals, self.at, self.next
+        at, count = start, len(signals)
+        while at < count and signals[at].ts_ns == now:
+            at += 1
+        self.at, self.next = at, signals[at].ts_ns if at < count else NEVER
+        return signals[start:at]
 
 
 class Own:

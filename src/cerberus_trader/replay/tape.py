@@ -158,7 +158,12 @@ class Tape:
             return self.valuation.exact_at(t)
         times = self._times
         row = self._row + (t - self._row_ns) // self._pace_ns
-        if not (0 <= row < self._last and times[row] <= t < times[row + 1]):
+        try:
+            # below 0 it counts from the end, and what the test says of that row holds as well
+            right = times[row] <= t < times[row + 1]
+        except IndexError:
+            right = False
+        if not right:
             row = self.row_at(t)
             if row < 0:
                 return None
