@@ -116,7 +116,7 @@ def trade(count: int, record: Record) -> Spent:
         spent.exit_bytes += record(out, engine.step(out).facts)
         spent.entries += middle - begin
         spent.exits += clock() - middle
-    share = (time.thread_time() - first) / (spent.entries + spent.exits)
+    share = (time.thread_time() - first) / max(spent.entries + spent.exits, 1e-9)
     spent.entries *= share
     spent.exits *= share
     return spent
