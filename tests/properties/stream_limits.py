@@ -93,12 +93,12 @@ def stopped(stream: "Stream", new: "Live") -> Iterator[str]:
     for name, trip in stream.engine.state.trips.items():
         if trip.scope in ("", order.strategy):
             yield f"{order.id} left past {name}"
-    if order.attempt:
-        return
     if order.account in stream.down:
         yield f"{order.id} left while {order.account} was not reconciled"
     if order.strategy in stream.paused:
         yield f"{order.id} left while {order.strategy} was paused"
+    if order.attempt:
+        return
     entries = [x for x in stream.lives.values() if x.order.signal_id == order.signal_id]
     if sum(not x.order.reduce_only for x in entries) > 1:
         yield f"signal {order.signal_id} was traded twice"

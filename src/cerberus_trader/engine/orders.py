@@ -17,7 +17,7 @@ from cerberus_trader.engine.risk import (
     reduction_id,
     uncovered,
 )
-from cerberus_trader.engine.state import State, key_of
+from cerberus_trader.engine.state import State, key_of, strategy_of
 
 REPORTED = {
     "accepted": Status.ACCEPTED,
@@ -222,7 +222,7 @@ def retry(state: State, order: Order, now_ns: int) -> list[f.Fact]:
     limits = state.settings.orders
     if order.attempt >= limits.retries_max or (order.filled and not order.reduce_only):
         return []
-    if not order.reduce_only and (state.trading != "active" or state.trips):
+    if not order.reduce_only and held_back(state, order):
         return []
     attempt = order.attempt + 1
     name = order_id(state.engine_id, order.account, order.strategy, order.id, attempt)
@@ -232,6 +232,14 @@ def retry(state: State, order: Order, now_ns: int) -> list[f.Fact]:
         status=Status.SUBMITTED, attempt=attempt, send_after_ns=now_ns + pause,
     )  # fmt: skip
     return [f.OrderSubmitted(after)]
+
+
+def held_back(state: State, order: Order) -> bool:
+    """Tell whether nothing new may be opened by an entry's strategy, or on its account."""
+    record = state.strategies.get(order.strategy)
+    status = (record.status if record else "") or strategy_of(state, order.strategy).status
+    stopped = state.trading != "active" or bool(state.trips) or status != "active"
+    return stopped or order.account in state.unreconciled
 
 
 def book_fill(state: State, event: FillReport) -> f.Filled | None:

@@ -7,10 +7,10 @@ import pytest
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
-from cerberus_trader.domain.events import FillReport, OperatorEvent, OrderReport
+from cerberus_trader.domain.events import FillReport, LinkEvent, OperatorEvent, OrderReport
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.engine import Step
-from tests.kit import Bench, of, settings, submitted
+from tests.kit import NOON, Bench, of, settings, submitted
 
 D = Decimal
 
@@ -141,3 +141,20 @@ def test_the_close_that_trips_the_breaker_is_tried_again() -> None:
     order = submitted(bench.signal("close"))
     step = bench.take(OrderReport(bench.now, order.id, "rejected", "busy", retry=True))
     assert of(step, f.BreakerTripped) and submitted(step).reduce_only
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        LinkEvent(NOON, "main", "lost", "reset"),
+        OperatorEvent(NOON, "pause_strategy", "t", target="default"),
+        OperatorEvent(NOON, "halt", "t"),
+    ],
+    ids=["line lost", "strategy paused", "halted"],
+)
+def test_nothing_is_tried_again_where_nothing_may_be_opened(before: Any) -> None:
+    bench = Bench()
+    order = submitted(bench.signal())
+    bench.take(before)
+    step = bench.take(OrderReport(bench.now, order.id, "rejected", "busy", retry=True))
+    assert step.commands == () and not bench.state.entries
