@@ -170,6 +170,8 @@ class Orders(RuleBasedStateMachine):
             known.know("filled")
         elif known.status in ("submitted", "accepted", "unknown"):
             known.know("partially_filled")
+        elif not known.over:  # it lives: absences are counted anew
+            known.since = known.absent = 0
 
     @rule()
     def cancel_all(self) -> None:
