@@ -88,9 +88,16 @@ def equity_trips(state: State, now_ns: int, equity: Decimal) -> list[f.BreakerTr
 def strategy_trips(state: State, now_ns: int, name: str, pnl: Decimal) -> list[f.BreakerTripped]:
     """Trip the strategy's day loss if this P&L reaches it."""
     limit = strategy_limit(state, name)
-    if limit is None or pnl > limit[0]:
-        return []
+    return [] if limit is None else floor_trips(now_ns, name, pnl, limit)
+
+
+def floor_trips(
+    now_ns: int, name: str, pnl: Decimal, limit: tuple[Decimal, str]
+) -> list[f.BreakerTripped]:
+    """Trip a strategy's day loss if this P&L reaches its floor."""
     floor, action = limit
+    if pnl > floor:
+        return []
     return [f.BreakerTripped(now_ns, "strategy_day_loss", name, plain(pnl), plain(floor), action)]
 
 
@@ -135,8 +142,10 @@ def booking_trips(
 
     `equity` is the account's after the booking, `change` what the booking did to it.
     """
-    pnl = strategy_pnl(state, strategy, marks) + change
-    return equity_trips(state, now_ns, equity) + strategy_trips(state, now_ns, strategy, pnl)
+    trips, limit = equity_trips(state, now_ns, equity), strategy_limit(state, strategy)
+    if limit is not None:
+        trips += floor_trips(now_ns, strategy, strategy_pnl(state, strategy, marks) + change, limit)
+    return trips
 
 
 def trade_trips(state: State, now_ns: int, streak: int) -> list[f.BreakerTripped]:
