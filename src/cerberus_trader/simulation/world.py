@@ -208,7 +208,8 @@ class World:
             if order.status in waiting:
                 return f"order {order.id} is {order.status.value}"
             there = self.venue.orders.get(order.id)
-            if there is not None and there.state != "working":
+            ended = there is not None and there.state != "working"
+            if ended and order.id[-1] in "ex":  # a leg comes again with the rest of its entry
                 return f"the end of {order.id} is on its way"
         market = [x for x in self.venue.orders.values() if x.state == "working"]
         if any(live.order.kind == "market" for live in market):
