@@ -209,7 +209,7 @@ class World:
                 return f"order {order.id} is {order.status.value}"
             there = self.venue.orders.get(order.id)
             ended = there is not None and there.state != "working"
-            if ended and order.id[-1] in "ex":  # a leg comes again with the rest of its entry
+            if ended and order.id[-1] not in "str":  # a leg comes again with the rest of its entry
                 return f"the end of {order.id} is on its way"
         market = [x for x in self.venue.orders.values() if x.state == "working"]
         if any(live.order.kind == "market" for live in market):
