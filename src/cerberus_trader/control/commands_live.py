@@ -93,7 +93,9 @@ def status(state: State = Path("state"), as_json: Json = False) -> None:
 
 
 def explain(
-    decision: Annotated[str | None, typer.Argument(help="A decision's id, such as d17.")] = None,
+    decision: Annotated[
+        str | None, typer.Argument(help="A decision's id, such as d17, or its signal's.")
+    ] = None,
     last: Annotated[bool, typer.Option("--last", help="The last decision.")] = False,
     why_not: Annotated[
         bool, typer.Option("--why-not", help="Say what would have had to differ.")

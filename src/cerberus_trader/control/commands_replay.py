@@ -4,6 +4,8 @@ Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 journal, 130 interru
 """
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -165,6 +167,9 @@ def reported(as_json: bool) -> Iterator[None]:
     try:
         try:
             yield
+        except BrokenPipeError:  # whoever read our words has heard enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(EXIT_FAILED) from None
         except OSError as failed:
             raise SystemFailure(
                 f"{failed.strerror or failed}.", code="OS_ERROR", place=str(failed.filename or ""),

@@ -60,9 +60,10 @@ def resume(reason: Reason = "", state: State = Path("state"), as_json: Json = Fa
             show("resume", client.ask(state, frames.Operate("resume", actor(), reason)), as_json)
         except client.NotRunning:
             marker = HaltMarker(state)
-            if marker.read() is None:
+            mark = marker.read()
+            if mark is None:
                 raise
-            marker.clear(time.time_ns())
+            marker.clear(max(mark.ts_ns, time.time_ns()))
             words = "resume: no engine runs; the halt marker is taken back"
             found: dict[str, Any] = {"command": "resume", "marker": False, "engine": "not running"}
             typer.echo(json.dumps(found, indent=2) if as_json else words)

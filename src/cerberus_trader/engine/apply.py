@@ -13,18 +13,17 @@ from cerberus_trader.engine.apply_venue import VENUE_FOLDS
 from cerberus_trader.engine.books import (
     end_order,
     forget,
-    forget_trades,
     hold,
     keep_partial,
     late_fill,
     note_marks,
     protect,
     record_of,
+    remember_booking,
     reserve,
 )
 from cerberus_trader.engine.state import (
     DAY_NS,
-    TRADES_MAX,
     CacheEntry,
     State,
     Trip,
@@ -156,9 +155,7 @@ def order_replaced(state: State, event: Event, fact: f.OrderReplaced) -> None:
 
 def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     """Book a fill: cash, position, exposure, order, protection, the strategy's record."""
-    state.trade_ids[f"{event.account}/{event.trade_id}"] = event.ts_ns
-    if len(state.trade_ids) > TRADES_MAX:
-        forget_trades(state)
+    remember_booking(state, f"{event.account}/{event.trade_id}", event.ts_ns)
     note_marks(state, event)
     counters = state.counters
     counters.fills += 1
@@ -192,7 +189,7 @@ def funding_booked(state: State, event: Event, fact: f.FundingBooked) -> None:
     position = fact.position
     note_marks(state, event)
     if fact.payment_id:
-        state.trade_ids[f"{position.account}/{fact.payment_id}"] = fact.ts_ns
+        remember_booking(state, f"{position.account}/{fact.payment_id}", fact.ts_ns)
     state.balance -= fact.amount
     state.counters.funding += fact.amount
     record_of(state, position.strategy).booked -= fact.amount
@@ -235,6 +232,7 @@ def reset(state: State, event: Event, fact: f.BreakerReset) -> None:
         state.trips.pop(name, None)
     if fact.probation:
         state.probation_left = fact.probation
+    if fact.probation or "losses" in fact.conditions:
         state.streak = 0
         for record in state.strategies.values():
             record.streak = 0

@@ -16,6 +16,7 @@ from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.position import Position, protective_ids, protective_orders
 from cerberus_trader.engine.state import (
     ENDED_MAX,
+    TRADES_MAX,
     Ended,
     Exposure,
     State,
@@ -48,14 +49,18 @@ def forget(mapping: dict[str, Any]) -> None:
     cast("OrderedDict[str, Any]", mapping).popitem(last=False)
 
 
-def forget_trades(state: State) -> None:
-    """Drop the oldest booking's id, unless the venue will still be asked for it.
+def remember_booking(state: State, name: str, ts_ns: int) -> None:
+    """Keep a booking's id; drop the oldest ones, unless the venue will still be asked for them.
 
     A look asks for everything since the last agreement, a few seconds of overlap included.
     """
-    oldest = next(iter(state.trade_ids.values()))
-    if all(oldest < agreed - ASKED_AGAIN_NS for agreed in state.agreed.values()):
-        forget(state.trade_ids)
+    kept = state.trade_ids
+    kept[name] = ts_ns
+    while len(kept) > TRADES_MAX:
+        oldest = next(iter(kept.values()))
+        if any(oldest >= agreed - ASKED_AGAIN_NS for agreed in state.agreed.values()):
+            return
+        forget(kept)
 
 
 def reserve(state: State, order: Order, sign: int) -> None:

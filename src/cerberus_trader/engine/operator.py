@@ -65,6 +65,8 @@ def refuse(state: State, event: OperatorEvent) -> str:
         return "trading is frozen: thaw it with an admin token"
     if command in ("deposit", "withdraw") and (event.amount is None or event.amount <= ZERO):
         return "the amount must be above 0"
+    if command in ("deposit", "withdraw") and (state.agreed or state.unreconciled):
+        return "the venue keeps this account's money, and a look at it tells what it holds"
     free = state.balance - state.margin
     if command == "withdraw" and event.amount is not None and event.amount > free:
         return f"the free balance is only {free:f}"

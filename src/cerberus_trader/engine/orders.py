@@ -124,10 +124,12 @@ def modify(
 
 
 def on_modified(state: State, event: OrderModified) -> list[f.Fact]:
-    """Take the venue's word that an entry has changed."""
+    """Take the venue's word that an entry has changed; legs follow from their position alone."""
     order = state.orders.get(event.order_id)
-    if order is None or order.price is None or not order.quantity:
+    if order is None or order.reduce_only or order.price is None:
         return []
+    if event.quantity < order.filled or min(event.quantity, event.price) <= ZERO:
+        return []  # senseless: what is reserved stays
     if (event.price, event.quantity) == (order.price, order.quantity):
         return []
     notional = event.price * event.quantity

@@ -106,7 +106,10 @@ def named_by(path: Path, known: dict[str, Instrument]) -> str:
             return word
     parts = [name for name in known if name in path.name]
     if not parts:
-        raise unknown_instrument(path.name, str(path), known)
+        error = unknown_instrument(path.name, str(path), known)
+        if not path.exists():
+            error.message += " There is no such file either."
+        raise error
     return max(parts, key=len)
 
 

@@ -3,7 +3,8 @@
 Works beside a running engine and on the folder of a replay alike.
 """
 
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.facts import ConfigApplied, SignalJudged
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.journal.reader import JournalReader
+from cerberus_trader.journal.rows import Row
 from cerberus_trader.journal.store import JOURNAL_NAME
 from cerberus_trader.observe.explain import explain, why_not
 
@@ -32,6 +34,8 @@ def explained(folder: Path, decision_id: str = "") -> dict[str, Any]:
 def find(folder: Path, decision_id: str = "") -> tuple[Decision, ConfigApplied]:
     """Return a decision (empty: the last one) and the configuration it was judged under.
 
+    It is named by its own id, or by its signal's among the newest.
+
     Raises `DataError` where there is none, `JournalError` where the journal cannot be read.
     """
     if not (folder / JOURNAL_NAME).exists():
@@ -39,27 +43,31 @@ def find(folder: Path, decision_id: str = "") -> tuple[Decision, ConfigApplied]:
             "there is no journal.", place=str(folder), fix="name the folder with --state."
         )
     reader = JournalReader(folder)
-    seq = _seq_of(reader, decision_id)
-    row = reader.row(seq) if seq else None
-    for fact in decode_row(row.body).facts if row is not None else ():
-        if isinstance(fact, SignalJudged) and decision_id in ("", fact.decision.id):
-            return fact.decision, _config(reader, fact.decision.config, seq)
+    named = _seq_of(decision_id)
+    row = reader.row(named) if named else None
+    for seq, found in chain(_judged([row] if row is not None else []),
+                            _judged(islice(reader.newest("signal"), NEWEST))):  # fmt: skip
+        if decision_id in ("", found.id, found.signal_id):
+            return found, _config(reader, found.config, seq)
     what = f"no decision {decision_id!r}" if decision_id else "no decision yet"
     raise DataError(
         f"the journal holds {what}.", code="DECISION_UNKNOWN", place=str(folder),
-        fix="use --last, or an id such as d17 from the log.",
+        fix="use --last, or an id such as d17 from the log, or that of a late signal.",
     )  # fmt: skip
 
 
-def _seq_of(reader: JournalReader, decision_id: str) -> int:
+def _seq_of(decision_id: str) -> int:
     """Return the row of a decision: its id holds it; 0 where there can be none."""
-    if decision_id:
-        number = decision_id.removeprefix("d")
-        return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
-    for row in islice(reader.newest("signal"), NEWEST):
-        if any(isinstance(fact, SignalJudged) for fact in decode_row(row.body).facts):
-            return row.seq
-    return 0
+    number = decision_id.removeprefix("d")
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
+
+
+def _judged(rows: Iterable[Row]) -> Iterator[tuple[int, Decision]]:
+    """Give the decisions that rows hold, with their rows' numbers."""
+    for row in rows:
+        for fact in decode_row(row.body).facts:
+            if isinstance(fact, SignalJudged):
+                yield row.seq, fact.decision
 
 
 def _config(reader: JournalReader, digest: str, seq: int) -> ConfigApplied:

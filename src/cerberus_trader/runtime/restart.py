@@ -5,6 +5,7 @@ what was done are then the engine's own. A resume takes the marker back.
 """
 
 import asyncio
+import time
 from contextlib import suppress
 
 import msgspec
@@ -29,6 +30,7 @@ class LeftBehind:
         self.marker = marker
         self.emergency = emergency
         self.log = log
+        self._played = False
 
     def open(self) -> None:
         """Allocate the marker while there is room; raises `JournalError`."""
@@ -43,6 +45,7 @@ class LeftBehind:
     async def begin(self, trading: Trading, header: Header) -> None:
         """Journal what was left, and begin the emergency log anew once that is durable."""
         runner = trading.runner
+        self._played = runner.clock.virtual
         mark, (_, deeds) = self.marker.read(), self.emergency.read()
         for event in events_of(mark, deeds):
             stamped = msgspec.structs.replace(
@@ -54,8 +57,11 @@ class LeftBehind:
         await runner.durable(runner.journal.last_seq)
         try:
             self.emergency.allocate(header)
-            if mark is not None and mark.flatten:
-                self.marker.set(msgspec.structs.replace(mark, flatten=False))
+            now = time.time_ns()
+            if mark is not None and (mark.flatten or mark.ts_ns > now):
+                # one made under a clock that was set back since could not be taken back
+                kept = msgspec.structs.replace(mark, flatten=False, ts_ns=min(mark.ts_ns, now))
+                self.marker.set(kept)
         except OSError as error:
             self.log.alert("the emergency log cannot be written", reason=error.strerror)
 
@@ -85,7 +91,8 @@ class LeftBehind:
         if any(type(fact) is CommandRefused for fact in facts):
             return
         try:
-            self.marker.clear(event.ts_ns)
+            # marks tell the wall's time, which a played file's is not
+            self.marker.clear(time.time_ns() if self._played else event.ts_ns)
         except OSError as error:
             self.log.alert("the halt marker cannot be cleared", reason=error.strerror)
 

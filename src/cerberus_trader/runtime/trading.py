@@ -259,8 +259,12 @@ class Trading:
         return max(last, self.started_ns, position.opened_ns) + limit * MS + 2 * interval
 
     async def on_health(self, ts: int) -> None:
-        """Check every position (C-08.5), unless a silent one has no fresh mark to check."""
+        """Check every position (C-08.5); a silent one has no fresh mark to be checked against."""
         self.health_ns = ts
-        silent = (self.silent_at(position) for position in self.state.positions.values())
-        if not any(at is not None and at <= ts for at in silent):
-            await self.runner.take(TimerEvent(ts, "health", self.marks()))
+        silent: dict[str, None] = {}
+        for position in self.state.positions.values():
+            at = self.silent_at(position)
+            if at is not None and at <= ts:
+                silent[position.instrument] = None
+        marks = tuple(mark for mark in self.marks() if mark[0] not in silent)
+        await self.runner.take(TimerEvent(ts, "health", marks))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,15 @@ def test_bench_prints_what_it_measured(app: typer.Typer, monkeypatch: pytest.Mon
     assert json.loads(done.stdout) == {**found, "quick": True}
     text = invoke(app, "bench").stdout
     assert "filled us" in text and "40.5" in text
+
+
+def test_a_reader_that_has_heard_enough_is_no_error(tmp_path: Path) -> None:
+    script = "from cerberus_trader.control.main import main; main()"
+    work = subprocess.Popen(
+        [sys.executable, "-c", script, "config", "show"], cwd=tmp_path,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert work.stdout is not None and work.stderr is not None
+    work.stdout.close()
+    assert work.stderr.read() == b"" and work.wait(60) == 1
+    work.stderr.close()

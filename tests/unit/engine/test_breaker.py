@@ -212,6 +212,18 @@ def test_after_a_reset_sizes_and_leverage_are_on_probation() -> None:
     assert bench.state.probation_left == 0
 
 
+def test_after_a_reset_without_probation_one_more_loss_does_not_trip_at_once() -> None:
+    bench = Bench(settings(breaker={"cooldown_ms": 0, "half_open_trades": 0, "losses_max": 2}))
+    for _ in range(2):
+        bench.open()
+        bench.close("99.5")
+    assert list(bench.state.trips) == ["losses"]
+    bench.take(OperatorEvent(bench.now, "reset_breaker", "ann", "ok", authorised=True))
+    bench.open()
+    bench.close("99.5")
+    assert not bench.state.trips and bench.state.streak == 1
+
+
 @pytest.mark.req("C-06.1", "C-06.4")
 def test_the_day_begins_once_at_utc_midnight_with_open_positions_counted() -> None:
     bench = Bench()

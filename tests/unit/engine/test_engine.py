@@ -8,7 +8,14 @@ import pytest
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder
-from cerberus_trader.domain.events import EndOfData, OperatorEvent, OrderReport, TimerEvent
+from cerberus_trader.domain.events import (
+    AccountReport,
+    EndOfData,
+    LinkEvent,
+    OperatorEvent,
+    OrderReport,
+    TimerEvent,
+)
 from cerberus_trader.domain.order import Status
 from cerberus_trader.domain.row import decode_row, encode_row
 from cerberus_trader.domain.settings import Settings, Strategy
@@ -274,6 +281,18 @@ def test_refused_commands_say_why_and_change_nothing(command: str, fields: dict,
     (fact,) = bench.take(OperatorEvent(bench.now, command, "ann", **fields)).facts
     assert isinstance(fact, f.CommandRefused) and words in fact.reason
     assert state_hash(changed(bench.state, seq=0, now_ns=0)) == before
+
+
+@pytest.mark.parametrize("command", ["deposit", "withdraw"])
+def test_money_that_a_venue_keeps_is_not_told_by_hand(command: str) -> None:
+    # the next look would find the account without it, and book the difference as a loss
+    bench = Bench()
+    bench.take(LinkEvent(bench.now, "main", "connecting"))
+    bench.take(AccountReport(bench.now, "main", bench.now, "start", (), (), D(10_000)))
+    event = OperatorEvent(bench.now, command, "ann", amount=D(50), authorised=True)
+    (fact,) = bench.take(event).facts
+    assert isinstance(fact, f.CommandRefused) and "the venue keeps" in fact.reason
+    assert bench.state.balance == bench.state.day_equity == D(10_000)
 
 
 def test_halt_resume_freeze_thaw() -> None:

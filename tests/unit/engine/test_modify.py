@@ -39,6 +39,28 @@ def modify(bench: Bench, order_id: str, price: Any = None, amount: Any = None) -
     )
 
 
+def test_a_leg_that_a_person_moves_at_the_venue_reserves_nothing() -> None:
+    bench = Bench()
+    entry = submitted(bench.signal())
+    bench.fill(entry, stop=D(98), take_profit=D(110))
+    leg = bench.state.orders[entry.id[:-1] + "t"]
+    assert not bench.take(OrderModified(bench.now, leg.id, D(111), leg.quantity)).facts
+    bench.close("98")
+    assert not bench.state.reserved and not bench.state.orders
+
+
+@pytest.mark.parametrize(("price", "quantity"), [("99", "0.5"), ("0", "2"), ("99", "-1")])
+def test_a_change_below_what_has_filled_or_without_a_price_is_no_change(
+    price: str, quantity: str
+) -> None:
+    bench = Bench()
+    order = resting(bench)
+    bench.fill(order, "99", quantity=D(1), leaves=order.quantity - 1)
+    before = dict(bench.state.reserved)
+    assert not bench.take(OrderModified(bench.now, order.id, D(price), D(quantity))).facts
+    assert bench.state.reserved == before
+
+
 @pytest.mark.req("E-2.3.1")
 def test_a_change_is_asked_for_and_holds_once_the_venue_says_so() -> None:
     bench = Bench()

@@ -6,10 +6,16 @@ import pytest
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder
-from cerberus_trader.domain.events import AccountReport, LinkEvent, OrderReport, OrderStatus
+from cerberus_trader.domain.events import (
+    AccountReport,
+    FundingReport,
+    LinkEvent,
+    OrderReport,
+    OrderStatus,
+)
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.order import Status, order_id
-from cerberus_trader.engine import apply
+from cerberus_trader.engine import books
 from tests.kit import SECOND, Bench, of, submitted
 
 D = Decimal
@@ -67,7 +73,7 @@ def test_orders_on_their_way_hold_back_no_agreement_once_trading_is_open() -> No
 def test_ids_of_bookings_that_will_be_asked_for_again_are_never_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(apply, "TRADES_MAX", 2)
+    monkeypatch.setattr(books, "TRADES_MAX", 2)
     bench = Bench()
     bench.state.agreed["main"] = bench.now
     for _ in range(2):
@@ -76,8 +82,13 @@ def test_ids_of_bookings_that_will_be_asked_for_again_are_never_forgotten(
     assert len(bench.state.trade_ids) == 4
     bench.state.agreed["main"] = bench.now + 3_600 * SECOND
     bench.open()
-    bench.close("100")
-    assert len(bench.state.trade_ids) == 4
+    assert list(bench.state.trade_ids) == ["main/t6", "main/t8"]  # all of the surplus at once
+    for number in range(3):
+        bench.take(
+            FundingReport(bench.now, "main", "COIN", D("0.0001"), D(100), D(1), D(50), (),
+                          f"p{number}")
+        )  # fmt: skip
+    assert list(bench.state.trade_ids) == ["main/p1", "main/p2"]
 
 
 def test_an_entry_of_a_lost_history_is_cancelled_and_freezes_trading() -> None:

@@ -32,6 +32,7 @@ def test_a_files_name_tells_its_instrument(name: str, instrument: str) -> None:
 def test_an_unknown_instrument_is_refused_naming_the_known_ones() -> None:
     with pytest.raises(DataError, match="names no known instrument") as caught:
         inputs.named_by(Path("prices/apples.csv"), KNOWN)
+    assert "no such file" in caught.value.message  # no name would have helped
     assert caught.value.place == "prices/apples.csv" and "DOGEUSDT" in caught.value.fix
     request = ReplayRequest((Path("a.csv"),), instruments=("APPLES",))
     with pytest.raises(DataError, match="'APPLES' names no known"):

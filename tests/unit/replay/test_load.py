@@ -10,7 +10,7 @@ from cerberus_trader.domain.events import Event
 from cerberus_trader.domain.facts import Fact, Faulted, Filled
 from cerberus_trader.domain.settings import Strategy
 from cerberus_trader.domain.signal import Signal
-from cerberus_trader.engine import apply, books
+from cerberus_trader.engine import books
 from cerberus_trader.replay import bench
 from cerberus_trader.replay.driver import Driver
 from cerberus_trader.replay.tape import Tape
@@ -79,7 +79,7 @@ def test_a_steady_stream_of_decisions_keeps_nothing_but_bounded_records(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(books, "ENDED_MAX", 200)
-    monkeypatch.setattr(apply, "TRADES_MAX", 200)
+    monkeypatch.setattr(books, "TRADES_MAX", 200)
     work = Bench(
         settings(intake={"remember_max": 100}, cache={"entries_max": 64}, breaker={"losses_max": 0})
     )

@@ -25,6 +25,15 @@ def test_a_decision_is_explained_under_its_own_configuration(tmp_path: Path) -> 
     assert last["why_not"] == ["CONFIDENCE_LOW: confidence 0.1, at least 0.5"]
 
 
+def test_a_decision_is_found_by_its_signal(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.signal(id="dawn")
+    bench.signal(id="d2", instrument="OTHER")
+    journalled(tmp_path, bench)
+    assert find(tmp_path, "dawn")[0].id == "d2"
+    assert find(tmp_path, "d2")[0].signal_id == "dawn"  # a decision's own id comes first
+
+
 @pytest.mark.parametrize("name", ["d1", "d99", "x", "d", "d-1", "d" + "9" * 30, "2"])
 def test_what_is_no_decision_is_said_so(tmp_path: Path, name: str) -> None:
     bench = Bench()

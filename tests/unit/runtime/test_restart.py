@@ -1,14 +1,16 @@
 """What a second process left: put in force at the start, and taken over while the engine runs."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
 from cerberus_trader.domain.events import OperatorEvent
+from cerberus_trader.domain.facts import CommandRefused
 from cerberus_trader.runtime import restart
 from cerberus_trader.runtime.log import Log
-from cerberus_trader.runtime.marker import EmergencyLog, HaltMarker, Mark
+from cerberus_trader.runtime.marker import EmergencyLog, HaltMarker, Header, Mark
 from cerberus_trader.runtime.restart import LeftBehind
 from tests.unit.runtime.test_trading import Loop
 
@@ -40,3 +42,22 @@ async def test_a_marker_set_past_a_running_engine_becomes_its_own_halt_once(
     await looks()
     assert loop.state.trading == "halted" and not inbox.operator
     watching.cancel()
+
+
+@pytest.mark.req("C-10.4")
+async def test_a_resume_takes_the_mark_back_whatever_the_clock_said_when_it_was_made(
+    tmp_path: Path,
+) -> None:
+    # the time of a played file lies years before the wall's, by which marks are dated
+    marker, loop = HaltMarker(tmp_path), Loop()
+    marker.allocate()
+    left = LeftBehind(marker, EmergencyLog(tmp_path), Log("error", "json"))
+    year_ns = 365 * 86_400_000_000_000
+    marker.set(Mark("anna", "under a clock that was set back since", time.time_ns() + year_ns))
+    await left.begin(loop.trading, Header("engine"))
+    assert loop.state.trading == "halted" and marker.is_set()
+    resume = OperatorEvent(loop.rig.clock.now_ns(), "resume", "anna")
+    left.take(9, resume, (CommandRefused("resume", "anna", "frozen"),))
+    assert marker.is_set()
+    left.take(9, resume, ())
+    assert not marker.is_set()

@@ -19,6 +19,7 @@ from cerberus_trader.domain.events import (
     OrderReport,
     OrderStatus,
 )
+from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.runtime.inbox import Command, Due, Instant, Timed
@@ -310,3 +311,20 @@ async def test_a_signal_that_still_waits_when_the_engine_stops_is_not_judged() -
     loop.trading.stopping = False
     await loop.trading.on_signal(Timed(0, signal))
     assert loop.state.orders and "s1" in loop.state.seen
+
+
+async def test_a_silent_feed_does_not_keep_other_positions_from_being_checked() -> None:
+    loop = Loop(health={"silence_ms_max": 30_000, "interval_ms": 5_000})
+    for name in ("COIN", "OTHER"):
+        await loop.price("100", 0, name)
+        await loop.buy(name, instrument=name, stop_loss_pct=D(5))
+    for name in ("COIN", "OTHER"):
+        await loop.price("100", 100, name)
+    assert len(loop.state.positions) == 2
+    for second in range(1, 60):
+        await loop.price("100", second * 1_000, "OTHER")
+    checks = [row for row in loop.rig.journal.rows() if row.kind == "timer"]
+    last = decode_row(checks[-1].body).event
+    assert last.ts_ns > NOON + 50_000 * MS and [name for name, _ in last.marks] == ["OTHER"]
+    stale = {p.instrument: p.stale for p in loop.state.positions.values()}
+    assert stale == {"COIN": True, "OTHER": False}

@@ -333,7 +333,7 @@ async def test_a_second_server_does_not_take_the_socket_of_the_first() -> None:
      ("tcp:::1:99", Endpoint("", "::1", 99))],
 )  # fmt: skip
 def test_endpoints(text: str, found: Endpoint) -> None:
-    assert parse_endpoint(text) == found
+    assert parse_endpoint(text) == found and str(found) == text
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ class Endpoint(NamedTuple):
     host: str = ""
     port: int = 0
 
+    def __str__(self) -> str:
+        return f"unix:{self.path}" if self.path else f"tcp:{self.host}:{self.port}"
+
     async def open(self) -> Streams:
         """Connect; raises `OSError`."""
         if self.path:
