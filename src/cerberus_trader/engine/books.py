@@ -11,7 +11,7 @@ import msgspec
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import Event, FillReport, marks_of
-from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.money import ZERO, brief
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.position import Position, protective_ids, protective_orders
 from cerberus_trader.engine.state import (
@@ -64,13 +64,16 @@ def remember_booking(state: State, name: str, ts_ns: int) -> None:
 
 
 def reserve(state: State, order: Order, sign: int) -> None:
-    """Add (or take back) an entry's notional, risk and margin to what is reserved."""
+    """Add (or take back) an entry's notional, risk and margin to what is reserved.
+
+    Shares are made brief before they are summed, so that taking back leaves exactly nothing.
+    """
     notional, risk, margin = state.reserved.get(order.instrument, NOTHING)
     left, planned = order.notional, order.risk
     if order.filled:
-        left *= (order.quantity - order.filled) / order.quantity
-        planned *= left / order.notional if order.notional else ZERO
-    locked = left / order.leverage
+        share = (order.quantity - order.filled) / order.quantity
+        left, planned = brief(left * share), brief(planned * share)
+    locked = brief(left / order.leverage)
     if sign > 0:
         notional, risk, margin = notional + left, risk + planned, margin + locked
     else:
@@ -182,6 +185,8 @@ def weigh(state: State, record: StrategyState, position: Position, sign: int) ->
     exposure.cost += cost
     if not exposure.long and not exposure.short:
         del state.exposures[name]
+        if not state.exposures:
+            state.margin = ZERO  # margins have more digits than their sums can hold
     net, net_cost = record.books.get(name, (ZERO, ZERO))
     net, net_cost = net + quantity, net_cost + cost
     if net or net_cost:  # opposite positions in two accounts leave a cost, and so a gain or loss

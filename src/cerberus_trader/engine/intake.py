@@ -157,8 +157,9 @@ def held_of(case: Case, instrument: Instrument) -> Held:
     gross = grouped = risk = ZERO
     margin = state.margin
     for name, open_ in state.exposures.items():
-        mark = prices.get(name) or state.marks.get(name, ZERO)
-        notional = (open_.long + open_.short) * mark
+        mark = prices.get(name) or state.marks.get(name)
+        # what was found in an account may have no price yet: it counts at what it cost
+        notional = (open_.long + open_.short) * mark if mark else abs(open_.cost)
         gross += notional
         if instruments.get(name, BARE).group == instrument.group:
             grouped += notional

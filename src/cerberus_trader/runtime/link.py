@@ -182,7 +182,8 @@ class Link:
             if taken:
                 self.put(booking)
         elif self._next is None or booking.sequence > self._next:
-            self._ahead[booking.sequence] = taken
+            if not self._ahead.get(booking.sequence):  # the first one stands
+                self._ahead[booking.sequence] = taken
             self.wake.set()
         elif booking.sequence == self._next:
             self._ahead[booking.sequence] = taken

@@ -5,7 +5,7 @@ from decimal import Decimal as D
 from cerberus_trader.domain.events import OrderReport
 from cerberus_trader.domain.settings import Strategy
 from cerberus_trader.engine.state import strategy_pnl
-from tests.kit import Bench, changed, settings, submitted
+from tests.kit import COIN, Bench, changed, settings, submitted
 
 FREE = {"volatility_factor_min": 1.0, "success_factor_min": 1.0}
 TWO = {"a": Strategy(sources=("a",)), "b": Strategy(sources=("b",))}
@@ -24,6 +24,27 @@ def test_a_late_fill_of_one_strategys_order_at_anothers_place_belongs_to_the_own
     bench.fill(changed(late, side=-1), "90", quantity=D(1))
     assert strategy_pnl(bench.state, "b") == bench.state.balance - 10_000 - 10 * order.quantity
     assert strategy_pnl(bench.state, "a") == 0
+
+
+def test_nothing_open_leaves_nothing_reserved_and_no_margin() -> None:
+    # thirds and sevenths have no end: what their sums round away must not stay for ever
+    strategies = {"a": Strategy(sources=("a",), add=True)}
+    bench = Bench(settings(strategies=strategies, leverage=FREE, risk={"group_risk_max": D(1)}))
+    orders = [
+        submitted(bench.signal(source="a", stop_loss_pct=D(3), price=price))
+        for price in ("100", "101", "99")
+    ]
+    third = COIN.quantity_down(orders[0].quantity / 3)
+    for order in orders:
+        bench.fill(order, quantity=third, leaves=D(1), margin=order.quantity / 7)
+    for order in reversed(orders):
+        bench.take(OrderReport(bench.now, order.id, "canceled"))
+    assert not bench.state.reserved and not bench.state.entries
+    for name, margin in (("OTHER", D(1) / 7), ("THIRD", D(10) / 13)):
+        bench.fill(submitted(bench.signal(source="a", instrument=name)), margin=margin)
+    for name in ("COIN", "THIRD", "OTHER"):
+        bench.close("100", instrument=name)
+    assert bench.state.margin == 0
 
 
 def test_opposite_positions_in_two_accounts_keep_what_they_gained() -> None:

@@ -13,10 +13,10 @@ from cerberus_trader.domain.events import (
     OrderReport,
     OrderStatus,
 )
-from cerberus_trader.domain.execution import VenueOrder
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Status, order_id
 from cerberus_trader.engine import books
-from tests.kit import SECOND, Bench, of, submitted
+from tests.kit import SECOND, Bench, decision, of, settings, submitted
 
 D = Decimal
 
@@ -101,3 +101,13 @@ def test_an_entry_of_a_lost_history_is_cancelled_and_freezes_trading() -> None:
     second = bench.take(AccountReport(bench.now, "main", bench.now, "timer", rows))
     assert second.commands == (CancelOrder(lost, "main", "COIN"),)
     assert bench.state.trading == "frozen"
+
+
+def test_what_was_found_in_an_account_counts_before_it_has_a_price() -> None:
+    bench = Bench(settings(reconcile={"unexplained": "accept"}))
+    theirs = (VenuePosition("OTHER", 1, D(1_000), D(100_000), D(5_000), D(20)),)
+    for _ in range(2):
+        bench.take(AccountReport(bench.now, "main", bench.now, "start", (), theirs))
+    assert bench.state.trading == "active" and not bench.state.marks
+    assert decision(bench.signal(marks=(("COIN", D(100)),))).verdict == "denied"
+    assert not bench.state.entries

@@ -49,3 +49,19 @@ def test_a_conflict_holds_back_none_of_those_that_follow_and_is_said_once() -> N
         assert [x.kind for x in line.of(Anomaly)] == ["trade_conflict"]
 
     virtually(main())
+
+
+def test_a_conflict_behind_a_gap_does_not_displace_the_one_that_waits() -> None:
+    async def main() -> None:
+        line = Line()
+        line.client.replies["bookings"] = [fill("a1", 1)]
+        await line.link.catch_up()
+        line.link.on_word(fill("a3", 3))
+        line.link.on_word(fill("a3", 3, fee=D(9)))
+        line.link.on_word(fill("a2", 2))
+        line.client.replies["bookings"] = [fill("a1", 1), fill("a2", 2), fill("a3", 3)]
+        await line.link.catch_up()
+        assert [x.trade_id for x in line.of(FillReport)] == ["a1", "a2", "a3"]
+        assert not line.of(FillReport)[2].fee
+
+    virtually(main())
