@@ -4,7 +4,6 @@
 other side, and never more than is open. Both are made here and nowhere else.
 """
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -17,13 +16,11 @@ from cerberus_trader.domain.order import Bracket, Reason, Status, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine import decision_cache, leverage, sizing
 from cerberus_trader.engine.checks import INTAKE, RISK, Check
-from cerberus_trader.engine.clear import clear_intake, clear_risk
 from cerberus_trader.engine.intake import NOTHING, Case, Held, held_of, limits_of
 from cerberus_trader.engine.state import State, day_fraction, drawdown, key_of
 
 HOURS_OF_DAY = 24.0
 ALL = INTAKE + RISK
-FAULTS = (ArithmeticError, LookupError, TypeError, ValueError)
 
 replace = msgspec.structs.replace
 
@@ -58,22 +55,6 @@ class Verdict(msgspec.Struct, frozen=True):
     approved: Approved | None = None
 
 
-def checked(
-    case: Case, clear: Callable[[Case], list[Any] | None], table: tuple[Check, ...], lifted: bool
-) -> tuple[list[Any], list[int]]:
-    """Run the checks of a table, in one go where nothing speaks against the case.
-
-    A check that the glance does not know (yet) is never left out: the table is run then.
-    """
-    try:
-        values = clear(case)
-    except FAULTS:
-        values = None
-    if values is None or len(values) != len(table):
-        return run_checks(case, table, lifted)
-    return values, []
-
-
 def run_checks(case: Case, table: tuple[Check, ...], lifted: bool) -> tuple[list[Any], list[int]]:
     """Run every check of a table; return the values and the indexes of those that failed.
 
@@ -95,7 +76,7 @@ def run_checks(case: Case, table: tuple[Check, ...], lifted: bool) -> tuple[list
                 if type(value) is Decimal:
                     value = brief(value)  # what is stored is what was judged
                 passed = value <= limit(case) if check.kind == "max" else value >= limit(case)
-        except FAULTS as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             value, passed = type(error).__name__, False
         if not passed and (check.rule or not lifted):
             failed.append(len(values))
@@ -106,7 +87,7 @@ def run_checks(case: Case, table: tuple[Check, ...], lifted: bool) -> tuple[list
 def judge(case: Case) -> Verdict:
     """Judge a case: intake, analysis, leverage, size, levels, risk; one document either way."""
     lifted = case.settings.risk.lift_all
-    values, failed = checked(case, clear_intake, INTAKE, lifted)
+    values, failed = run_checks(case, INTAKE, lifted)
     if failed and case.action != "reverse":
         return Verdict(document(case, values, failed, INTAKE))
     if failed:
@@ -114,7 +95,7 @@ def judge(case: Case) -> Verdict:
     if case.action == "close":
         return close_verdict(case, values)
     plan(case)
-    more, wrong = checked(case, clear_risk, RISK, lifted)
+    more, wrong = run_checks(case, RISK, lifted)
     if wrong and case.action == "reverse":
         return close_only(case)
     if wrong:
