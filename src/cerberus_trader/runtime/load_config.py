@@ -4,6 +4,7 @@ Validating takes some 10 MB and 0.1 s that a trading loop should not spend. The 
 validated settings with all instruments, or every fault; the parent decodes them by type.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,4 +73,8 @@ def load_apart(config: Path | None, profile: str | None) -> Configuration:
 if __name__ == "__main__":
     path, stage = sys.argv[1:]
     answer = load_here(Path(path) if path else None, stage or None)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
+    try:
+        sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os._exit(1)  # whoever asked was killed meanwhile
