@@ -211,6 +211,8 @@ class Orders(RuleBasedStateMachine):
             known.know(("filled" if whole else "canceled") if answer == "filled" else answer)
         elif before in ("submitted", "unknown") and known.status == before:
             known.know("partially_filled" if known.filled else "accepted")
+        elif known.status == "pending_cancel":  # it was seen: absences are counted anew
+            known.since = known.absent = 0
 
     def absence(self, known: Known) -> None:
         """Believe that an order is over when denied twice, after it could still have arrived."""

@@ -12,6 +12,7 @@ import msgspec
 
 from cerberus_trader.domain.decision import Decision
 from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.position import HealthState, Position, Trade
 from cerberus_trader.domain.settings import Settings
@@ -238,6 +239,15 @@ class MismatchFound(msgspec.Struct, frozen=True, array_like=True, tag="mismatch"
     ours: str
     theirs: str
     action: Literal["suspected", "noted", "frozen", "canceled", "closed"]
+
+    def detail(self) -> str:
+        """Return what must be there a second time unchanged before anything is done.
+
+        Of balances the difference alone: both move from look to look while trading goes on.
+        """
+        if self.kind == "balance":
+            return f"balance {plain(Decimal(self.theirs) - Decimal(self.ours))}"
+        return f"{self.kind} {self.ours} {self.theirs}"
 
 
 class SuspicionEnded(msgspec.Struct, frozen=True, array_like=True, tag="unsuspected", gc=False):

@@ -121,6 +121,8 @@ def cancel_requested(state: State, event: Event, fact: f.CancelRequested) -> Non
     order = state.orders.get(fact.order_id)
     if order is not None:
         state.orders[fact.order_id] = replace(order, status=Status.PENDING_CANCEL)
+        if order.status is Status.PENDING_CANCEL:  # asked again: the venue has shown it working
+            state.doubts.pop(fact.order_id, None)
 
 
 def order_changed(state: State, event: Event, fact: f.OrderChanged) -> None:

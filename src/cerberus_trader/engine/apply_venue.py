@@ -27,8 +27,7 @@ def order_doubted(state: State, event: Event, fact: f.OrderDoubted) -> None:
 def mismatch_found(state: State, event: Event, fact: f.MismatchFound) -> None:
     """Keep a difference: acted on once, then known."""
     if fact.kind not in ("foreign_fill", "overfill", "lost_order"):
-        detail = f"{fact.kind} {fact.ours} {fact.theirs}"
-        state.suspects[fact.place] = (detail, fact.action != "suspected")
+        state.suspects[fact.place] = (fact.detail(), fact.action != "suspected")
 
 
 def suspicion_ended(state: State, event: Event, fact: f.SuspicionEnded) -> None:
@@ -49,6 +48,9 @@ def balance_corrected(state: State, event: Event, fact: f.BalanceCorrected) -> N
     """Take the venue's balance; what it differs by is a loss or gain of the account."""
     state.balance += fact.amount
     state.counters.corrections += fact.amount
+    place = f"balance {fact.account}"
+    if place in state.suspects:  # the same difference again would be a new one
+        state.suspects[place] = ("", False)
     state.risk_version += 1
 
 

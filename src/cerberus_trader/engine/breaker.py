@@ -12,7 +12,7 @@ from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ONE, ZERO, plain
 from cerberus_trader.engine import orders
 from cerberus_trader.engine.risk import flatten
-from cerberus_trader.engine.state import State, strategy_of, strategy_pnl
+from cerberus_trader.engine.state import State, equity, strategy_of, strategy_pnl
 
 MS = 1_000_000
 
@@ -187,6 +187,27 @@ def day_release(state: State) -> tuple[str, ...]:
     return tuple(
         name for name in state.trips if name == "day_loss" or name.startswith("strategy_day_loss")
     )
+
+
+def reached_without(state: State, marks: Marks, amount: Decimal) -> str:
+    """Name the condition that taking out an amount of money would reach, empty where none.
+
+    It lowers the equity and what the limits are shares of: a loss weighs more in what is left.
+    """
+    now, limits = equity(state, marks), state.settings.breaker
+    if amount == now:
+        return ""
+    shares = {"day_loss": limits.day_loss, "drawdown": limits.drawdown_hard}
+    for name, floor, _ in account_limits(state):
+        if now - floor <= amount * shares[name]:
+            return name
+    for name in state.strategies:
+        limit, strategy = strategy_limit(state, name), strategy_of(state, name)
+        if limit is not None:
+            lifted = amount * strategy.day_loss * strategy.budget
+            if strategy_pnl(state, name, marks) - limit[0] <= lifted:
+                return f"day loss of {name}"
+    return ""
 
 
 def reset_facts(

@@ -108,6 +108,12 @@ def on_signal(state: State, event: e.SignalEvent) -> list[f.Fact]:
         return [f.SignalIgnored(event.signal.id, event.signal.source)]
     case = Case(state, event)
     verdict = risk.judge(case)
+    for ticket in (verdict.reducing, verdict.approved):
+        # its id was forgotten under a flood of others, the order that follows from it was not
+        if ticket is not None and (
+            ticket.order_id in state.orders or ticket.order_id in state.ended
+        ):
+            return [f.SignalIgnored(event.signal.id, event.signal.source)]
     facts: list[f.Fact] = [f.SignalJudged(verdict.decision)]
     if case.equity > state.peak:
         facts.append(f.PeakRaised(case.equity))
@@ -184,6 +190,8 @@ def on_order_report(state: State, event: e.OrderReport) -> list[f.Fact]:
     facts: list[f.Fact] = list(orders.on_report(state, event))
     if facts:
         status = orders.REPORTED[event.state]
+        if status is Status.NOT_SENT and orders.unwanted(state, event.order_id):
+            return facts  # no failure: it was held back in time
         if status is facts[0].status:  # type: ignore[union-attr]
             facts += orders.killed(state, state.orders[event.order_id], status, event.ts_ns)
         if status in FAILED:

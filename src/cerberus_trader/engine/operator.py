@@ -11,7 +11,7 @@ from cerberus_trader.domain.facts import TradingState
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.engine import breaker, orders
 from cerberus_trader.engine.risk import flatten
-from cerberus_trader.engine.state import State
+from cerberus_trader.engine.state import State, equity
 
 STATES: dict[str, TradingState] = {
     "halt": "halted",
@@ -67,9 +67,14 @@ def refuse(state: State, event: OperatorEvent) -> str:
         return "the amount must be above 0"
     if command in ("deposit", "withdraw") and (state.agreed or state.unreconciled):
         return "the venue keeps this account's money, and a look at it tells what it holds"
-    free = state.balance - state.margin
-    if command == "withdraw" and event.amount is not None and event.amount > free:
-        return f"the free balance is only {free:f}"
+    if command == "withdraw" and event.amount is not None:
+        worth = min(state.balance, equity(state, event.marks))
+        free = worth - state.margin - sum((held[2] for held in state.reserved.values()), ZERO)
+        if event.amount > free:
+            return f"the free balance is only {free:f}"
+        reached = breaker.reached_without(state, event.marks, event.amount)
+        if reached:
+            return f"what is left would reach the limit of {reached}: take less"
     if command.endswith("_strategy") and event.target not in state.settings.strategies:
         return f"no strategy {event.target!r} is configured"
     return ""

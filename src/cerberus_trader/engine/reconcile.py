@@ -78,8 +78,9 @@ class Look:
         """Act on a difference that is there a second time unchanged, once; the first time, wait."""
         self.touched.append(place)
         detail, acted = self.state.suspects.get(place, ("", False))
-        if detail != f"{kind} {ours} {theirs}":
-            return [self.mismatch(kind, place, ours, theirs, "suspected")]
+        first = self.mismatch(kind, place, ours, theirs, "suspected")
+        if detail != first.detail():
+            return [first]
         if acted:
             return []
         found: list[f.Fact] = [self.mismatch(kind, place, ours, theirs, action)]

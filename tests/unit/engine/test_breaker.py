@@ -212,6 +212,44 @@ def test_after_a_reset_sizes_and_leverage_are_on_probation() -> None:
     assert bench.state.probation_left == 0
 
 
+def test_entries_that_a_halt_held_back_are_no_failures() -> None:
+    bench = Bench(settings(breaker={"failures_max": 2}, risk={"group_risk_max": D(1)}))
+    waiting = [submitted(bench.signal(instrument=name)) for name in ("COIN", "OTHER", "THIRD")]
+    bench.take(OperatorEvent(bench.now, "halt", "ann"))
+    for order in waiting:
+        bench.take(OrderReport(bench.now, order.id, "not_sent", "the order is pending_cancel"))
+    assert not bench.state.orders and not bench.state.failures and not bench.state.trips
+
+
+@pytest.mark.parametrize(("amount", "refused"), [(2_499, False), (2_500, True), (4_000, True)])
+def test_a_withdrawal_trips_nothing(amount: int, refused: bool) -> None:
+    # 3 % of 10,000 were lost; of what is left after 2,500 that is the day's limit of 4 %
+    bench = Bench(settings(strategies={"head": Strategy(day_loss_action="off")}))
+    order = bench.open()
+    marks = (("COIN", D(100) - 300 / order.quantity),)
+    event = OperatorEvent(bench.now, "withdraw", "ann", amount=D(amount), authorised=True,
+                          marks=marks)  # fmt: skip
+    (fact,) = bench.take(event).facts
+    assert isinstance(fact, f.CommandRefused) is refused
+    assert not refused or "limit of day_loss" in fact.reason
+    assert not bench.take(LevelHit(bench.now, "equity", "", marks)).facts
+
+
+def test_what_positions_have_lost_and_entries_reserve_cannot_be_withdrawn() -> None:
+    off = {"day_loss_action": "off", "drawdown_action": "off"}
+    strategies = {"head": Strategy(day_loss_action="off")}
+    bench = Bench(settings(breaker=off, strategies=strategies))
+    order = bench.open()
+    entry = submitted(bench.signal(instrument="OTHER"))
+    marks = (("COIN", D(100) - 1_000 / order.quantity),)
+    locked = bench.state.margin + entry.notional / entry.leverage
+    for amount, kind in ((D(9_001) - locked, f.CommandRefused), (D(8_999) - locked, f.CashMoved)):
+        event = OperatorEvent(bench.now, "withdraw", "ann", amount=amount, authorised=True,
+                              marks=marks)  # fmt: skip
+        (fact,) = bench.take(event).facts
+        assert isinstance(fact, kind)
+
+
 def test_after_a_reset_without_probation_one_more_loss_does_not_trip_at_once() -> None:
     bench = Bench(settings(breaker={"cooldown_ms": 0, "half_open_trades": 0, "losses_max": 2}))
     for _ in range(2):

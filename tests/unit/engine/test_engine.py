@@ -283,6 +283,17 @@ def test_refused_commands_say_why_and_change_nothing(command: str, fields: dict,
     assert state_hash(changed(bench.state, seq=0, now_ns=0)) == before
 
 
+def test_a_signal_whose_id_was_forgotten_does_not_submit_its_order_again() -> None:
+    bench = Bench(settings(intake={"remember_max": 1}))
+    order = submitted(bench.signal(id="x"))
+    bench.take(OrderReport(bench.now, order.id, "canceled"))
+    bench.signal(id="y", instrument="OTHER")
+    assert list(bench.state.seen) == ["y"]
+    step = bench.signal(id="x")
+    assert [type(fact) for fact in step.facts] == [f.SignalIgnored] and not step.commands
+    assert bench.state.counters.repeated == 1 and not bench.state.reserved.get("COIN")
+
+
 @pytest.mark.parametrize("command", ["deposit", "withdraw"])
 def test_money_that_a_venue_keeps_is_not_told_by_hand(command: str) -> None:
     # the next look would find the account without it, and book the difference as a loss

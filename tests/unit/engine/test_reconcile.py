@@ -10,6 +10,7 @@ from cerberus_trader.domain.events import (
     AccountReport,
     FundingReport,
     LinkEvent,
+    OperatorEvent,
     OrderReport,
     OrderStatus,
 )
@@ -111,3 +112,34 @@ def test_what_was_found_in_an_account_counts_before_it_has_a_price() -> None:
     assert bench.state.trading == "active" and not bench.state.marks
     assert decision(bench.signal(marks=(("COIN", D(100)),))).verdict == "denied"
     assert not bench.state.entries
+
+
+def test_an_order_that_was_seen_working_while_it_is_cancelled_is_denied_twice_anew() -> None:
+    bench = Bench()
+    order = submitted(bench.signal())
+    bench.take(OrderReport(bench.now, order.id, "accepted"))
+    bench.take(OperatorEvent(bench.now, "cancel_all", "ann"))
+    working = VenueOrder(order.id, "COIN", 1, order.quantity, "working")
+    for theirs in (None, None, working, None, None):
+        bench.now += 60 * SECOND
+        bench.take(OrderStatus(bench.now, order.id, bench.now, theirs))
+        assert order.id in bench.state.orders and bench.state.reserved
+    bench.now += 60 * SECOND
+    bench.take(OrderStatus(bench.now, order.id, bench.now))
+    assert order.id in bench.state.ended and not bench.state.reserved
+
+
+def test_a_balance_that_differs_by_the_same_amount_is_corrected_while_trading_goes_on() -> None:
+    bench = Bench()
+    for cause in ("start", "timer"):
+        bench.take(AccountReport(bench.now, "main", bench.now, cause, balance=D(10_000)))
+    corrected = []
+    for _ in range(4):  # the second time it is gone from the venue again
+        bench.now += 30 * SECOND
+        bench.open()
+        bench.close("100.5")  # the balance moves from look to look
+        theirs = bench.state.balance - 5
+        step = bench.take(AccountReport(bench.now, "main", bench.now, "timer", balance=theirs))
+        corrected += of(step, f.BalanceCorrected)
+    assert [fact.amount for fact in corrected] == [D(-5), D(-5)]
+    assert of(step, f.Reconciled) and bench.state.balance == theirs
