@@ -121,6 +121,9 @@ class Orders(RuleBasedStateMachine):
             if isinstance(command, SubmitOrder):
                 assert command.order.id not in held and command.order.id not in self.orders
                 self.orders[command.order.id] = Known(command.order)
+            elif isinstance(command, CancelOrder):  # what is left of the entry that it closes
+                assert self.orders[command.order_id].filled
+                self.orders[command.order_id].know("pending_cancel")
 
     @precondition(lambda self: self.orders)
     @rule(number=picked, word=st.sampled_from(SAID), tells=st.sampled_from(("no", "right", "more")),

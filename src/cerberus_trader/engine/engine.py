@@ -118,6 +118,9 @@ def on_signal(state: State, event: e.SignalEvent) -> list[f.Fact]:
     if case.equity > state.peak:
         facts.append(f.PeakRaised(case.equity))
     if verdict.reducing is not None:
+        held = case.position
+        if state.entries and held is not None and verdict.reducing.quantity >= held.quantity:
+            facts += orders.rests(state, held)  # else they go on opening what is being closed
         facts.append(orders.submit_reduction(verdict.reducing, case.now))
     if verdict.approved is not None:
         facts.append(orders.submit_entry(verdict.approved))
@@ -147,7 +150,7 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
         score = strategies.score(state, booked.trade, before)
         facts.append(score)
         if state.entries:
-            facts += orders.rests(state, event, before)
+            facts += orders.rests(state, before)
         trips += breaker.trade_trips(state, now, score.total_streak)
     if state.failures:
         facts += breaker.failure_facts(state, now, failed=False)

@@ -108,7 +108,7 @@ def modify(
     rule = state.instruments.get(order.instrument)
     if rule is None:
         return f"{order.instrument} is not configured any more"
-    asked = quantity if quantity is not None else order.quantity
+    asked = rule.quantity_down(quantity) if quantity is not None else order.quantity
     wanted = price if price is not None else order.price
     rounded = rule.price_down(wanted) if order.side > 0 else rule.price_up(wanted)
     if not order.filled < asked <= order.quantity:
@@ -120,7 +120,7 @@ def modify(
         return f"the price lies beyond the stop {stop:f}"
     if stop is not None and asked * abs(rounded - stop) > order.quantity * abs(order.price - stop):
         return "the change would raise the loss at the stop"
-    return [f.ModifyRequested(order.id, rounded, rule.quantity_down(asked))]
+    return [f.ModifyRequested(order.id, rounded, asked)]
 
 
 def on_modified(state: State, event: OrderModified) -> list[f.Fact]:
@@ -191,10 +191,10 @@ def killed(state: State, order: Order, status: Status, now_ns: int) -> list[f.Fa
     return reduction(state, position, "signal", part, now_ns)
 
 
-def rests(state: State, event: FillReport, closed: Position) -> list[f.Fact]:
+def rests(state: State, closed: Position) -> list[f.Fact]:
     """Ask for the cancellation of what is left of the entries that had opened a closed position."""
     found: list[f.Fact] = []
-    for name in state.entries.get(key_of(event.account, event.instrument), ()):
+    for name in state.entries.get(key_of(closed.account, closed.instrument), ()):
         order = state.orders[name]
         if order.filled and order.side == closed.sign and order.status is not Status.PENDING_CANCEL:
             found.append(f.CancelRequested(name, "its position has closed"))

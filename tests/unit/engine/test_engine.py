@@ -283,6 +283,18 @@ def test_refused_commands_say_why_and_change_nothing(command: str, fields: dict,
     assert state_hash(changed(bench.state, seq=0, now_ns=0)) == before
 
 
+@pytest.mark.parametrize(("side", "part"), [("close", None), ("sell", None), ("close", D(4))])
+def test_closing_a_position_ends_what_is_left_of_its_entry(side: str, part: Any) -> None:
+    # a slow entry went on filling after its close, and left a position that nobody wanted
+    bench = Bench(settings(strategies={"head": Strategy(reverse=True)}))
+    entry = submitted(bench.signal())
+    bench.fill(entry, quantity=D(10), leaves=entry.quantity - 10)
+    step = bench.signal(side, quantity=part)
+    canceled = [c.order_id for c in step.commands if isinstance(c, CancelOrder)]
+    assert canceled == ([] if part else [entry.id])
+    assert submitted(step).reduce_only and bench.state.reserved  # until the venue says so
+
+
 def test_a_signal_whose_id_was_forgotten_does_not_submit_its_order_again() -> None:
     bench = Bench(settings(intake={"remember_max": 1}))
     order = submitted(bench.signal(id="x"))

@@ -85,6 +85,7 @@ def test_a_change_is_asked_for_and_holds_once_the_venue_says_so() -> None:
         (D("100.5"), None, "raise the order's notional"),
         (None, D(10_000), "the quantity must lie above 0"),
         (None, D(0), "the quantity must lie above 0"),
+        (None, D("0.0009"), "the quantity must lie above 0"),  # less than a lot
         (D(-1), None, "beyond the stop"),
         (D(50), None, "beyond the stop"),
     ],
