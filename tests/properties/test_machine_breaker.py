@@ -122,11 +122,12 @@ class Guard(RuleBasedStateMachine):
         step = self.bench.signal(side, instrument=name, price=str(self.price), marks=self.marks,
                                  **fields)  # fmt: skip
         self.watch(step, None)
+        sent = [c.order for c in step.commands if isinstance(c, SubmitOrder)]
         if self.stopped != "active":
-            assert not [c for c in step.commands if not c.order.reduce_only]
+            assert all(order.reduce_only for order in sent)
         if side == "close" and not covered:
             assert decision(step).verdict == "approved", "exits always pass"
-            assert step.commands[0].order.reduce_only
+            assert sent[0].reduce_only
 
     @rule(name=names, side=st.sampled_from(("buy", "sell")))
     def enter(self, name: str, side: str) -> None:
