@@ -92,8 +92,8 @@ def compare(seed: int, *, add: bool = False, reverse: bool = False) -> tuple[Any
 
 
 def rounded(fills: list[Fill]) -> list[Fill]:
-    """Cut fees where decimals end: after a part is closed, a third of a cost may be left."""
-    return [fill._replace(fee=round(fill.fee, 18)) for fill in fills]
+    """Cut fees where ours end: the cost that is left of a closed part has twelve decimals."""
+    return [fill._replace(fee=round(fill.fee, 9)) for fill in fills]
 
 
 def at_the_end(fills: list[Fill]) -> list[Fill]:

@@ -62,7 +62,8 @@ class Engine:
         try:
             decided = decide(state, event)
         except Exception as error:  # named boundary: a fault halts, it never escapes
-            decided = [f.Faulted(f"{type(error).__name__}: {error}", type(event).__name__)]
+            fault = f.Faulted(f"{type(error).__name__}: {error}", type(event).__name__)
+            decided = [fault, *orders.cancel_entries(state, "fault")]
         commands = []
         for fact in decided:
             command = orders.command_of(state, fact)

@@ -154,9 +154,19 @@ def follow(look: Look) -> list[f.Fact]:
 
 
 def doubt(look: Look) -> list[f.Fact]:
-    """Count an absence; the second one after the order could still have arrived ends it."""
+    """Count an absence; the second one after the order could still have arrived ends it.
+
+    An order that the venue knows to have filled is not absent from its list for never having come.
+    """
     order = look.order
     assert order is not None
+    kind, seen_twice = look.state.suspects.get(look.order_id, ("", False))
+    if kind.startswith("fills_missing"):
+        look.touched.append(look.order_id)
+        if not seen_twice or not look.agrees(order.instrument):
+            return []
+        told = f.OrderChanged(look.order_id, Status.CANCELED, "its fills are not told")
+        return [told, *orders.killed(look.state, order, Status.CANCELED, look.now_ns)]
     limits = look.state.settings.reconcile
     known = look.state.doubts.get(look.order_id)
     since = known[0] if known is not None else look.now_ns

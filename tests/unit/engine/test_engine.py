@@ -189,7 +189,9 @@ def test_a_fault_leaves_the_state_halts_entries_and_lets_exits_work(monkeypatch:
 
     with monkeypatch.context() as patch:
         patch.setitem(engine_module.HANDLERS, TimerEvent, broken)
-        (fault,) = bench.take(TimerEvent(bench.now, "health")).facts
+        entry = submitted(bench.signal(instrument="OTHER"))
+        fault, cancel = bench.take(TimerEvent(bench.now, "health")).facts
+    assert isinstance(cancel, f.CancelRequested) and cancel.order_id == entry.id
     assert isinstance(fault, f.Faulted) and "ZeroDivisionError: boom" in fault.error
     assert bench.state.balance == before and bench.state.trading == "halted"
     assert decision(bench.signal(instrument="OTHER")).code == "TRADING_HALTED"
