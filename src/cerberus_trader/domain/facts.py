@@ -198,7 +198,7 @@ class DayStarted(msgspec.Struct, frozen=True, array_like=True, tag="day", gc=Fal
 
 
 class PeakRaised(msgspec.Struct, frozen=True, array_like=True, tag="peak", gc=False):
-    """Hold a new equity peak."""
+    """Hold a new equity peak: a higher one, or the one that a reset begins with."""
 
     equity: Decimal
 

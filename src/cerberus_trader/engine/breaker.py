@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import OperatorEvent
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ONE, ZERO, plain
 from cerberus_trader.engine import orders
@@ -210,22 +211,28 @@ def reached_without(state: State, marks: Marks, amount: Decimal) -> str:
     return ""
 
 
-def reset_facts(
-    state: State, now_ns: int, actor: str, reason: str, authorised: bool
-) -> list[f.Fact]:
-    """Release all trips onto probation: authorised, with a reason, after the cool-down."""
-    limits = state.settings.breaker
+def reset_facts(state: State, event: OperatorEvent) -> list[f.Fact]:
+    """Release all trips onto probation: authorised, with a reason, after the cool-down.
+
+    A drawdown is counted from now on: from the old peak it would trip again at the next price, and
+    leave no leverage. The day's loss keeps its base: an immediate trip again is wanted there.
+    """
+    limits, now_ns = state.settings.breaker, event.ts_ns
     refusal = ""
     if not state.trips:
         refusal = "nothing is tripped"
-    elif not authorised:
+    elif not event.authorised:
         refusal = "a reset needs a valid admin token"
-    elif not reason.strip():
+    elif not event.reason.strip():
         refusal = "a reset needs a reason"
     else:
         ready = max(trip.ts_ns for trip in state.trips.values()) + limits.cooldown_ms * MS
         if now_ns < ready:
             refusal = f"cool-down: {(ready - now_ns + MS - 1) // MS} ms left"
     if refusal:
-        return [f.CommandRefused("reset_breaker", actor, refusal)]
-    return [f.BreakerReset(now_ns, tuple(state.trips), actor, reason, limits.half_open_trades)]
+        return [f.CommandRefused("reset_breaker", event.actor, refusal)]
+    trips, trades = tuple(state.trips), limits.half_open_trades
+    facts: list[f.Fact] = [f.BreakerReset(now_ns, trips, event.actor, event.reason, trades)]
+    if "drawdown" in state.trips:
+        facts.append(f.PeakRaised(equity(state, event.marks)))
+    return facts

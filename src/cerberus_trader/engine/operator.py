@@ -29,7 +29,7 @@ def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
         return [f.CommandRefused(event.command, event.actor, refusal)]
     command, now = event.command, event.ts_ns
     if command == "reset_breaker":
-        return breaker.reset_facts(state, now, event.actor, event.reason, event.authorised)
+        return breaker.reset_facts(state, event)
     if command in STATES:
         # a halt of frozen trading stays frozen: resuming must not get around the thaw
         frozen = command == "halt" and state.trading == "frozen"

@@ -122,6 +122,11 @@ def test_drawdown_from_the_peak_trips_over_days() -> None:
     big(bench)
     step = bench.close("70")
     assert [trip.condition for trip in of(step, f.BreakerTripped)] == ["drawdown"]
+    bench.now += DAY
+    reset = OperatorEvent(bench.now, "reset_breaker", "ann", "it is accepted", authorised=True)
+    assert [type(fact) for fact in bench.take(reset).facts][-2:] == [f.BreakerReset, f.PeakRaised]
+    assert bench.state.peak == bench.state.balance < 10_000
+    assert tripped(bench) == [] and decision(bench.signal()).verdict == "approved"
 
 
 def test_the_soft_drawdown_halves_new_sizes() -> None:
