@@ -256,6 +256,8 @@ class World:
 
     def _sending(self, life: Life, order: Order) -> None:
         """Look at an order at the moment it leaves."""
+        if not life.alive:
+            return  # a timer of a process that is gone: nothing leaves
         stopped = life.state.trading != "active" or bool(life.state.trips)
         word = "stopped" if stopped and not order.reduce_only else ""
         if life.state.unreconciled and not order.reduce_only:
