@@ -152,9 +152,9 @@ def kill_often(folder: Path, venue: Outside, kills: int, seed: int) -> Tally:
 
 
 @pytest.mark.req("D-09.15", "P-21.3")
-def test_killed_8_times_it_holds_what_the_venue_holds(tmp_path: Path, venue: Outside) -> None:
-    found = kill_often(tmp_path, venue, 8, 1)
-    assert found.with_exposure >= 4 and found.fills >= 10
+def test_killed_6_times_it_holds_what_the_venue_holds(tmp_path: Path, venue: Outside) -> None:
+    found = kill_often(tmp_path, venue, 6, 1)
+    assert found.with_exposure >= 3 and found.fills >= 6
 
 
 @pytest.mark.slow
