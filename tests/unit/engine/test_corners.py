@@ -1,6 +1,7 @@
 """What comes too late or out of place, and changes nothing but what it must."""
 
 from decimal import Decimal as D
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,8 @@ def resting(bench: Bench) -> str:
     return order.id
 
 
-def theirs(name: str, state: str, filled: str, quantity: D) -> VenueOrder:
-    return VenueOrder(name, "COIN", 1, quantity, state, D(filled), D(99), False)  # type: ignore[arg-type]
+def theirs(name: str, state: Any, filled: str, quantity: D) -> VenueOrder:
+    return VenueOrder(name, "COIN", 1, quantity, state, D(filled), D(99), False)
 
 
 @pytest.mark.parametrize(
