@@ -176,7 +176,7 @@ def test_the_paper_venue_is_flattened_by_the_next_start(tmp_path: Path) -> None:
     assert mark is not None and not mark.flatten
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stop_leaves_what_the_policy_leaves_at_the_venue(
     tmp_path: Path, venue: Outside, number: signal.Signals
 ) -> None:
