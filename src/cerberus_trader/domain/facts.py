@@ -137,10 +137,14 @@ class StrategyScored(msgspec.Struct, frozen=True, array_like=True, tag="scored",
 
 
 class FailureCounted(msgspec.Struct, frozen=True, array_like=True, tag="failure", gc=False):
-    """Hold the count of consecutive order failures and when their window began."""
+    """Hold the count of consecutive order failures and when their window began.
+
+    `order_id` names the order that failed, which counts once however its failure ends.
+    """
 
     count: int
     since_ns: int
+    order_id: str = ""
 
 
 class BreakerTripped(msgspec.Struct, frozen=True, array_like=True, tag="tripped", gc=False):

@@ -135,6 +135,7 @@ def order_changed(state: State, event: Event, fact: f.OrderChanged) -> None:
         state.orders[fact.order_id] = replace(order, status=fact.status)
         if fact.status is not Status.UNKNOWN:
             state.doubts.pop(fact.order_id, None)
+            state.failed.pop(fact.order_id, None)
 
 
 def modify_requested(state: State, event: Event, fact: f.ModifyRequested) -> None:
@@ -219,6 +220,8 @@ def scored(state: State, event: Event, fact: f.StrategyScored) -> None:
 def failure_counted(state: State, event: Event, fact: f.FailureCounted) -> None:
     """Keep the count of consecutive order failures."""
     state.failures, state.failures_since_ns = fact.count, fact.since_ns
+    if fact.order_id in state.orders:
+        state.failed[fact.order_id] = fact.since_ns
 
 
 def tripped(state: State, event: Event, fact: f.BreakerTripped) -> None:

@@ -96,6 +96,8 @@ def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZER
     state.ended[order_id] = Ended(order, status, order.filled + filled)
     if state.doubts:
         state.doubts.pop(order_id, None)
+    if state.failed:
+        state.failed.pop(order_id, None)
     if len(state.ended) > ENDED_MAX:
         forget(state.ended)
 
@@ -128,7 +130,8 @@ def keep_partial(state: State, order: Order, event: FillReport, fact: f.Filled) 
         reserve(state, order, -1)
         reserve(state, after, 1)
     state.orders[order.id] = after
-    state.doubts.pop(order.id, None)  # it lives: absences are counted anew
+    state.doubts.pop(order.id, None)  # it lives: absences and failures are counted anew
+    state.failed.pop(order.id, None)
 
 
 def protect(state: State, before_id: str, after: Position | None) -> None:

@@ -164,15 +164,20 @@ def liquidation_trip(state: State, now_ns: int, instrument: str) -> list[f.Break
     return [f.BreakerTripped(now_ns, "liquidation", "", instrument, "none", "block")]
 
 
-def failure_facts(state: State, now_ns: int, failed: bool) -> list[f.Fact]:
-    """Count consecutive order failures within their window, and trip at the limit."""
+def failure_facts(state: State, now_ns: int, order_id: str = "") -> list[f.Fact]:
+    """Count consecutive order failures within their window, and trip at the limit.
+
+    Without the id of an order that failed, the row of failures ends.
+    """
     limits = state.settings.breaker
-    if not failed:
+    if not order_id:
         return [f.FailureCounted(0, now_ns)] if state.failures else []
+    if order_id in state.failed:
+        return []  # it counted when nobody knew its outcome
     inside = now_ns - state.failures_since_ns <= limits.failures_window_ms * MS
     count = state.failures + 1 if state.failures and inside else 1
     since = state.failures_since_ns if count > 1 else now_ns
-    found: list[f.Fact] = [f.FailureCounted(count, since)]
+    found: list[f.Fact] = [f.FailureCounted(count, since, order_id)]
     if limits.failures_max and count >= limits.failures_max and "failures" not in state.trips:
         trip = f.BreakerTripped(
             now_ns, "failures", "", str(count), str(limits.failures_max), "block"

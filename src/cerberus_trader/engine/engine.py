@@ -154,7 +154,7 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
             facts += orders.rests(state, before)
         trips += breaker.trade_trips(state, now, score.total_streak)
     if state.failures:
-        facts += breaker.failure_facts(state, now, failed=False)
+        facts += breaker.failure_facts(state, now)
     if trips:
         facts += breaker.consequences(state, trips, now, gone=key)
     position = booked.position
@@ -199,12 +199,12 @@ def on_order_report(state: State, event: e.OrderReport) -> list[f.Fact]:
         if status is facts[0].status:  # type: ignore[union-attr]
             facts += orders.killed(state, state.orders[event.order_id], status, event.ts_ns)
         if status in FAILED:
-            counted = breaker.failure_facts(state, event.ts_ns, failed=True)
+            counted = breaker.failure_facts(state, event.ts_ns, event.order_id)
             if any(type(fact) is f.BreakerTripped for fact in counted):
                 facts = [fact for fact in facts if not orders.adds(fact)]  # no retry past a trip
             facts += counted
         elif state.failures and status is Status.ACCEPTED:
-            facts += breaker.failure_facts(state, event.ts_ns, failed=False)
+            facts += breaker.failure_facts(state, event.ts_ns)
     return facts
 
 

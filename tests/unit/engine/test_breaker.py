@@ -13,6 +13,7 @@ from cerberus_trader.domain.events import (
     OrderReport,
     TimerEvent,
 )
+from cerberus_trader.domain.order import Order
 from cerberus_trader.domain.settings import Settings, Strategy
 from cerberus_trader.engine import breaker
 from cerberus_trader.engine.state import equity, state_bytes, state_from
@@ -108,6 +109,40 @@ def test_order_failures_within_the_window_trip() -> None:
     rejected(bench)
     bench.open()  # a fill ends the row of failures
     assert bench.state.failures == 0
+
+
+@pytest.mark.req("C-06.2")
+def test_an_order_of_unknown_outcome_that_proves_rejected_is_one_failure() -> None:
+    bench = Bench(settings(breaker={"failures_max": 3}))
+
+    def report(order: Order, state: Any) -> int:
+        bench.take(OrderReport(bench.now, order.id, state, "late"))
+        return bench.state.failures
+
+    first = submitted(bench.signal())
+    assert report(first, "unknown") == 1
+    bench.engine.state = state_from(state_bytes(bench.state))  # a restart
+    assert report(first, "rejected") == 1 and not bench.state.failed
+    second = submitted(bench.signal())
+    assert report(second, "unknown") == 2
+    bench.take(OperatorEvent(bench.now, "cancel_all", "t"))
+    assert report(second, "rejected") == 2, "asked to be cancelled meanwhile"
+    assert report(submitted(bench.signal()), "rejected") == 3 and tripped(bench) == ["failures"]
+
+
+@pytest.mark.req("C-06.2")
+def test_an_order_that_lives_after_all_may_fail_again() -> None:
+    bench = Bench(settings(breaker={"failures_max": 9}))
+    order = submitted(bench.signal(order="limit", limit=D(100)))
+
+    def report(state: Any) -> int:
+        bench.take(OrderReport(bench.now, order.id, state))
+        return bench.state.failures
+
+    assert [report(word) for word in ("unknown", "accepted", "unknown")] == [1, 0, 1]
+    bench.fill(order, quantity=D(1), leaves=order.quantity - 1)
+    assert bench.state.failures == 0 and not bench.state.failed
+    assert report("unknown") == 1
 
 
 @pytest.mark.req("C-06.2", "E-3.1.3", "C-19.3")
