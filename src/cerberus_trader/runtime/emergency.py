@@ -94,24 +94,30 @@ def flatten(folder: Path, actor: str, reason: str, say: Callable[[str], None]) -
 
     Raises `DataError` where no engine has ever run, `SystemFailure` where it did not get flat.
     """
-    log = EmergencyLog(folder)
-    header, _ = log.read()
-    if header is None:
+    log, header, torn = EmergencyLog(folder).whole()
+    if header is None and not (folder / LOCK_NAME).exists():
         raise DataError("there is no emergency log.", code="EMERGENCY_LOG", place=str(folder),
                         fix="name the folder of an engine that has run.")  # fmt: skip
-    inside = not header.endpoint
+    for path in torn:
+        say(f"The emergency log {path} is torn; it is kept, and the next start reads it too.")
+    inside = header is None or not header.endpoint
     marked = mark(folder, Mark(actor, reason or "flatten", time.time_ns(), flatten=inside))
+    if header is None:
+        raise SystemFailure("no file tells where the venue is: nothing was sent.", code="NOT_FLAT",
+                            place=str(folder), fix="start the engine, which closes everything"
+                            " first; or close it by hand at the venue.")  # fmt: skip
+    found = {"command": "flatten", "marker": marked, "torn": [str(path) for path in torn]}
     if inside:
         say("The paper venue lives in the engine's own process: nothing was sent; trading is"
             " halted by the marker, and the next start closes every position.")  # fmt: skip
-        return {"command": "flatten", "marker": marked, "flat": False, "done": []}
+        return found | {"flat": False, "done": []}
     line = RemoteVenue(parse_endpoint(header.endpoint), header.account)
     done = Flattener(line, header, log, actor, say)
     flat = asyncio.run(done.run())
     if not flat:
         raise SystemFailure("not everything is closed.", code="NOT_FLAT", place=header.endpoint,
                             fix="run it again: what it did is not doubled.")  # fmt: skip
-    return {"command": "flatten", "marker": marked, "flat": True, "done": done.done}
+    return found | {"flat": True, "done": done.done}
 
 
 class Flattener:

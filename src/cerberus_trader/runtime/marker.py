@@ -7,6 +7,7 @@ exposure; the next start begins halted and journals what both say.
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,10 @@ from cerberus_trader.domain.errors import UNREADABLE, DataError
 
 MARKER_NAME = "halt.marker"
 LOG_NAME = "emergency.log"
+COPY_NAME = "emergency.header"
 PAGE = 4_096
 LOG_BYTES = 65_536
+LOGS_MAX = 10
 TEXT_LENGTH_MAX = 500
 Time = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 SET, UNSET = b"HALT\n", b"----\n"
@@ -96,21 +99,63 @@ class Deed(msgspec.Struct, frozen=True):
 
 
 class EmergencyLog:
-    """Hold a header and the deeds since the last start, a line of JSON each."""
+    """Hold a header and the deeds since the last start, a line of JSON each.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / LOG_NAME
+    The header stands in a file of its own too: a log may be torn when it is needed.
+    """
+
+    def __init__(self, folder: Path, name: str = LOG_NAME) -> None:
+        self.path = folder / name
         self._end = 0
         self._torn = False
 
     def allocate(self, header: Header) -> None:
-        """Begin anew; raises `OSError`."""
+        """Begin anew, one log in place of all; raises `OSError`."""
+        copy = self.path.with_name(COPY_NAME)
         line = msgspec.json.encode(header) + b"\n"
+        # one after the other: a crash tears one of the two at most
+        _write(copy, line.ljust(PAGE, b"\0"), create=not copy.exists())
+        self._begin(line)
+        for log in self._beside():
+            log.path.unlink()
+
+    def _begin(self, line: bytes) -> None:
         _write(self.path, line.ljust(LOG_BYTES, b"\0"), create=not self.path.exists())
         self._end, self._torn = len(line), False
 
+    def _beside(self) -> list["EmergencyLog"]:
+        """Return the logs that were begun beside this one, the oldest first."""
+        return [log for log in self._places() if log.path.exists()]
+
+    def _places(self) -> list["EmergencyLog"]:
+        folder = self.path.parent
+        return [EmergencyLog(folder, f"emergency-{n}.log") for n in range(1, LOGS_MAX)]
+
+    def whole(self) -> tuple["EmergencyLog", Header | None, list[Path]]:
+        """Return a log to go on with, the header, and the logs whose own header is torn.
+
+        Where this one is torn, a fresh one is begun beside it; without a header there is none.
+        """
+        torn: list[Path] = []
+        for log in (self, *self._beside()):
+            with suppress(OSError):
+                header, _ = log.read()
+                if header is not None:
+                    return log, header, torn
+            torn.append(log.path)
+        header = _first_of(self.path.with_name(COPY_NAME))
+        fresh = next((log for log in self._places() if not log.path.exists()), self)
+        if header is not None and fresh is not self:
+            with suppress(OSError):  # a log that fails stops nothing
+                fresh._begin(msgspec.json.encode(header) + b"\n")
+        return fresh, header, [path for path in torn if path.exists()]
+
+    def all_deeds(self) -> list[Deed]:
+        """Return the deeds of this log and of those begun beside it; raises `OSError`."""
+        return [deed for log in (self, *self._beside()) for deed in log.read()[1]]
+
     def read(self) -> tuple[Header | None, list[Deed]]:
-        """Return what it holds; a torn line is left out."""
+        """Return what it holds; a torn line is left out, a torn header is None."""
         try:
             text = self.path.read_bytes().rstrip(b"\0")
         except FileNotFoundError:
@@ -119,9 +164,9 @@ class EmergencyLog:
         first, *lines = text.split(b"\n")
         deeds: list[Deed] = []
         try:
-            header = msgspec.json.decode(first, type=Header)
+            header: Header | None = msgspec.json.decode(first, type=Header)
         except UNREADABLE:
-            return None, []
+            header = None
         for line in filter(None, lines):
             try:
                 deeds.append(msgspec.json.decode(line, type=Deed))
@@ -138,6 +183,14 @@ class EmergencyLog:
                             fix="start the engine, which imports it.")  # fmt: skip
         _write(self.path, line, at=self._end)
         self._end, self._torn = self._end + len(line), False
+
+
+def _first_of(path: Path) -> Header | None:
+    """Read the header's copy, None where there is none to read."""
+    try:
+        return msgspec.json.decode(path.read_bytes().rstrip(b"\0"), type=Header)
+    except (OSError, *UNREADABLE):
+        return None
 
 
 def _write(path: Path, data: bytes, *, at: int = 0, create: bool = False) -> None:

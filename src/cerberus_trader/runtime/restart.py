@@ -46,7 +46,7 @@ class LeftBehind:
         """Journal what was left, and begin the emergency log anew once that is durable."""
         runner = trading.runner
         self._played = runner.clock.virtual
-        mark, (_, deeds) = self.marker.read(), self.emergency.read()
+        mark, deeds = self.marker.read(), self.emergency.all_deeds()
         for event in events_of(mark, deeds):
             stamped = msgspec.structs.replace(
                 event, ts_ns=runner.clock.now_ns(), marks=trading.marks()
