@@ -35,6 +35,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     clock_steps_per_minute: float = 0.0
     funding_per_minute: float = 0.0
     human_per_minute: float = 0.0
+    reconfigured: float = 0.0
+    reloads_per_minute: float = 0.0
+    restored: float = 0.0
 
 
 HIGH = Faults(
@@ -44,6 +47,7 @@ HIGH = Faults(
     crashes_per_minute=8.0, crash_at_sync=0.04, sync_s=0.05, sync_stall=0.05, disk_fails=0.002,
     price_jump=0.02, feed_gaps_per_minute=1.0, halts_per_minute=0.5, flattens_per_minute=0.5,
     clock_steps_per_minute=1.0, funding_per_minute=2.0, human_per_minute=0.5,
+    reconfigured=0.5, reloads_per_minute=2.0, restored=0.2,
 )  # fmt: skip
 """The highest rate that a swarm draws of each."""
 

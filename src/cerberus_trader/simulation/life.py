@@ -129,6 +129,11 @@ class Life:
             event = OperatorEvent(0, command, "sim", "simulated", authorised=authorised)
             self.runner.inbox.put_command(Command(event))
 
+    def reload(self, config: ConfigEvent) -> None:
+        """Give a changed configuration."""
+        if self.alive:
+            self.runner.inbox.put_command(Command(config))
+
     def change(self, order_id: str, price: Any, quantity: Any) -> None:
         """Ask for a change of a resting entry."""
         event = OperatorEvent(

@@ -25,6 +25,16 @@ class Disk:
         """When each row became durable, in virtual seconds."""
         self.appended: list[float] = []
         """When each of them was written."""
+        self.lost: list[Row] = []
+        """The rows that a restored backup did not have."""
+
+    def restore_backup(self, rows: int) -> None:
+        """Go back to a history of so many rows; the venue does not."""
+        self.lost += self.rows[rows:]
+        for listed in (self.rows, self.times, self.appended):
+            del listed[rows:]
+        if self.snapshot is not None and self.snapshot.seq > rows:
+            self.snapshot = None
 
 
 class SimJournal:

@@ -60,10 +60,10 @@ class Result(msgspec.Struct, frozen=True):
     trace: str
 
 
-def settings_of(rng: Random, faults: Faults) -> Settings:
+def settings_of(rng: Random, surprised: bool) -> Settings:
     """Draw a configuration: tight limits, quick looks at the account.
 
-    Where a person trades past the engine, what is not ours is accepted, else it would freeze.
+    Where the account surprises the engine, the unexplained is accepted, else it would freeze.
     """
     return Settings(
         account=Account(balance=D(100_000)),
@@ -76,7 +76,7 @@ def settings_of(rng: Random, faults: Faults) -> Settings:
         orders=Orders(retries_max=rng.choice((0, 3)), backoff_ms=100),
         reconcile=Reconcile(
             interval_ms=2_000, answer_ms_max=1_000, submit_window_ms=2_000,
-            unexplained="accept" if faults.human_per_minute else "freeze",
+            unexplained="accept" if surprised else "freeze",
         ),
         journal=Journal(snapshot_rows=rng.choice((100, 100_000))),
         strategies={
@@ -101,8 +101,10 @@ class World:
                              taker_fee=D("0.0005"), group=name, tiers=TIERS)
             for name in NAMES
         }  # fmt: skip
-        chosen = settings_of(Random(f"settings {seed}"), faults)
-        self.config = ConfigEvent(EPOCH_NS, chosen, "sim", tuple(self.items.values()), "sim")
+        self.surprised = bool(faults.human_per_minute or faults.restored)
+        """Whether a person trades past the engine, or its history may end before the venue's."""
+        self.configs = self.positions_max = 0
+        self.config = self._configure()
         self.wall = Wall(EPOCH_NS)
         self.disk = Disk("sim")
         self.failures: list[str] = []
@@ -110,7 +112,6 @@ class World:
         self.lives = 0
         self.crashes = self.sync_crashes = self.unknown = 0
         self.prices: dict[str, float] = dict.fromkeys(NAMES, 100.0)
-        self.by_hand = bool(faults.human_per_minute)
         self.healed = False
         self.signals = 0
         self.silent_until = 0.0
@@ -161,6 +162,7 @@ class World:
             (f.funding_per_minute, self._fund),
             (f.venue_cancels * 10, lambda: self.venue.cancel_some()),
             (f.human_per_minute, self._human),
+            (f.reloads_per_minute, self._reload),
             (6.0, self._rearm),
             (6.0, self._modify),
         ]
@@ -239,6 +241,11 @@ class World:
     def _start(self) -> None:
         self.lives += 1
         rng = Random(f"life {self.seed} {self.lives}")
+        again = Random(f"again {self.seed} {self.lives}")
+        if again.random() < self.faults.reconfigured:
+            self.config = self._configure()
+        if self.lives > 1 and again.random() < self.faults.restored:
+            self.disk.restore_backup(max(0, len(self.disk.rows) - again.randint(1, 150)))
         life = Life(
             self.lives, self.disk, self.venue, self.wall, self.config, self.faults, rng,
             self.failures,
@@ -272,6 +279,15 @@ class World:
             return
         self.failures.append(f"unhandled: {type(error).__name__}: {error or context}")
 
+    def _configure(self) -> ConfigEvent:
+        """Draw another configuration; the loosest limit so far bounds what may be open."""
+        self.configs += 1
+        rng = Random(f"settings {self.seed}" + f" {self.configs}" * (self.configs > 1))
+        chosen = settings_of(rng, self.surprised)
+        self.positions_max = max(self.positions_max, chosen.risk.positions_max)
+        items = tuple(self.items.values())
+        return ConfigEvent(EPOCH_NS, chosen, f"sim {self.configs}", items, "sim")
+
     # -- trouble ---------------------------------------------------------------------------
 
     def _crash(self) -> None:
@@ -298,6 +314,12 @@ class World:
     def _operate(self, command: str) -> None:
         if self.life is not None:
             self.life.operate(command)
+
+    def _reload(self) -> None:
+        """Put another configuration in force while the engine runs."""
+        self.config = self._configure()
+        if self.life is not None:
+            self.life.reload(self.config)
 
     def _rearm(self) -> None:
         life = self.life
@@ -347,14 +369,20 @@ class World:
                 self.life.price(name, bid, ask, self.wall.now_ns())
 
     def _signal(self) -> None:
-        """Send a signal; after a restart it is another one. Some come twice."""
+        """Send a signal; after a restart it is another one. Some come twice.
+
+        To an engine whose history was lost, old ones come again, as from a head that has it.
+        """
         rng = self.rng
         if self.life is None:
             return
-        repeated = self.signals and rng.random() < 0.1
+        again, back = (0.3, 60) if self.disk.lost else (0.1, 3)
+        repeated = self.signals and rng.random() < again
         if not repeated:
             self.signals += 1
-        number = rng.randint(max(1, self.signals - 3), self.signals) if repeated else self.signals
+        number = (
+            rng.randint(max(1, self.signals - back), self.signals) if repeated else self.signals
+        )
         name = rng.choice(NAMES)
         side = rng.choice(("buy", "sell", "close"))
         now = self.wall.now_ns() + self.wall.offset_ns

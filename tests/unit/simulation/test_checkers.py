@@ -171,7 +171,7 @@ def test_a_fill_that_never_happened_and_one_never_booked(world: World) -> None:
 def test_more_exposure_at_the_venue_than_allowed(world: World) -> None:
     world.venue.most = 9
     assert len(list(c.nothing_amiss(world, rows_of(world)))) == 1
-    world.by_hand = True
+    world.surprised = True
     assert list(c.nothing_amiss(world, rows_of(world))) == []
 
 

@@ -1,0 +1,41 @@
+"""A world whose engine comes back changed: another configuration, or an older history."""
+
+from random import Random
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.row import Row, decode_row
+from cerberus_trader.simulation import checkers as c
+from cerberus_trader.simulation.faults import Faults
+from cerberus_trader.simulation.loop import run
+from cerberus_trader.simulation.world import World
+
+
+def lived(seed: int, faults: Faults) -> tuple[World, list[Row]]:
+    """Run a world without a violation; return it and its rows."""
+    world = World(seed, faults, 1.0)
+    assert run(world.run(), Random(seed)).violations == ()
+    return world, [decode_row(row.body, place="row") for row in world.disk.rows]
+
+
+def limits_of(rows: list[Row]) -> list[int]:
+    """Return the limit of positions of each configuration that was put in force."""
+    facts = [fact for row in rows for fact in row.facts]
+    return [x.settings.risk.positions_max for x in facts if type(x) is f.ConfigApplied]
+
+
+def test_configurations_change_while_running_and_at_a_start() -> None:
+    running, rows = lived(3, Faults(reloads_per_minute=6.0))
+    assert running.lives == 1 and len(set(limits_of(rows))) > 1
+    again, rows = lived(3, Faults(reconfigured=1.0, crashes_per_minute=6.0))
+    assert again.lives > 2 and len(set(limits_of(rows))) > 1
+    assert again.positions_max == max(limits_of(rows))
+
+
+def test_an_order_of_a_lost_history_is_sent_again_and_taken_once() -> None:
+    world, rows = lived(8, Faults(restored=1.0, crashes_per_minute=8.0))
+    lost = {order.id for order in c.orders_of(c.lost_rows(world))}
+    sent = [order.id for _, order, _ in world.sent]
+    assert lost & world.venue.accepted.keys(), "no order of the lost history was at the venue"
+    assert any(sent.count(name) > 1 for name in lost), "none of them was sent a second time"
+    assert set(world.venue.accepted.values()) == {1}
+    assert any(type(x) is f.MismatchFound for row in rows for x in row.facts)
