@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cerberus_trader.domain.errors import CerberusError, SystemFailure
+from cerberus_trader.domain.errors import CerberusError, DataError, SystemFailure
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 CODES = "Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 journal, 130 interrupted."
@@ -149,9 +149,14 @@ def bench(
 
 
 def show(result: Any, out: Path | None, as_json: bool) -> None:
-    """Print a result; a head that looks ahead, or a fault, ends in exit code 1."""
+    """Print a result; a head that looks ahead, or a fault, ends in exit code 1.
+
+    Signals of which not one could be read are bad input, exit code 2: all is written all the same.
+    """
+    unread = unread_signals(result) if result.unread else None
     if as_json:
-        typer.echo(json.dumps(result.summary, indent=2))
+        more = {"error": fields_of(unread)} if unread is not None else {}
+        typer.echo(json.dumps(result.summary | more, indent=2))
     else:
         from cerberus_trader.control.replay_screen import show_result
 
@@ -159,6 +164,28 @@ def show(result: Any, out: Path | None, as_json: bool) -> None:
     looked = result.summary.get("lookahead")
     if result.summary["faults"] or (looked and looked["faults"]):
         raise typer.Exit(EXIT_FAILED)
+    if unread is not None:
+        if not as_json:
+            typer.echo(f"error: {unread}", err=True)
+        raise typer.Exit(unread.exit_code)
+
+
+def unread_signals(result: Any) -> DataError:
+    """Make the error of a file of which not one line is a signal: how many, and the first one's."""
+    from cerberus_trader.heads.lines.files import REFUSALS_MAX
+
+    first: DataError = result.refusals[0]
+    count, most = len(result.refusals), REFUSALS_MAX
+    told = f"{count:,}" if count <= most else f"more than {most:,}"
+    return DataError(
+        f"not one signal could be read, {told} line(s) were refused. The first:"
+        f" {first.message}", code=first.code, place=first.place, fix=first.fix,
+    )  # fmt: skip
+
+
+def fields_of(error: CerberusError) -> dict[str, str]:
+    """Return an error as JSON has it."""
+    return {"code": error.code, "message": error.message, "place": error.place, "fix": error.fix}
 
 
 @contextmanager
@@ -177,9 +204,7 @@ def reported(as_json: bool) -> Iterator[None]:
             ) from None  # fmt: skip
     except CerberusError as error:
         if as_json:
-            found = {"code": error.code, "message": error.message, "place": error.place,
-                     "fix": error.fix}  # fmt: skip
-            typer.echo(json.dumps({"error": found}, indent=2))
+            typer.echo(json.dumps({"error": fields_of(error)}, indent=2))
         else:
             typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None

@@ -153,6 +153,8 @@ def signals_of(
 ) -> tuple[list[Signals], list[DataError]]:
     """Return the sources of signals (a file, or heads), and the lines refused.
 
+    A file of which not one line could be read is no source.
+
     Without either option the heads that the configuration's strategies name are run.
     """
     if request.signals is not None and request.head is not None:
@@ -165,7 +167,7 @@ def signals_of(
 
         limit = loaded.settings.intake.line_bytes_max
         signals, refusals = read_signals(request.signals, line_bytes_max=limit)
-        return [ListSignals(signals)], refusals
+        return [ListSignals(signals)] if signals else [], refusals
     return head_signals(request.head, loaded.settings, tapes), []
 
 

@@ -60,7 +60,10 @@ class Clock:
 
 @dataclass
 class ReplayResult:
-    """Hold all that came of a replay; `equity` and `hold` are values at `times`."""
+    """Hold all that came of a replay; `equity` and `hold` are values at `times`.
+
+    `unread` says that there was no signal: every line of the file was refused.
+    """
 
     title: str
     summary: dict[str, Any]
@@ -76,6 +79,7 @@ class ReplayResult:
     notes: list[str] = field(default_factory=list)
     naive: "Comparison | None" = None
     synthetic: bool = False
+    unread: bool = False
 
 
 @dataclass
@@ -196,7 +200,7 @@ def simulate(
     trades = trade_records(collector, tapes)
     result = ReplayResult(
         title, {}, collector, state, driver.tapes, loaded, times, equity, hold, trades,
-        refusals or [],
+        refusals or [], unread=bool(refusals) and not sources,
     )  # fmt: skip
     result.notes = latched(state)
     result.summary = {**summarise(result), **clock.spent()}

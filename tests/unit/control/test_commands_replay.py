@@ -60,6 +60,31 @@ def test_bad_input_is_one_sentence_and_exit_code_2(app: typer.Typer, tmp_path: P
     assert error["code"] == "INSTRUMENT_UNKNOWN" and error["place"].endswith("x.csv")
 
 
+def test_signals_of_which_none_can_be_read_are_bad_input_and_all_is_written(
+    app: typer.Typer, files: tuple[str, ...], tmp_path: Path
+) -> None:
+    write_signals(tmp_path, ["", "{", '{"id": "a"}'])
+    done = invoke(app, *files, "--out", tmp_path / "run")
+    assert done.exit_code == 2 and (tmp_path / "run" / "summary.json").exists()
+    assert "2 line(s) were refused" in done.output and "signals.jsonl:2" in done.output
+    assert done.output.count("Fix:") >= 1
+    done = invoke(app, *files, "--json")
+    error = json.loads(done.stdout)["error"]
+    assert done.exit_code == 2 and error["place"].endswith("signals.jsonl:2") and error["fix"]
+    write_signals(tmp_path, ["{"] * 1_002)
+    assert "more than 1,000 line(s)" in invoke(app, *files).output
+
+
+def test_signals_that_are_read_and_denied_are_no_error(
+    app: typer.Typer, files: tuple[str, ...], tmp_path: Path
+) -> None:
+    write_signals(tmp_path, [LONG | {"instrument": "NONE"}, "{"])
+    done = invoke(app, *files, "--json")
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0 and "error" not in found
+    assert (found["approved"], found["refused"]) == (0, 1)
+
+
 def test_a_faulty_configuration_names_every_key(
     app: typer.Typer, files: tuple[str, ...], tmp_path: Path
 ) -> None:
