@@ -264,6 +264,9 @@ def explain_lines(found: dict[str, Any]) -> list[str]:
             lines.append(f"  {row['name']}: {row['value']}{binding}")
     if found["leverage_sentence"]:
         lines.append(found["leverage_sentence"])
+    for order in found["orders"]:
+        told = f"order {order['id']}, attempt {order['attempt'] + 1}: {order['status']}"
+        lines.append(f"{told}: {order['reason']}" if order["reason"] else told)
     return lines
 
 

@@ -325,3 +325,12 @@ RISK: tuple[Check, ...] = (
     Check("MARGIN_INSUFFICIENT", "margin needed", lambda c: c.margin,
           lambda c: c.held.free_margin, "max"),
 )  # fmt: skip
+
+
+LATER = (
+    "INSTRUMENT_UNKNOWN", "STRATEGY_INACTIVE", "STRATEGY_INSTRUMENT", "POSITIONS_MAX",
+    "STRATEGY_POSITIONS_MAX", "POSITION_EXPOSURE", "GROUP_EXPOSURE", "GROSS_EXPOSURE",
+    "STRATEGY_EXPOSURE", "GROUP_RISK", "MARGIN_INSUFFICIENT",
+)  # fmt: skip
+RETRY: tuple[Check, ...] = tuple(check for check in INTAKE + RISK if check.code in LATER)
+"""What is asked again of an entry that was approved, once, and is tried again after a pause."""

@@ -5,17 +5,19 @@ other side, and never more than is open. Both are made here and nowhere else.
 """
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from cerberus_trader.domain.decision import Decision, LeverageRecord, SizingRecord
-from cerberus_trader.domain.instrument import Instrument, margin_level
+from cerberus_trader.domain.events import SignalEvent
+from cerberus_trader.domain.instrument import BARE, Instrument, margin_level
 from cerberus_trader.domain.money import HUNDRED, ONE, ZERO, brief, from_belief
-from cerberus_trader.domain.order import Bracket, Reason, Status, order_id
+from cerberus_trader.domain.order import Bracket, Order, Reason, Status, order_id
 from cerberus_trader.domain.position import Position
+from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine import decision_cache, leverage, sizing
-from cerberus_trader.engine.checks import INTAKE, RISK, Check
+from cerberus_trader.engine.checks import INTAKE, RETRY, RISK, Check
 from cerberus_trader.engine.intake import NOTHING, Case, Held, held_of, limits_of
 from cerberus_trader.engine.state import State, day_fraction, drawdown, key_of
 
@@ -108,6 +110,33 @@ def judge(case: Case) -> Verdict:
     if case.action == "reverse":
         closing = close_ticket(case, group + "x")
     return Verdict(decision, closing, Approved(case, group + "e", bracket_of(case)))
+
+
+def outgrown(state: State, order: Order) -> str:
+    """Name the limit that an entry no longer fits as limits and books are now; empty if it does.
+
+    Its own exposure is reserved, so it counts once, at the last known prices.
+    """
+    side: Literal["buy", "sell"] = "buy" if order.side > 0 else "sell"
+    signal = Signal(order.signal_id, state.now_ns, order.instrument, side, 0.0, order.strategy)
+    case = Case(state, SignalEvent(state.now_ns, signal, None))
+    if (case.name, case.strategy.account) != (order.strategy, order.account):
+        return f"the strategy {order.strategy} is not configured any more"
+    held = case.position
+    case.action = "entry" if held is None else "add" if held.sign == order.side else "reverse"
+    case.held = held_of(case, case.instrument or BARE)
+    if held is not None and held.sign != order.side:
+        case.held = without(case, held)
+    case.limits = limits_of(case.settings, case.strategy, case.equity)
+    values, failed = run_checks(case, RETRY, case.settings.risk.lift_all)
+    if not failed:
+        most = min(case.settings.leverage.cap, case.strategy.leverage_max)
+        if order.leverage <= most or case.settings.sizing.obey_quantity:
+            return ""
+        return f"LEVERAGE: {order.leverage:f}, at most {most:f}"
+    check, value = RETRY[failed[0]], values[failed[0]]
+    most_now = f", at most {check.limit(case)}" if check.limit is not None else ""
+    return f"{check.code}: {check.words} {value}{most_now}"
 
 
 def close_only(case: Case) -> Verdict:

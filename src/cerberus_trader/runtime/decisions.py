@@ -12,7 +12,14 @@ import msgspec
 
 from cerberus_trader.domain.decision import Decision
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.domain.facts import ConfigApplied, SignalJudged
+from cerberus_trader.domain.facts import (
+    ConfigApplied,
+    Filled,
+    OrderChanged,
+    OrderSubmitted,
+    SignalJudged,
+)
+from cerberus_trader.domain.order import TERMINAL, Status
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.rows import Row
@@ -28,7 +35,27 @@ def explained(folder: Path, decision_id: str = "") -> dict[str, Any]:
     instruments = {item.name: item for item in config.instruments}
     found: dict[str, Any] = msgspec.to_builtins(explain(decision, config.settings, instruments))
     found["why_not"] = why_not(decision, config.settings, instruments)
+    found["orders"] = outcome(folder, decision)
     return found
+
+
+def outcome(folder: Path, decision: Decision) -> list[dict[str, Any]]:
+    """Return what became of a decision's orders in the rows that follow it, retries included."""
+    orders: dict[str, dict[str, Any]] = {}
+    for row in islice(JournalReader(folder).rows(_seq_of(decision.id) - 1), NEWEST):
+        event, facts = msgspec.structs.astuple(decode_row(row.body))[1:]
+        for fact in facts:
+            if isinstance(fact, OrderSubmitted) and fact.order.signal_id == decision.signal_id:
+                order = fact.order
+                orders[order.id] = {"id": order.id, "attempt": order.attempt,
+                                    "status": order.status.value, "reason": ""}  # fmt: skip
+            elif isinstance(fact, OrderChanged) and fact.order_id in orders:
+                orders[fact.order_id] |= {"status": fact.status.value, "reason": fact.reason}
+            elif isinstance(fact, Filled) and event.order_id in orders:
+                orders[event.order_id] |= {"status": fact.status.value, "reason": ""}
+        if all(Status(order["status"]) in TERMINAL for order in orders.values()):
+            break
+    return list(orders.values())
 
 
 def find(folder: Path, decision_id: str = "") -> tuple[Decision, ConfigApplied]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.engine.risk import outgrown
 from cerberus_trader.engine.state import State
 
 MS = 1_000_000
@@ -66,7 +67,8 @@ class Gate:
         for name, trip in state.trips.items():
             if trip.scope in ("", order.strategy):
                 return f"the breaker has tripped: {name}"
-        return ""
+        # a first attempt was judged just now; limits may have changed before another one
+        return outgrown(state, order) if order.attempt else ""
 
     def _capped(self, order: Order, now_ns: int) -> str:
         cap = self.state.settings.risk.order_notional_max

@@ -7,10 +7,18 @@ import pytest
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
-from cerberus_trader.domain.events import FillReport, LinkEvent, OperatorEvent, OrderReport
+from cerberus_trader.domain.events import (
+    ConfigEvent,
+    FillReport,
+    LinkEvent,
+    OperatorEvent,
+    OrderReport,
+)
 from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.domain.settings import Strategy
 from cerberus_trader.engine.engine import Step
-from tests.kit import NOON, Bench, of, settings, submitted
+from cerberus_trader.engine.risk import outgrown
+from tests.kit import ITEMS, NOON, Bench, changed, of, settings, submitted
 
 D = Decimal
 
@@ -158,3 +166,74 @@ def test_nothing_is_tried_again_where_nothing_may_be_opened(before: Any) -> None
     bench.take(before)
     step = bench.take(OrderReport(bench.now, order.id, "rejected", "busy", retry=True))
     assert step.commands == () and not bench.state.entries
+
+
+FREE = Strategy(sources=("*",), add=True, reverse=True)
+
+
+def reload(bench: Bench, **sections: Any) -> None:
+    """Put another configuration in force."""
+    chosen = changed(settings(**sections), strategies={"default": FREE})
+    bench.take(ConfigEvent(bench.now, chosen, "c2", ITEMS))
+
+
+def waiting(bench: Bench, *words: Any, **fields: Any) -> Order:
+    """Let an entry be rejected, so that its next attempt waits."""
+    first = submitted(bench.signal(*words, **fields))
+    return submitted(report(bench, first, "rejected", retry=True))
+
+
+@pytest.mark.req("E-2.3.3")
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"risk": {"positions_max": 1}}, ""),  # its own place counts once
+        ({"risk": {"positions_max": 0}}, "POSITIONS_MAX: places taken 1, at most 0"),
+        ({"risk": {"gross_exposure_max": D("0.01")}}, "GROSS_EXPOSURE"),
+        ({"risk": {"group_risk_max": D("0.0001")}}, "GROUP_RISK"),
+        ({"leverage": {"cap": D(1)}}, "LEVERAGE: "),
+        ({"leverage": {"cap": D(1)}, "sizing": {"obey_quantity": True}}, ""),
+        ({"risk": {"positions_max": 0, "lift_all": True}}, ""),
+    ],
+)
+def test_what_waits_for_its_next_attempt_is_held_against_the_limits_as_they_are_now(
+    sections: Any, told: str
+) -> None:
+    bench = Bench()
+    again = waiting(bench)
+    assert again.attempt == 1 and again.leverage > 1 and outgrown(bench.state, again) == ""
+    reload(bench, **sections)
+    found = outgrown(bench.state, again)
+    assert (found.startswith(told) and bool(found)) if told else not found
+
+
+def test_an_attempt_of_what_is_not_configured_any_more_is_not_sent() -> None:
+    bench = Bench()
+    again = waiting(bench)
+    bench.take(ConfigEvent(bench.now, settings(), "c2", ITEMS[1:]))
+    assert outgrown(bench.state, again).startswith("INSTRUMENT_UNKNOWN")
+    other = changed(settings(), strategies={"other": FREE})
+    bench.take(ConfigEvent(bench.now, other, "c3", ITEMS))
+    assert "not configured any more" in outgrown(bench.state, again)
+
+
+def test_an_attempt_that_adds_or_reverses_is_held_against_what_is_left_open() -> None:
+    bench = Bench()
+    reload(bench)
+    held = bench.open()
+    again = waiting(bench)
+    assert again.reason == "add" and outgrown(bench.state, again) == ""
+    room = (held.quantity + again.quantity) * 100 / 10_000
+    reload(bench, risk={"position_exposure_max": room})
+    assert outgrown(bench.state, again) == ""
+    reload(bench, risk={"position_exposure_max": room - D("0.001")})
+    assert outgrown(bench.state, again).startswith("POSITION_EXPOSURE")
+    bench = Bench()
+    reload(bench)
+    bench.open()
+    step = bench.signal("sell")
+    entry = next(c.order for c in step.commands
+                 if isinstance(c, SubmitOrder) and not c.order.reduce_only)  # fmt: skip
+    again = submitted(report(bench, entry, "rejected", retry=True))
+    reload(bench, risk={"gross_exposure_max": again.notional / 10_000})
+    assert outgrown(bench.state, again) == "", "what it closes first is out of the way"

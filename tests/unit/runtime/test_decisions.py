@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from cerberus_trader.control.commands_live import explain_lines
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.domain.events import ConfigEvent
+from cerberus_trader.domain.events import ConfigEvent, OrderReport
 from cerberus_trader.runtime.decisions import explained, find
-from tests.kit import ITEMS, Bench, settings
+from tests.kit import ITEMS, Bench, settings, submitted
 from tests.unit.runtime.test_observer import journalled
 
 
@@ -32,6 +33,25 @@ def test_a_decision_is_found_by_its_signal(tmp_path: Path) -> None:
     journalled(tmp_path, bench)
     assert find(tmp_path, "dawn")[0].id == "d2"
     assert find(tmp_path, "d2")[0].signal_id == "dawn"  # a decision's own id comes first
+
+
+def test_what_became_of_the_orders_is_told_with_its_reason(tmp_path: Path) -> None:
+    bench = Bench(settings(orders={"retries_max": 1}))
+    first = submitted(bench.signal())
+    bench.take(OrderReport(bench.now, first.id, "rejected", "busy", retry=True))
+    second = next(iter(bench.state.orders))
+    bench.take(OrderReport(bench.now, second, "not_sent", "GROUP_RISK: too much"))
+    bench.open(instrument="OTHER")
+    bench.signal(confidence=0.1)
+    journalled(tmp_path, bench)
+    orders = explained(tmp_path, "d2")["orders"]
+    assert [(o["attempt"], o["status"], o["reason"]) for o in orders] == [
+        (0, "rejected", "busy"), (1, "not_sent", "GROUP_RISK: too much"),
+    ]  # fmt: skip
+    lines = explain_lines(explained(tmp_path, "d2"))
+    assert lines[-1] == f"order {second}, attempt 2: not_sent: GROUP_RISK: too much"
+    assert [order["status"] for order in explained(tmp_path, "d5")["orders"]] == ["filled"]
+    assert "attempt 1: filled" in explain_lines(explained(tmp_path, "d5"))[-1]
 
 
 @pytest.mark.parametrize("name", ["d1", "d99", "x", "d", "d-1", "d" + "9" * 30, "2"])

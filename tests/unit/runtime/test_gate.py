@@ -8,7 +8,7 @@ import pytest
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.state import State, Trip
 from cerberus_trader.runtime.gate import ENTRIES_PER_SECOND_MAX, Gate
-from tests.kit import NOON, SECOND, D, settings
+from tests.kit import ITEMS, NOON, SECOND, D, settings
 
 MS = 1_000_000
 
@@ -82,3 +82,14 @@ def test_nothing_leaves_for_an_account_that_is_not_reconciled_but_exits() -> Non
     apart = gate(unreconciled={"main": "the line broke"})
     assert "the line broke" in apart.refusal(order(), NOON)
     assert apart.stopped(order(reduce_only=True)) == ""
+
+
+def test_a_further_attempt_is_held_against_the_limits_as_they_are_now() -> None:
+    tight = settings(risk={"positions_max": 0}, intake={"signal_age_ms_max": 1000})
+    first = order(strategy="default", notional=D(1))
+    again = msgspec.structs.replace(first, attempt=1)
+    entries = {"main/COIN": ("o",)}
+    held = State(settings=tight, instruments={item.name: item for item in ITEMS},
+                 balance=D(10_000), orders={"o": again}, entries=entries)  # fmt: skip
+    assert Gate(held).refusal(first, NOON) == ""
+    assert Gate(held).refusal(again, NOON).startswith("POSITIONS_MAX")
