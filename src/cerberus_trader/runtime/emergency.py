@@ -96,6 +96,7 @@ def flatten(folder: Path, actor: str, reason: str, say: Callable[[str], None]) -
     """
     log, header, torn = EmergencyLog(folder).whole()
     if header is None and not (folder / LOCK_NAME).exists():
+        EmergencyLog(folder).read()  # a folder that cannot be read says so
         raise DataError("there is no emergency log.", code="EMERGENCY_LOG", place=str(folder),
                         fix="name the folder of an engine that has run.")  # fmt: skip
     for path in torn:
