@@ -53,6 +53,7 @@ class Guard(RuleBasedStateMachine):
         self.bench = Bench(self.settings(TIGHT))
         self.latched: dict[str, f.BreakerTripped] = {}
         self.stopped = "active"
+        self.cooldown_ms = TIGHT["cooldown_ms"]
         self.price = D(100)
 
     def settings(self, limits: dict[str, Any]) -> Any:
@@ -87,6 +88,8 @@ class Guard(RuleBasedStateMachine):
             assert released == gone, "only a person, or the day, releases"
         for name in released:
             del self.latched[name]
+        if not self.latched:
+            self.cooldown_ms = self.bench.state.settings.breaker.cooldown_ms
         closed = any(not trip.scope for trip in [*self.latched.values(), *trips])
         if closed or self.latched.get("strategy_day_loss:default"):
             assert not entries, "nothing that adds exposure passes"
@@ -205,6 +208,8 @@ class Guard(RuleBasedStateMachine):
     def config(self, limits: dict[str, Any]) -> None:
         """Loosen or tighten every limit: what has tripped stays."""
         before = dict(self.bench.state.trips)
+        given = self.settings(limits).breaker.cooldown_ms
+        self.cooldown_ms = max(given, self.cooldown_ms if self.latched else 0)
         self.take(ConfigEvent(self.now(), self.settings(limits), "c2", ITEMS, "engine"))
         assert self.bench.state.trips == before
 
@@ -227,9 +232,9 @@ class Guard(RuleBasedStateMachine):
         assert all(isinstance(c, SubmitOrder | CancelOrder) for c in step.commands)
 
     @rule(authorised=st.booleans(), reason=st.sampled_from(("", "looked at it")),
-          wait_s=st.sampled_from((1, 120)))  # fmt: skip
+          wait_s=st.sampled_from((1, 120, 1_000)))  # fmt: skip
     def reset(self, authorised: bool, reason: str, wait_s: int) -> None:
-        cooldown = self.bench.state.settings.breaker.cooldown_ms * 1_000_000
+        cooldown = self.cooldown_ms * 1_000_000
         event = OperatorEvent(self.now(wait_s), "reset_breaker", "t", reason,
                               authorised=authorised)  # fmt: skip
         last = max((trip.ts_ns for trip in self.latched.values()), default=0)

@@ -54,6 +54,8 @@ def config_applied(state: State, event: Event, fact: f.ConfigApplied) -> None:
         state.balance = state.flows = state.peak = fact.settings.account.balance
         state.day_equity = state.balance
         state.day = fact.ts_ns // DAY_NS
+    if state.trips:
+        state.cooldown_ms = max(state.cooldown_ms, state.settings.breaker.cooldown_ms)
     state.settings, state.config = fact.settings, fact.digest
     state.instruments = {item.name: item for item in fact.instruments}
     state.risk_version += 1
@@ -242,6 +244,8 @@ def reset(state: State, event: Event, fact: f.BreakerReset) -> None:
         for record in state.strategies.values():
             record.streak = 0
     state.failures = 0
+    if not state.trips:
+        state.cooldown_ms = 0
     state.risk_version += 1
 
 

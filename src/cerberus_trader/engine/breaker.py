@@ -231,7 +231,9 @@ def reset_facts(state: State, event: OperatorEvent) -> list[f.Fact]:
     elif not event.reason.strip():
         refusal = "a reset needs a reason"
     else:
-        ready = max(trip.ts_ns for trip in state.trips.values()) + limits.cooldown_ms * MS
+        # one that runs is made longer by a reload, never shorter
+        cooldown_ms = max(limits.cooldown_ms, state.cooldown_ms)
+        ready = max(trip.ts_ns for trip in state.trips.values()) + cooldown_ms * MS
         if now_ns < ready:
             refusal = f"cool-down: {(ready - now_ns + MS - 1) // MS} ms left"
     if refusal:

@@ -110,7 +110,8 @@ class State(msgspec.Struct):
     by the venue's clock, our books and the venue's were last seen to agree; `doubts` since when
     and how often a venue denied an order; `suspects` the differences seen, and whether acted on;
     `silent` since when an instrument's feed says nothing; `flattening` that an operator wants
-    nothing open; `failed` the orders of unknown outcome that were counted as failures.
+    nothing open; `failed` the orders of unknown outcome that were counted as failures; `cooldown_ms`
+    the longest cool-down that was configured since something tripped.
     """
 
     engine_id: str = ""
@@ -152,6 +153,7 @@ class State(msgspec.Struct):
     strategies: dict[str, StrategyState] = {}
     counters: Counters = msgspec.field(default_factory=Counters)
     failed: dict[str, int] = {}
+    cooldown_ms: int = 0
 
     def __post_init__(self) -> None:
         # what forgets its oldest entry: a plain dict takes longer to find it the more it forgot

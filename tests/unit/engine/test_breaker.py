@@ -7,6 +7,7 @@ import pytest
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import (
+    ConfigEvent,
     FundingReport,
     LevelHit,
     OperatorEvent,
@@ -17,7 +18,7 @@ from cerberus_trader.domain.order import Order
 from cerberus_trader.domain.settings import Settings, Strategy
 from cerberus_trader.engine import breaker
 from cerberus_trader.engine.state import equity, state_bytes, state_from
-from tests.kit import DAY, HOUR, Bench, changed, decision, of, settings, submitted
+from tests.kit import DAY, HOUR, ITEMS, Bench, changed, decision, of, settings, submitted
 
 
 def lossy(**sections: Any) -> Settings:
@@ -143,6 +144,36 @@ def test_an_order_that_lives_after_all_may_fail_again() -> None:
     bench.fill(order, quantity=D(1), leaves=order.quantity - 1)
     assert bench.state.failures == 0 and not bench.state.failed
     assert report("unknown") == 1
+
+
+@pytest.mark.req("C-06.3")
+def test_a_cooldown_that_runs_is_made_longer_by_a_reload_but_not_shorter() -> None:
+    bench = Bench(settings(breaker={"failures_max": 1, "cooldown_ms": 60_000}))
+
+    def reload(cooldown_ms: int) -> None:
+        chosen = settings(breaker={"failures_max": 1, "cooldown_ms": cooldown_ms})
+        bench.take(ConfigEvent(bench.now, chosen, f"c{cooldown_ms}", ITEMS))
+        bench.engine.state = state_from(state_bytes(bench.state))
+
+    def trip() -> None:
+        bench.take(OrderReport(bench.now, submitted(bench.signal()).id, "rejected"))
+        assert tripped(bench) == ["failures"]
+
+    def reset(after_s: int) -> bool:
+        bench.now += after_s * 1_000_000_000
+        event = OperatorEvent(bench.now, "reset_breaker", "ann", "looked", authorised=True)
+        return bool(of(bench.take(event), f.BreakerReset))
+
+    trip()
+    reload(0)
+    assert not reset(59) and reset(1), "shorter: not for the one that runs"
+    trip()
+    assert reset(0), "but for the next one"
+    trip()
+    reload(120_000)
+    assert not reset(119)
+    reload(10_000)
+    assert not reset(0) and reset(1), "a longer one counts at once, and stays"
 
 
 @pytest.mark.req("C-06.2", "E-3.1.3", "C-19.3")
