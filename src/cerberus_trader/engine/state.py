@@ -110,8 +110,8 @@ class State(msgspec.Struct):
     by the venue's clock, our books and the venue's were last seen to agree; `doubts` since when
     and how often a venue denied an order; `suspects` the differences seen, and whether acted on;
     `silent` since when an instrument's feed says nothing; `flattening` that an operator wants
-    nothing open; `failed` the orders of unknown outcome that were counted as failures; `cooldown_ms`
-    the longest cool-down that was configured since something tripped.
+    nothing open; `failed` the orders of unknown outcome that were counted as failures;
+    `cooldown_ms` the longest cool-down that was configured since something tripped.
     """
 
     engine_id: str = ""
