@@ -19,6 +19,7 @@ from cerberus_trader.domain.errors import DataError
 from cerberus_trader.market.pyramid import Int64Array
 from cerberus_trader.replay.csv_scan import INT64_MAX, NumberColumn, iso_times, scan
 from cerberus_trader.replay.mapped import load_arrays
+from cerberus_trader.replay.parquet import read_columns
 
 TIME_UNITS = {"ts_ns": 0, "ts_us": 3, "ts_ms": 6, "ts_s": 9}  # decimal places to nanoseconds
 BLOCK_BYTES = 1 << 20
@@ -261,32 +262,13 @@ def exact_floats(values: npt.NDArray[np.float64], name: str) -> tuple[Int64Array
 
 
 def _read_parquet(path: Path, kinds: tuple[Kind, ...]) -> Table:
-    try:
-        import polars as pl
-    except ImportError:
-        refuse_file(
-            "Parquet needs the extra analytics.", "pip install 'cerberus-trader[analytics]'."
-        )
-    try:
-        frame = pl.read_parquet(path)
-    except pl.exceptions.PolarsError:
-        refuse_file("the file is no readable Parquet.", "write it again.")
-    names = frame.columns
-    time = _check_names(names, kinds)
-    if not frame.height:
+    arrays, missing = read_columns(path)
+    time = _check_names(list(arrays), kinds)
+    for name, row in missing.items():
+        place = f"row {row}, column {name}"
+        refuse_file("the value is missing.", "correct or remove the row.", place)
+    if not len(arrays[time]):
         refuse_file("there are no rows.", "give at least one row of data.")
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for name in names:
-        column = frame[name]
-        if column.null_count():
-            place = _row(column.is_null().to_numpy(), name)
-            refuse_file("the value is missing.", "correct or remove the row.", place)
-        if column.dtype.is_temporal():
-            arrays[name] = column.dt.epoch("ns").to_numpy().view("datetime64[ns]")
-        elif column.dtype.is_numeric() and not column.dtype.is_decimal():
-            arrays[name] = column.to_numpy()
-        else:
-            arrays[name] = np.array(column.cast(pl.String).to_list())
     ts = _array_times(arrays.pop(time), time)
     return Table(ts, {n: _parquet_numbers(v, n) for n, v in arrays.items()})
 

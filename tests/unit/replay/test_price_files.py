@@ -1,6 +1,7 @@
 """Price files load exactly in every format, and bad ones are refused by file, row and column."""
 
 import gzip
+import random
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -372,6 +373,39 @@ def test_parquet(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 no")
     with pytest.raises(DataError, match="Parquet"):
         load_prices(path)
+
+
+def test_a_damaged_parquet_ends_in_an_error_whatever_becomes_of_its_reader(tmp_path: Path) -> None:
+    path, draw = tmp_path / "q.parquet", random.Random(448)  # polars 2.1.0 aborts over this one
+    bids = [1.25 + i / 8 for i in range(40)]
+    columns = {"ts_ms": [1760130000000 + i * 500 for i in range(40)], "bid": bids,
+               "ask": [str(bid + 0.25) for bid in bids]}  # fmt: skip
+    pl.DataFrame(columns).write_parquet(path, compression="uncompressed")
+    data = bytearray(path.read_bytes())
+    for _ in range(draw.choice((1, 1, 2, 4))):
+        data[draw.randrange(len(data))] = draw.randrange(256)
+    path.write_bytes(data)
+    with pytest.raises(DataError) as caught:
+        load_prices(path)
+    assert caught.value.place.startswith(str(path)) and caught.value.fix
+
+
+def test_a_reader_of_parquet_that_is_ended_is_an_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, reader = tmp_path / "q.parquet", tmp_path / "python"
+    pl.DataFrame({"ts_ms": [1], "price": [1.5]}).write_parquet(path)
+    reader.write_text("#!/bin/sh\nkill -ABRT $$\n")
+    reader.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(reader))
+    with pytest.raises(DataError, match=r"no readable Parquet \(signal 6\)") as caught:
+        load_prices(path)
+    assert caught.value.place == str(path) and caught.value.fix == "fetch or write it again."
+
+
+def test_a_parquet_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        load_prices(tmp_path / "q.parquet")
 
 
 def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
