@@ -90,9 +90,10 @@ def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZER
     if order is None:
         return
     key = key_of(order.account, order.instrument)
-    if strike(state.entries, key, order_id):
+    if order.reduce_only:
+        strike(state.closings, key, order_id)
+    elif strike(state.entries, key, order_id):
         reserve(state, order, -1)
-    strike(state.closings, key, order_id)
     state.ended[order_id] = Ended(order, status, order.filled + filled)
     if state.doubts:
         state.doubts.pop(order_id, None)

@@ -21,7 +21,7 @@ from cerberus_trader.domain.events import (
     SignalEvent,
     TimerEvent,
 )
-from cerberus_trader.domain.facts import Fact, SignalIgnored, SignalJudged
+from cerberus_trader.domain.facts import Fact, OrderSubmitted, SignalIgnored, SignalJudged
 from cerberus_trader.domain.market import Marks, Snapshot
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.engine import Engine
@@ -45,7 +45,6 @@ from cerberus_trader.venues.paper.venue import PaperVenue, Report
 
 PRICES, FLOOR, ARRIVAL, FUNDING, TIMER, SIGNAL, END = range(7)
 NEVER = 2**63 - 1
-JUDGED = (SignalJudged, SignalIgnored)  # alone, they change nothing that a level depends on
 
 Key = tuple[int, int, int, int, int]
 Record = Callable[[Event, tuple[Fact, ...]], None]
@@ -411,8 +410,10 @@ class Driver:
         self.record(event, facts)
         for command in commands:
             self.send(command)
-        if not (len(facts) == 1 and type(facts[0]) in JUDGED):
-            self.floors.changed()
+        for fact in facts:
+            if moves_levels(fact):
+                self.floors.changed()
+                break
         return bool(facts)
 
     def send(self, command: Command) -> None:
@@ -448,6 +449,13 @@ class Driver:
             if price is not None:
                 found.append((name, price))
         return tuple(found)
+
+
+def moves_levels(fact: Fact) -> bool:
+    """Tell whether a fact may change what an engine level depends on."""
+    if type(fact) is OrderSubmitted:  # a position that is being closed warns no more
+        return fact.order.reduce_only
+    return type(fact) is not SignalJudged and type(fact) is not SignalIgnored
 
 
 def mark_price(tape: Tape, row: int) -> Decimal:

@@ -154,6 +154,8 @@ class Floors:
     def _arm(self) -> None:
         self._dirty = False
         self._levels = self.armed.levels()
+        if not self._levels and not self._watches:
+            return
         live = {(level.kind, level.scope) for level in self._levels}
         for key in [key for key in self._watches if key not in live]:
             del self._watches[key], self._terms[key]

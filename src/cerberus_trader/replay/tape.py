@@ -2,7 +2,8 @@
 
 from bisect import bisect_right
 from decimal import Decimal
-from typing import NamedTuple
+
+import msgspec
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.instrument import Instrument
@@ -22,7 +23,7 @@ Marks = MarkPoints | MarkBars
 NEAR_ROWS = 128
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """Hold the price that a signal is judged on; `interval_ns` is 0 for points."""
 
     ts_ns: int
@@ -150,7 +151,7 @@ class Tape:
 
     def decimal(self, value: int) -> Decimal:
         """Return the exact price of a column's value."""
-        return Decimal(value) * self.quantum
+        return value * self.quantum
 
     def mark(self, t: int) -> Decimal | None:
         """Return the mark at t: mark price, else mid, price, latest open or close."""
@@ -167,7 +168,7 @@ class Tape:
             row = self.row_at(t)
             if row < 0:
                 return None
-        return Decimal(self._bids[row] + self._asks[row]) * self._half
+        return (self._bids[row] + self._asks[row]) * self._half
 
     def last_marks(self) -> tuple[Decimal, Decimal]:
         """Return what a long and a short are worth at the end: bid and ask, or the close."""
