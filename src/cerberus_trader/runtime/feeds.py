@@ -15,7 +15,7 @@ from cerberus_trader.heads.lines.source import FileSource
 from cerberus_trader.replay.inputs import Sigmas
 from cerberus_trader.replay.tape import Tape
 from cerberus_trader.runtime.inbox import Due, Inbox, Instant, Timed
-from cerberus_trader.runtime.ingest import REFUSED_NAME, Ingest
+from cerberus_trader.runtime.ingest import REFUSED_NAME, Ingest, is_signal
 from cerberus_trader.runtime.prices import CLOSE, INSIDE, POINT, Line, LiveMarket, Tick
 
 ROWS = 4_096
@@ -225,7 +225,8 @@ CROWDED_S = 0.02
 class StandardInput:
     """Read lines of standard input on a thread of its own, as fast as they are taken.
 
-    While `crowded` says so nothing more is read, and the writer waits.
+    While `crowded` says so nothing more is read, and the writer waits. Lines are taken in the
+    order in which they stand: a signal waits until the prices before it are in.
     """
 
     def __init__(self, inbox: Inbox, ingest: Ingest, fd: int = 0) -> None:
@@ -235,6 +236,7 @@ class StandardInput:
         self.fd = fd
         self.number = 0
         self._rest = b""
+        self._priced = False
 
     async def run(self) -> None:
         """Take lines until standard input ends."""
@@ -265,10 +267,20 @@ class StandardInput:
             self.number += 1
             while self.crowded():
                 await asyncio.sleep(CROWDED_S)
+            if self._priced and is_signal(line):
+                await self._prices_taken()
             tick = self.ingest.line(line, f"stdin:{self.number}")
             if tick is not None:
                 await self.inbox.put_price(Instant(0, (tick,)))
+                self._priced = True
         if len(self._rest) > LINE_BYTES_MAX:
             self.number += 1
             self.ingest.line(self._rest[: LINE_BYTES_MAX + 1], f"stdin:{self.number}")
             self._rest = b""
+
+    async def _prices_taken(self) -> None:
+        """Wait until every price that was put is taken: signals would be taken before them."""
+        barrier = asyncio.Event()
+        await self.inbox.put_price(Due(0, barrier))
+        await barrier.wait()
+        self._priced = False

@@ -50,6 +50,11 @@ _decoder = msgspec.json.Decoder(PriceLine)
 _encode = msgspec.json.Encoder().encode
 
 
+def is_signal(raw: bytes) -> bool:
+    """Tell a signal's line from a price's."""
+    return b'"side"' in raw
+
+
 def refuse(place: str, message: str, fix: str = PRICE_FIX) -> NoReturn:
     """Raise the error of a refused price line."""
     raise DataError(message, code="PRICE_REFUSED", place=place, fix=fix)
@@ -171,7 +176,7 @@ class Ingest:
         if not raw:
             return None
         try:
-            if b'"side"' in raw:
+            if is_signal(raw):
                 self.take_signal(self.parse(raw, place), place)
                 return None
             if not self.live:

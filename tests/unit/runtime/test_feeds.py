@@ -131,7 +131,7 @@ async def test_standard_input_gives_lines_whatever_the_blocks(tmp_path: Path) ->
     reading, writing = os.pipe()
     source = StandardInput(inbox, ingest(tmp_path, taken), reading)
     running = asyncio.ensure_future(source.run())
-    text = line("a") + "\n" + '{"instrument": "COIN", "price": 3}\n' + line("b")
+    text = line("a") + "\n" + line("b") + "\n" + '{"instrument": "COIN", "price": 3}'
     for start in range(0, len(text), 7):
         os.write(writing, text[start : start + 7].encode())
     os.close(writing)
@@ -140,6 +140,29 @@ async def test_standard_input_gives_lines_whatever_the_blocks(tmp_path: Path) ->
     assert [s.id for s in taken] == ["a", "b"]
     (item,) = inbox.prices
     assert isinstance(item, Instant) and item.ticks[0].bid == D(3)
+
+
+async def test_a_signal_is_judged_behind_the_prices_that_stand_before_it(tmp_path: Path) -> None:
+    inbox, order = Inbox(), ""
+    inbox.bound(Resources(prices_max=2))
+    refusals = Refusals(tmp_path, Metrics(), Log("error"))
+    state = State(instruments={"COIN": COIN})
+    source = StandardInput(inbox, Ingest(state, lambda: NOON, inbox.put_signal, refusals))
+    price = '{"instrument": "COIN", "price": 3}'
+    lines = [price, price, line("a"), line("b"), price, line("c"), price]
+    taking = asyncio.ensure_future(source.take("\n".join([*lines, ""]).encode()))
+    await asyncio.sleep(0.05)
+    assert not inbox.signals and len(inbox.prices) == 2, "the prices wait, and so does the signal"
+    while len(order) < len(lines):
+        item = await asyncio.wait_for(inbox.take(), 10)
+        if isinstance(item, Due):
+            assert item.barrier is not None
+            item.barrier.set()
+            await asyncio.sleep(0.01)
+        else:
+            order += "p" if isinstance(item, Instant) else "s"
+    await taking
+    assert order == "ppsspsp" and not refusals.metrics.refused
 
 
 @pytest.mark.req("D-10.9")
