@@ -17,7 +17,7 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.order import Order
 from cerberus_trader.domain.settings import Settings, Strategy
 from cerberus_trader.engine import breaker
-from cerberus_trader.engine.state import equity, state_bytes, state_from
+from cerberus_trader.engine.state import Trip, equity, state_bytes, state_from
 from tests.kit import DAY, HOUR, ITEMS, Bench, changed, decision, of, settings, submitted
 
 
@@ -174,6 +174,17 @@ def test_a_cooldown_that_runs_is_made_longer_by_a_reload_but_not_shorter() -> No
     assert not reset(119)
     reload(10_000)
     assert not reset(0) and reset(1), "a longer one counts at once, and stays"
+
+
+def test_a_cooldown_runs_on_where_the_day_releases_another_condition() -> None:
+    chosen = {"failures_max": 1, "day_release": True}
+    bench = Bench(settings(breaker=chosen))
+    bench.take(OrderReport(bench.now, submitted(bench.signal()).id, "rejected"))
+    bench.state.trips["day_loss"] = Trip(bench.now, "", "1", "1", "block")
+    bench.take(ConfigEvent(bench.now, settings(breaker={**chosen, "cooldown_ms": 0}), "c", ITEMS))
+    step = bench.take(TimerEvent(bench.now + DAY, "day", ()))
+    assert [fact.conditions for fact in of(step, f.BreakerReset)] == [("day_loss",)]
+    assert tripped(bench) == ["failures"] and bench.state.cooldown_ms == 900_000
 
 
 @pytest.mark.req("C-06.2", "E-3.1.3", "C-19.3")
