@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cerberus_trader.domain.errors import DataError, VenueGarbage
-from cerberus_trader.domain.events import FillReport, FundingReport, OrderModified, OrderReport
+from cerberus_trader.domain.events import (
+    FillReport,
+    FundingReport,
+    OrderModified,
+    OrderReport,
+    TransferReport,
+)
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.framing import HEAD, Decoder, encode
 from cerberus_trader.venues.remote import wire
@@ -33,11 +39,14 @@ payments = st.builds(
     FundingReport, st.just(0), texts, texts, amounts, amounts, amounts, amounts, st.just(()),
     texts, whole,
 )  # fmt: skip
+transfers = st.builds(
+    TransferReport, st.sampled_from((0, 1)), texts, amounts, texts, st.just(()), whole
+)
 reports = st.builds(
     OrderReport, st.just(0), texts, st.just("canceled"), texts, st.booleans(), st.none() | amounts
 )
 changes = st.builds(OrderModified, st.just(0), texts, amounts, amounts)
-words = st.one_of(fills, payments, reports, changes)
+words = st.one_of(fills, payments, transfers, reports, changes)
 quotes = st.builds(wire.Quote, texts, amounts, amounts, whole)
 messages: st.SearchStrategy[wire.Message] = st.one_of(
     st.builds(wire.Acked, whole, st.booleans(), texts, st.booleans()),
@@ -45,7 +54,7 @@ messages: st.SearchStrategy[wire.Message] = st.one_of(
     st.builds(wire.Told, whole, whole, st.none() | orders),
     st.builds(wire.Holds, whole, whole, st.lists(orders, max_size=2).map(tuple),
               st.lists(positions, max_size=2).map(tuple), st.none() | amounts),
-    st.builds(wire.Booked, whole, st.lists(fills | payments, max_size=2).map(tuple)),
+    st.builds(wire.Booked, whole, st.lists(fills | payments | transfers, max_size=2).map(tuple)),
     st.builds(wire.Sums, whole, st.dictionaries(texts, amounts, max_size=2),
               st.dictionaries(texts, whole, max_size=2)),
     st.builds(wire.Refused, whole, texts),

@@ -1,7 +1,8 @@
 """The engine is killed again and again while it trades on a venue in another process.
 
 The venue's own ledger is the oracle: after each restart positions and orders are the venue's, and
-each of its fills is in the journal exactly once.
+each of its fills is in the journal exactly once. Its owner moves money meanwhile, and no cash is
+corrected.
 """
 
 import time
@@ -27,7 +28,8 @@ pytestmark = pytest.mark.process
 
 FAULTS = (
     "latency_s=0.01,partial=0.5,slow_fill=0.3,answer_lost=0.1,request_lost=0.1,word_lost=0.2,"
-    "word_twice=0.2,late_list=0.1,partitions_per_minute=4,half_open=0.1,price_jump=0.005"
+    "word_twice=0.2,late_list=0.1,partitions_per_minute=4,half_open=0.1,price_jump=0.005,"
+    "transfers_per_minute=20"
 )
 NAMES = ("DOGEUSDT", "1000PEPEUSDT")
 PRICES = {"DOGEUSDT": 0.2, "1000PEPEUSDT": 0.01}

@@ -14,12 +14,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import AccountReport, FillReport, FundingReport, OperatorEvent
+from cerberus_trader.domain.events import (
+    AccountReport,
+    FillReport,
+    FundingReport,
+    OperatorEvent,
+    TransferReport,
+)
 from cerberus_trader.domain.execution import VenuePosition
 from cerberus_trader.domain.row import decode_row, encode_row
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.engine import Engine
-from cerberus_trader.engine.state import Exposure, State, StrategyState, state_hash
+from cerberus_trader.engine.state import Exposure, State, StrategyState, equity, state_hash
 from tests.kit import Bench, of
 from tests.kit import settings as configured
 
@@ -82,6 +88,16 @@ class Ledger(RuleBasedStateMachine):
             sign = 1 if command == "deposit" else -1
             assert moved.amount == sign * amount
             self.post("USDT", cash=sign * amount, owner=-sign * amount)
+
+    @rule(account=accounts, amount=st.integers(-900_000, 900_000))
+    def transfer(self, account: str, amount: int) -> None:
+        self.trades += 1
+        state = self.bench.state
+        before = equity(state) - state.day_equity, state.peak - equity(state)
+        event = TransferReport(self.tick(), account, D(amount) / 1_000, f"m{self.trades}")
+        assert of(self.take(event), f.CashMoved) and not self.take(event).facts
+        assert before == (equity(state) - state.day_equity, state.peak - equity(state))
+        self.post("USDT", cash=event.amount, owner=-event.amount)
 
     @rule(name=names)
     def order(self, name: str) -> None:

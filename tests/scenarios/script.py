@@ -194,6 +194,11 @@ class Desk:
             )
         )
 
+    def do_transfer(self, name: str, amount: str) -> Any:
+        return self.take(
+            e.TransferReport(self.bench.now, "main", D(amount), name, self.bench.marks({}))
+        )
+
     def do_anomaly(self, kind: Any, place: str) -> Any:
         return self.take(e.Anomaly(self.bench.now, "main", kind, place, "as told"))
 

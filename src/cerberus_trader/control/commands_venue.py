@@ -1,11 +1,12 @@
-"""The commands `venue serve` and `venue show`: a practice venue in a process of its own."""
+"""The commands `venue serve`, `show`, `deposit`, `withdraw`: a practice venue of its own."""
 
 import asyncio
 import json
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -13,6 +14,8 @@ from cerberus_trader.control.commands_replay import CODES, Json, reported
 from cerberus_trader.domain.errors import DataError
 
 Where = Annotated[str, typer.Option("--endpoint", help="unix:/path or tcp:host:port.")]
+Amount = Annotated[str, typer.Argument(help="In the account's currency.")]
+T = TypeVar("T")
 
 venue = typer.Typer(help="A practice venue outside of the engine.", no_args_is_help=True)
 
@@ -98,22 +101,56 @@ def show(endpoint: Where, as_json: Json = False) -> None:
         typer.echo(json.dumps(found, indent=2) if as_json else "\n".join(show_lines(found)))
 
 
-async def _show(where: Any) -> dict[str, Any]:
-    import msgspec
+@venue.command(epilog=CODES)
+def deposit(endpoint: Where, amount: Amount) -> None:
+    """Move money into a practice account, past the engine: as its owner does at a venue."""
+    _move(endpoint, amount, 1)
 
-    from cerberus_trader.domain.money import plain
+
+@venue.command(epilog=CODES)
+def withdraw(endpoint: Where, amount: Amount) -> None:
+    """Move money out of a practice account, past the engine; at most what is free there."""
+    _move(endpoint, amount, -1)
+
+
+def _move(endpoint: str, text: str, sign: int) -> None:
+    with reported(as_json=False):
+        from cerberus_trader.domain.money import ZERO, parse_amount, plain
+        from cerberus_trader.venues.remote.endpoint import parse_endpoint
+
+        amount = parse_amount(text, place="AMOUNT")
+        if amount <= ZERO:
+            raise DataError("it must be above 0.", place="AMOUNT", fix="give what is to be moved.")
+        where = parse_endpoint(endpoint, "--endpoint")
+        asyncio.run(_ask(where, lambda line: line.transfer(sign * amount)))
+        typer.echo(f"{plain(amount)} {'put in' if sign > 0 else 'taken out'}")
+
+
+async def _ask(where: Any, what: Callable[[Any], Awaitable[T]]) -> T:
+    """Ask a venue something on a line of its own; raise `DataError` where it does not answer."""
     from cerberus_trader.venues.remote.venue import RemoteVenue
 
     line = RemoteVenue(where, words=False)
     try:
         async with asyncio.timeout(10.0):
             await line.connect()
-            view, sums = await line.account("main"), await line.ledger()
+            return await what(line)
     except TimeoutError:
         raise DataError("the venue did not answer.", code="VENUE_LOST", place="--endpoint",
                         fix="see whether it runs.") from None  # fmt: skip
     finally:
         await line.close()
+
+
+async def _show(where: Any) -> dict[str, Any]:
+    import msgspec
+
+    from cerberus_trader.domain.money import plain
+
+    async def held(line: Any) -> tuple[Any, Any]:
+        return await line.account("main"), await line.ledger()
+
+    view, sums = await _ask(where, held)
     rows = {
         name: [{key: msgspec.to_builtins(getattr(item, key)) for key in item.__struct_fields__}
                for item in items]
@@ -124,7 +161,7 @@ async def _show(where: Any) -> dict[str, Any]:
         "balance": plain(view.balance) if view.balance is not None else None,
         **rows,
         "ledger": {name: plain(amount) for name, amount in sums.accounts.items()},
-        "ledger_sum": plain(sum(sums.accounts.values())),  # type: ignore[arg-type]
+        "ledger_sum": plain(sum(sums.accounts.values())),
         "accepted": len(sums.accepted),
         "accepted_twice": [name for name, count in sums.accepted.items() if count > 1],
     }

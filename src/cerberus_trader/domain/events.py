@@ -106,6 +106,22 @@ class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding",
     sequence: int = 0
 
 
+class TransferReport(msgspec.Struct, frozen=True, array_like=True, tag="transfer", gc=False):
+    """Carry money that was moved into an account at its venue (negative: out of it)."""
+
+    ts_ns: int
+    account: str
+    amount: Decimal
+    transfer_id: str
+    marks: Marks = ()
+    sequence: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return the name that it is booked once by: venues number trades and transfers apart."""
+        return f"transfer {self.transfer_id}"
+
+
 class LevelHit(msgspec.Struct, frozen=True, array_like=True, tag="level", gc=False):
     """Carry the hit of an engine level: `kind` equity, margin or silence, `scope` whose.
 
@@ -243,6 +259,7 @@ Event = (
     | OrderReport
     | OrderModified
     | FundingReport
+    | TransferReport
     | LevelHit
     | TimerEvent
     | OperatorEvent

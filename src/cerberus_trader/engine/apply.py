@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import Event, FillReport
+from cerberus_trader.domain.events import Event, FillReport, TransferReport
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import TERMINAL, Status
 from cerberus_trader.engine.apply_venue import VENUE_FOLDS
@@ -281,6 +281,8 @@ def peak_raised(state: State, event: Event, fact: f.PeakRaised) -> None:
 
 def cash_moved(state: State, event: Event, fact: f.CashMoved) -> None:
     """Book a deposit or withdrawal; peak and day start move along, so that it is no P&L."""
+    if type(event) is TransferReport:
+        remember_booking(state, f"{event.account}/{event.name}", event.ts_ns)
     state.balance += fact.amount
     state.flows += fact.amount
     state.peak += fact.amount

@@ -195,24 +195,33 @@ def day_release(state: State) -> tuple[str, ...]:
     )
 
 
-def reached_without(state: State, marks: Marks, amount: Decimal) -> str:
-    """Name the condition that taking out an amount of money would reach, empty where none.
+def moved_trips(state: State, now_ns: int, marks: Marks, amount: Decimal) -> list[f.BreakerTripped]:
+    """Trip what is reached when an amount of money comes in, or (negative) goes out.
 
-    It lowers the equity and what the limits are shares of: a loss weighs more in what is left.
+    It moves the equity and what the limits are shares of: a loss weighs more in what is left.
+    Where nothing is left, nothing is to be held back.
     """
-    now, limits = equity(state, marks), state.settings.breaker
-    if amount == now:
-        return ""
+    after, limits = equity(state, marks) + amount, state.settings.breaker
+    if not after:
+        return []
     shares = {"day_loss": limits.day_loss, "drawdown": limits.drawdown_hard}
-    for name, floor, _ in account_limits(state):
-        if now - floor <= amount * shares[name]:
-            return name
+    trips = []
+    for name, floor, action in account_limits(state):
+        moved = floor + amount * (ONE - shares[name])
+        if after <= moved:
+            trips.append(f.BreakerTripped(now_ns, name, "", plain(after), plain(moved), action))
     for name in state.strategies:
         limit, strategy = strategy_limit(state, name), strategy_of(state, name)
         if limit is not None:
-            lifted = amount * strategy.day_loss * strategy.budget
-            if strategy_pnl(state, name, marks) - limit[0] <= lifted:
-                return f"day loss of {name}"
+            moved = limit[0] - amount * strategy.day_loss * strategy.budget
+            trips += floor_trips(now_ns, name, strategy_pnl(state, name, marks), (moved, limit[1]))
+    return trips
+
+
+def reached_without(state: State, marks: Marks, amount: Decimal) -> str:
+    """Name the condition that taking out an amount of money would reach, empty where none."""
+    for trip in moved_trips(state, state.now_ns, marks, -amount):
+        return f"day loss of {trip.scope}" if trip.scope else trip.condition
     return ""
 
 

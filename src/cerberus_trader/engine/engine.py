@@ -226,6 +226,25 @@ def on_funding(state: State, event: e.FundingReport) -> list[f.Fact]:
     return facts + margin_facts(state, booked.position, event.marks, event.ts_ns, left)
 
 
+def on_transfer(state: State, event: e.TransferReport) -> list[f.Fact]:
+    """Book money that was moved at the venue, once: it has happened and cannot be refused.
+
+    What is left may have reached a limit, because a loss weighs more in it, or may not carry the
+    entries that work. Before the first agreement nobody knows what the account holds.
+    """
+    if f"{event.account}/{event.name}" in state.trade_ids:
+        return []
+    facts: list[f.Fact] = [f.CashMoved(event.amount, "the venue")]
+    if event.account not in state.agreed:
+        return facts
+    trips = breaker.moved_trips(state, event.ts_ns, event.marks, event.amount)
+    if trips:
+        return facts + breaker.consequences(state, trips, event.ts_ns)
+    if event.amount < ZERO and -event.amount > portfolio.free_balance(state, event.marks):
+        facts += orders.cancel_entries(state, "withdrawal")
+    return facts
+
+
 def on_level(state: State, event: e.LevelHit) -> list[f.Fact]:
     """Act on an engine level that the market reached; a dead level is ignored."""
     if event.kind == "equity":
@@ -322,6 +341,7 @@ HANDLERS: dict[type, Callable[[State, Any], list[f.Fact]]] = {
     e.OrderReport: on_order_report,
     e.OrderModified: orders.on_modified,
     e.FundingReport: on_funding,
+    e.TransferReport: on_transfer,
     e.LevelHit: on_level,
     e.TimerEvent: on_timer,
     e.OperatorEvent: operator.on_operator,

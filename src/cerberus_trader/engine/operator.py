@@ -10,8 +10,9 @@ from cerberus_trader.domain.events import OperatorEvent
 from cerberus_trader.domain.facts import TradingState
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.engine import breaker, orders
+from cerberus_trader.engine.portfolio import free_balance
 from cerberus_trader.engine.risk import flatten
-from cerberus_trader.engine.state import State, equity
+from cerberus_trader.engine.state import State
 
 STATES: dict[str, TradingState] = {
     "halt": "halted",
@@ -66,10 +67,9 @@ def refuse(state: State, event: OperatorEvent) -> str:
     if command in ("deposit", "withdraw") and (event.amount is None or event.amount <= ZERO):
         return "the amount must be above 0"
     if command in ("deposit", "withdraw") and (state.agreed or state.unreconciled):
-        return "the venue keeps this account's money, and a look at it tells what it holds"
+        return "the venue keeps this account's money: move it there, it is booked by itself"
     if command == "withdraw" and event.amount is not None:
-        worth = min(state.balance, equity(state, event.marks))
-        free = worth - state.margin - sum((held[2] for held in state.reserved.values()), ZERO)
+        free = free_balance(state, event.marks)
         if event.amount > free:
             return f"the free balance is only {free:f}"
         reached = breaker.reached_without(state, event.marks, event.amount)

@@ -35,6 +35,12 @@ def book_funding(state: State, event: FundingReport) -> f.FundingBooked | None:
     return f.FundingBooked(event.ts_ns, after, event.amount, event.payment_id)
 
 
+def free_balance(state: State, marks: Marks) -> Decimal:
+    """Return what may be taken out: neither margin, nor reserved, nor lost on open positions."""
+    worth = min(state.balance, equity(state, marks))
+    return worth - state.margin - sum((held[2] for held in state.reserved.values()), ZERO)
+
+
 def change_of(
     state: State, event: FillReport, before: Position | None, booked: f.Filled
 ) -> Decimal:

@@ -12,7 +12,14 @@ import msgspec
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.decision import Decision
-from cerberus_trader.domain.events import ConfigEvent, Event, FillReport, SignalEvent, marks_of
+from cerberus_trader.domain.events import (
+    ConfigEvent,
+    Event,
+    FillReport,
+    SignalEvent,
+    TransferReport,
+    marks_of,
+)
 from cerberus_trader.domain.instrument import BARE, Instrument, Tier
 from cerberus_trader.domain.money import ZERO, plain
 from cerberus_trader.domain.order import TERMINAL, Order
@@ -266,8 +273,11 @@ class Projector:
         self._equity(fact.ts_ns)
 
     def moved(self, event: Event, fact: f.CashMoved, leg: int) -> None:
-        """Record a deposit or withdrawal."""
-        self._book(event.ts_ns, leg * 10, "main", (("capital", fact.amount),))
+        """Record a deposit or withdrawal; one at the venue carries its name there."""
+        account, reference = "main", None
+        if type(event) is TransferReport:
+            account, reference = event.account, event.transfer_id
+        self._book(event.ts_ns, leg * 10, account, (("capital", fact.amount),), reference)
         self.balance += fact.amount
         self.peak += fact.amount
         self._equity(event.ts_ns)

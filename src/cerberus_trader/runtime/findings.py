@@ -1,12 +1,12 @@
 """What a start found: one paragraph, made of the facts between the fold and the first agreement.
 
 Orders whose outcome nobody knew, those that the venue has, those that it never got; fills that
-were missed and are booked; positions and cash that were corrected, each with its reason; and what
-nobody can explain.
+were missed and are booked; money that was moved at the venue; positions and cash that were
+corrected, each with its reason; and what nobody can explain.
 """
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import Event, FillReport
+from cerberus_trader.domain.events import Event, FillReport, TransferReport
 from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.order import TERMINAL, Status
 from cerberus_trader.engine.state import State
@@ -27,6 +27,7 @@ class Findings:
         self.orders = len(state.orders)
         self.asked = {o.id: "" for o in state.orders.values() if o.status in ASKED}
         self.fills: list[str] = []
+        self.moved: list[str] = []
         self.corrected: list[str] = []
         self.unexplained: list[str] = []
         self.frozen = False
@@ -52,6 +53,9 @@ class Findings:
                 self.corrected.append(f"{fact.instrument} is {held} ({fact.reason})")
             elif type(fact) is f.BalanceCorrected:
                 self.corrected.append(f"balance by {plain(fact.amount)} ({fact.reason})")
+            elif type(fact) is f.CashMoved and type(event) is TransferReport:
+                way = "in" if fact.amount > 0 else "out"
+                self.moved.append(f"{plain(abs(fact.amount))} {way}")
             elif type(fact) is f.CashMoved:
                 self.corrected.append(f"balance by {plain(fact.amount)} ({fact.actor})")
             elif type(fact) is f.MismatchFound and fact.action in ("frozen", "canceled", "noted"):
@@ -89,8 +93,8 @@ class Findings:
         if came:
             parts.append("Orders: " + ", ".join(f"{n} {word}" for word, n in came.items()) + ".")
         for title, found in (
-            ("Fills booked", self.fills), ("Corrected", self.corrected),
-            ("Not explained", self.unexplained),
+            ("Fills booked", self.fills), ("Moved at the venue", self.moved),
+            ("Corrected", self.corrected), ("Not explained", self.unexplained),
         ):  # fmt: skip
             if found:
                 more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""

@@ -25,6 +25,7 @@ from cerberus_trader.domain.events import (
     OrderModified,
     OrderReport,
     OrderStatus,
+    TransferReport,
 )
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.state import State
@@ -67,6 +68,7 @@ class Link:
         self._held: deque[Order] = deque()
         self._contents: dict[str, Booking] = {}
         self._next: int | None = None
+        self._booked_count = 0
         self._begun_ns = clock.now_ns()
         self._ahead: dict[int, tuple[Booking, ...]] = {}
         self._conflicts: dict[tuple[str, int], None] = {}
@@ -180,7 +182,7 @@ class Link:
         taken = (booking,) if self._consistent(booking) else ()  # its place is passed all the same
         if not booking.sequence:
             if taken:
-                self.put(booking)
+                self._book(booking)
         elif self._next is None or booking.sequence > self._next:
             if not self._ahead.get(booking.sequence):  # the first one stands
                 self._ahead[booking.sequence] = taken
@@ -189,7 +191,7 @@ class Link:
             self._ahead[booking.sequence] = taken
             self._follow()
         elif taken and not known and listed:
-            self.put(booking)
+            self._book(booking)
         elif taken and not known:
             self._begin_anew(booking)
 
@@ -197,8 +199,12 @@ class Link:
         """Take what follows without a gap."""
         while self._next is not None and (found := self._ahead.pop(self._next, None)) is not None:
             for booking in found:
-                self.put(booking)
+                self._book(booking)
             self._next += 1
+
+    def _book(self, booking: Booking) -> None:
+        self._booked_count += 1
+        self.put(booking)
 
     def _begin_anew(self, booking: Booking) -> None:
         """Ask for the list, and count from its beginning."""
@@ -302,6 +308,7 @@ class Link:
                     answer = await self.client.query(order)
                 self.put(OrderStatus(0, order.id, answer.venue_ns, answer.order))
             await self.catch_up()
+            before = self._booked_count
             async with asyncio.timeout(self._answer_s):
                 asked_ns = self.clock.now_ns()
                 view = await self.client.account(self.account)
@@ -310,6 +317,8 @@ class Link:
         except (VenueLost, TimeoutError) as error:
             self._garbled(error, "account")
             return False
+        if self._booked_count != before and self.account not in self.state.agreed:
+            return False  # nobody can tell whether the opening balance holds it already
         self.put(
             AccountReport(
                 0, self.account, view.venue_ns, cause, view.orders, view.positions, view.balance
@@ -379,7 +388,9 @@ class Link:
 
 
 def name_of(booking: Booking) -> str:
-    """Return the id under which a fill or payment is booked once."""
+    """Return the id under which a fill, payment or transfer is booked once."""
+    if isinstance(booking, TransferReport):
+        return booking.name
     return booking.trade_id if isinstance(booking, FillReport) else booking.payment_id
 
 

@@ -1,13 +1,14 @@
 """The trace: durable facts as log lines, one trace id from a signal to its closed trade.
 
-The id is the signal's own; orders, fills and the trade carry it. Trips, liquidations and faults
-are alerts. Denials are `debug`: a flood of signals must not become a flood of lines.
+The id is the signal's own; orders, fills and the trade carry it. Trips, liquidations, faults
+and money moved at a venue are alerts. Denials are `debug`: a flood of signals must not become a
+flood of lines.
 """
 
 from typing import Any
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import Event, FillReport
+from cerberus_trader.domain.events import Event, FillReport, TransferReport
 from cerberus_trader.domain.money import plain
 from cerberus_trader.runtime.log import Log
 
@@ -40,6 +41,8 @@ class Trace:
             elif type(fact) is f.OrderChanged:
                 self.log.info("order", row=seq, order_id=fact.order_id,
                               status=fact.status.value, reason=fact.reason)  # fmt: skip
+            elif type(fact) is f.CashMoved:
+                self._moved(seq, event, fact)
             else:
                 self._others(seq, fact)
 
@@ -63,6 +66,17 @@ class Trace:
             self.log.alert("liquidated", **fields)
         else:
             self.log.info("filled", **fields)
+
+    def _moved(self, seq: int, event: Event, fact: f.CashMoved) -> None:
+        """Log money that came or went: at a venue it may be somebody else who takes it."""
+        amount = plain(fact.amount)
+        if type(event) is TransferReport:
+            words = "money was put in at the venue" if fact.amount > 0 else (
+                "money was taken out at the venue")  # fmt: skip
+            self.log.alert(words, row=seq, account=event.account, amount=amount,
+                           transfer=event.transfer_id)  # fmt: skip
+        else:
+            self.log.warning("balance", row=seq, amount=amount, actor=fact.actor)
 
     def _others(self, seq: int, fact: f.Fact) -> None:
         if type(fact) is f.BreakerTripped:

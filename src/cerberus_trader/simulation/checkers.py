@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import FillReport
+from cerberus_trader.domain.events import FillReport, TransferReport
 from cerberus_trader.domain.order import TERMINAL, WORKING, Order, Status, may_follow
 from cerberus_trader.domain.row import Row, decode_row, encode_row
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.engine import Engine
-from cerberus_trader.engine.state import State, state_hash
+from cerberus_trader.engine.state import State, equity, state_hash
 from cerberus_trader.runtime.runner import STALL_S
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def check(world: "World") -> list[str]:
         *stops_cancel(rows),
         *exits_pass(rows),
         *fills_once(world, rows),
+        *transfers_once(world, rows),
         *nothing_amiss(world, rows),
         *lawful(rows),
         *replayed(world, rows),
@@ -187,6 +188,32 @@ def fills_once(world: "World", rows: list[Row]) -> Iterator[str]:
                 yield f"fill {trade_id} was never booked"
 
 
+def transfers_once(world: "World", rows: list[Row]) -> Iterator[str]:
+    """Money that was moved at the venue is booked exactly once, in its amount.
+
+    What was moved before the first agreement may be in the opening balance.
+    """
+    booked: dict[str, Decimal] = {}
+    first = 0
+    for row in rows:
+        for fact in row.facts:
+            if type(fact) is f.Reconciled:
+                first = first or fact.venue_ns
+            elif type(row.event) is TransferReport and type(fact) is f.CashMoved:
+                if row.event.transfer_id in booked:
+                    yield f"transfer {row.event.transfer_id} was booked twice"
+                booked[row.event.transfer_id] = fact.amount
+    for ts, theirs in world.venue.bookings:
+        if isinstance(theirs, TransferReport):
+            ours = booked.pop(theirs.transfer_id, None)
+            if ours is None and ts > first and not world.failures:
+                yield f"transfer {theirs.transfer_id} was never booked"
+            elif ours is not None and ours != theirs.amount:
+                yield f"transfer {theirs.transfer_id} was booked with {ours}"
+    for name in booked:
+        yield f"transfer {name} was booked and never happened"
+
+
 def nothing_amiss(world: "World", rows: list[Row]) -> Iterator[str]:
     """No difference stayed long enough to be acted on, and limits held at the venue itself.
 
@@ -234,6 +261,12 @@ def lawful(rows: list[Row]) -> Iterator[str]:
                 status[fact.order_id] = Status.PENDING_CANCEL
 
 
+def gains(state: State) -> tuple[Decimal, ...]:
+    """Return what money coming in or going out must leave alone: the day's P&L, the fall, gains."""
+    now, counters = equity(state), state.counters
+    return now - state.day_equity, state.peak - now, counters.realised, counters.corrections
+
+
 def replayed(world: "World", rows: list[Row]) -> Iterator[str]:
     """Deciding again gives the same facts, and folding them the same state."""
     again, folded = Engine(), State()
@@ -244,7 +277,10 @@ def replayed(world: "World", rows: list[Row]) -> Iterator[str]:
             return
         advance(folded, row.event)
         for fact in row.facts:
+            before = gains(folded) if type(fact) is f.CashMoved else None
             apply(folded, row.event, fact)
+            if before is not None and gains(folded) != before:
+                yield f"row {number}: money that was moved counts as a gain or loss"
     if state_hash(again.state) != state_hash(folded):
         yield "the folded state differs from the decided one"
     life = world.life

@@ -18,7 +18,7 @@ from typing import Any
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.framing import Decoder, encode
-from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.money import ZERO, check_amount
 from cerberus_trader.domain.order import Order
 from cerberus_trader.simulation.faults import Faults
 from cerberus_trader.simulation.feed import Move
@@ -129,6 +129,7 @@ class VenueServer:
             (f.funding_per_minute, self._fund),
             (f.venue_cancels * 10, self.venue.cancel_some),
             (f.human_per_minute, self._human),
+            (f.transfers_per_minute, self._transfer),
         ]
 
     async def _often(self, per_minute: float, act: Callable[[], Any]) -> None:
@@ -158,6 +159,10 @@ class VenueServer:
         quantity = max(item.lot * self.rng.randint(1, 50), item.lot)
         self.venue.trade_by_hand(name, self.rng.choice((1, -1)), quantity)
 
+    def _transfer(self) -> None:
+        share = Decimal(self.rng.randint(-33, 50)) / 100
+        self.venue.transfer((self.venue.balance * share).quantize(Decimal("0.01")))
+
     # -- what is asked ---------------------------------------------------------------------
 
     def answer(self, request: wire.Request) -> wire.Answer:
@@ -185,9 +190,21 @@ class VenueServer:
             part = names[start : start + PAGE_NAMES]
             counts = {name: venue.accepted[name] for name in part}
             return wire.Sums(number, dict(venue.ledger), counts, start + len(part) < len(names))
+        elif isinstance(request, wire.Transfer):
+            refused = self._moved(request.amount)
+            if refused:
+                return wire.Refused(number, refused)
         elif isinstance(request, wire.Hello) and request.account != ACCOUNT:
             return wire.Refused(number, f"there is only the account {ACCOUNT}")
         return wire.Done(number, time.time_ns())
+
+    def _moved(self, amount: Decimal) -> str:
+        """Move money that makes sense; say why not, empty where it was moved."""
+        try:
+            check_amount(amount, place="amount")
+        except DataError as error:
+            return error.message
+        return self.venue.transfer(amount)
 
     def _submit(self, order: Order, send_before_ns: int) -> Ack:
         """Take an order that makes sense."""

@@ -11,9 +11,16 @@ from random import Random
 
 import msgspec
 
-from cerberus_trader.domain.events import FillReport, FundingReport, OrderModified, OrderReport
+from cerberus_trader.domain.events import (
+    FillReport,
+    FundingReport,
+    OrderModified,
+    OrderReport,
+    TransferReport,
+)
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.order import Order
 from cerberus_trader.simulation.faults import Faults
 from cerberus_trader.venues.base import AccountView, Ack, Answer, Booking, Word
@@ -136,7 +143,7 @@ class SimVenue:
         return AccountView(self.now_ns(), tuple(rows), held_rows, self.balance)
 
     def since(self, since_ns: int) -> list[Booking]:
-        """Tell every fill and payment from a time on."""
+        """Tell every booking from a time on."""
         return [booking for ts, booking in self.bookings if ts >= since_ns]
 
     # -- the market ------------------------------------------------------------------------
@@ -183,6 +190,18 @@ class SimVenue:
         bid, ask = self.prices[name]
         live = self._add(order, self.now_ns())
         self._fill(live, quantity, ask if side > 0 else bid)
+
+    def transfer(self, amount: Decimal) -> str:
+        """Let a person move money in (negative: out); say why not, empty where it was moved."""
+        free = self.balance - sum((held.margin for held in self.positions.values()), ZERO)
+        if not amount or amount < -max(free, ZERO):
+            return f"only {plain(free)} is free" if amount else "nothing to move"
+        self._post("deposits", -amount)
+        self._book(
+            TransferReport(0, "main", amount, f"m{self.born}{self._number()}", (),
+                           len(self.bookings) + 1)
+        )  # fmt: skip
+        return ""
 
     # -- inside ----------------------------------------------------------------------------
 

@@ -96,6 +96,7 @@ class World:
         self.faults = faults
         self.minutes = minutes
         self.rng = Random(f"world {seed}")
+        self.transfers = Random(f"transfers {seed}")
         self.items = {
             name: Instrument(name, tick=D("0.01"), lot=D("0.001"), notional_min=D(5),
                              taker_fee=D("0.0005"), group=name, tiers=TIERS)
@@ -163,6 +164,7 @@ class World:
             (f.venue_cancels * 10, lambda: self.venue.cancel_some()),
             (f.human_per_minute, self._human),
             (f.reloads_per_minute, self._reload),
+            (f.transfers_per_minute, self._transfer),
             (6.0, self._rearm),
             (6.0, self._modify),
         ]
@@ -347,6 +349,11 @@ class World:
     def _human(self) -> None:
         side = self.rng.choice((1, -1))
         self.venue.trade_by_hand(self.rng.choice(NAMES), side, D(self.rng.randint(1, 50)) / 10)
+
+    def _transfer(self) -> None:
+        """Let the account's owner put money in, or take out up to a third."""
+        share = D(self.transfers.randint(-33, 50)) / 100
+        self.venue.transfer((self.venue.balance * share).quantize(D("0.01")))
 
     # -- the market and its heads ----------------------------------------------------------
 

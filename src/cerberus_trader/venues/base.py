@@ -8,7 +8,13 @@ import msgspec
 
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.domain.events import FillReport, FundingReport, OrderModified, OrderReport
+from cerberus_trader.domain.events import (
+    FillReport,
+    FundingReport,
+    OrderModified,
+    OrderReport,
+    TransferReport,
+)
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Order
 
@@ -51,7 +57,7 @@ class AccountView(NamedTuple):
     balance: Decimal | None
 
 
-Booking = FillReport | FundingReport
+Booking = FillReport | FundingReport | TransferReport
 Word = Booking | OrderReport | OrderModified
 
 
@@ -91,7 +97,7 @@ class VenueClient(Protocol):
         ...
 
     def bookings(self, account: str, since_ns: int) -> AsyncIterator[list[Booking]]:
-        """Ask for every fill and payment since a time of the venue's clock, the oldest first.
+        """Ask for every fill, payment and transfer since a time of the venue's clock, oldest first.
 
         Each page is an answer of its own, however long the list.
         """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cerberus_trader.domain.events import FundingReport, OperatorEvent
+from cerberus_trader.domain.events import FundingReport, OperatorEvent, TransferReport
 from cerberus_trader.domain.row import encode_row
 from cerberus_trader.journal.memory import MemoryJournal
 from cerberus_trader.journal.views import TABLES, ViewsWriter
@@ -24,6 +24,7 @@ def busy() -> Bench:
     bench.take(FundingReport(bench.now, "main", "COIN", D("0.001"), D(101), D("0.3"), D(99), marks))
     bench.take(OperatorEvent(bench.now, "cancel_all", "ann"))
     bench.take(OperatorEvent(bench.now, "deposit", "ann", amount=D(100), authorised=True))
+    bench.take(TransferReport(bench.now, "second", D(-7), "m9"))
     bench.close("80", fee=D("0.25"))
     bench.now += DAY
     bench.signal()
@@ -83,6 +84,8 @@ def test_the_ledger_sums_to_zero_and_its_cash_is_the_balance(tmp_path: Path) -> 
     assert by_currency == {"USDT": D(0)}
     assert cash == bench.state.balance
     assert {row[6] for row in ledger} == {"cash", "capital", "realised", "fee", "funding"}
+    moved = [(row[6], D(row[5])) for row in ledger if row[0] == "second" and row[9] == "m9"]
+    assert moved == [("cash", D(-7)), ("capital", D(7))]
 
 
 def test_taking_rows_one_by_one_or_again_gives_what_a_rebuild_gives(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import FillReport, TimerEvent
+from cerberus_trader.domain.events import FillReport, TimerEvent, TransferReport
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.state import State
 from cerberus_trader.runtime.findings import Findings
@@ -52,6 +52,9 @@ def test_it_says_once_what_was_unknown_found_lost_booked_and_corrected() -> None
                          f.OrderChanged("o4", Status.CANCELED, "was not in question")))  # fmt: skip
     found.take(10, TICK, (f.PositionCorrected(1, "main", "ALFA", None, None, "the venue's"),
                           f.BalanceCorrected(1, "main", D(-2), "the venue's balance")))  # fmt: skip
+    for seq, amount in ((10, D(-4_000)), (10, D("0.5"))):
+        event = TransferReport(1, "main", amount, "m1")
+        found.take(seq, event, (f.CashMoved(amount, "the venue"),))
     assert not log.lines
     found.take(11, TICK, (f.Reconciled(1, "main", 1, "start", 2, 1),))
     found.take(12, TICK, (f.Reconciled(1, "main", 1, "timer", 2, 1),))
@@ -63,6 +66,7 @@ def test_it_says_once_what_was_unknown_found_lost_booked_and_corrected() -> None
             "Row 7 was folded: 0 positions, 5 orders, 4 of them in question. "
             "Orders: 1 found, 1 lost, 1 ended (canceled), 1 still unknown. "
             "Fills booked: buy 1 ALFA at 100. "
+            "Moved at the venue: 4000 out; 0.5 in. "
             "Corrected: ALFA is none (the venue's); balance by -2 (the venue's balance). "
             "The venue has 2 orders and 1 positions: its books and ours agree."
         )

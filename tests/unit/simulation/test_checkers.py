@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import FillReport
+from cerberus_trader.domain.events import FillReport, TransferReport
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.row import Row, decode_row, encode_row
+from cerberus_trader.engine.apply import FOLDS
 from cerberus_trader.simulation import checkers as c
 from cerberus_trader.simulation.faults import Faults
 from cerberus_trader.simulation.loop import run
@@ -24,7 +25,9 @@ replace = msgspec.structs.replace
 @pytest.fixture
 def world() -> World:
     """Run a world with partial fills, funding and a crash now and then."""
-    made = World(5, Faults(partial=0.5, funding_per_minute=2.0, crashes_per_minute=1.0), 1.0)
+    faults = Faults(partial=0.5, funding_per_minute=2.0, crashes_per_minute=1.0,
+                    transfers_per_minute=4.0)  # fmt: skip
+    made = World(5, faults, 1.0)
     result = run(made.run(), Random(5))
     assert result.violations == () and result.crashes and result.fills > 10
     return made
@@ -166,6 +169,39 @@ def test_a_fill_that_never_happened_and_one_never_booked(world: World) -> None:
     ]  # fmt: skip
     world.failures.append("the engine fell over by itself")
     assert len(list(c.fills_once(world, rows_of(world)))) == 1
+
+
+def transfer(world: World) -> tuple[int, int, TransferReport]:
+    """Return the last transfer of the venue: its index there, its time, its booking."""
+    return next(
+        (index, ts, booking)
+        for index, (ts, booking) in reversed(list(enumerate(world.venue.bookings)))
+        if isinstance(booking, TransferReport)
+    )
+
+
+def test_a_transfer_booked_twice_with_another_amount_or_never(world: World) -> None:
+    rows, (index, ts, moved) = rows_of(world), transfer(world)
+    assert list(c.transfers_once(world, rows)) == []
+    mine = [row for row in rows if getattr(row.event, "transfer_id", "") == moved.transfer_id]
+    assert f"transfer {moved.transfer_id} was booked twice" in c.transfers_once(world, rows + mine)
+    world.venue.bookings[index] = (ts, replace(moved, amount=moved.amount + 1))
+    (found,) = c.transfers_once(world, rows)
+    assert found == f"transfer {moved.transfer_id} was booked with {moved.amount}"
+    world.venue.bookings[index] = (ts, replace(moved, transfer_id="another"))
+    assert [words.split(" ", 2)[2] for words in c.transfers_once(world, rows)] == [
+        "was never booked", "was booked and never happened",
+    ]  # fmt: skip
+
+
+def test_a_transfer_that_counts_as_a_gain(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    def gained(state: Any, event: Any, fact: f.CashMoved) -> None:
+        state.balance += fact.amount
+
+    monkeypatch.setitem(FOLDS, f.CashMoved, gained)
+    assert any("counts as a gain or loss" in words for words in c.replayed(world, rows_of(world)))
 
 
 def test_more_exposure_at_the_venue_than_allowed(world: World) -> None:

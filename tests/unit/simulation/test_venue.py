@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cerberus_trader.domain.events import FillReport, FundingReport, OrderReport
+from cerberus_trader.domain.events import FillReport, FundingReport, OrderReport, TransferReport
 from cerberus_trader.domain.instrument import Instrument, Tier
 from cerberus_trader.domain.order import Bracket, Order
 from cerberus_trader.simulation.faults import Faults
@@ -224,6 +224,20 @@ def test_funding_moves_cash_and_margin_and_only_where_something_is_held() -> Non
     (payment,) = [b for _, b in place.venue.bookings if isinstance(b, FundingReport)]
     assert payment.amount == D("1.9998") and payment.margin == D(20) - D("1.9998")
     assert place.sums() and place.venue.ledger["funding"] == payment.amount
+
+
+def test_its_owner_moves_what_no_position_holds() -> None:
+    async def main(place: Place) -> None:
+        place.submit(place.order(quantity="50"))
+        await asyncio.sleep(1.0)
+        assert place.venue.balance == D(995)
+        assert place.venue.transfer(D(-496)) == "only 495 is free"
+        assert place.venue.transfer(D(-495)) == place.venue.transfer(D(7)) == ""
+
+    place = played(main)
+    moved = [b for _, b in place.venue.bookings if isinstance(b, TransferReport)]
+    assert [(b.amount, b.sequence) for b in moved] == [(D(-495), 2), (D(7), 3)]
+    assert place.venue.balance == D(507) and place.sums()
 
 
 def test_a_person_may_trade_through_zero() -> None:

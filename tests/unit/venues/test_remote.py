@@ -12,7 +12,7 @@ import pytest
 
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder
 from cerberus_trader.domain.errors import DataError, VenueGarbage, VenueLost
-from cerberus_trader.domain.events import FillReport, OrderModified, OrderReport
+from cerberus_trader.domain.events import FillReport, OrderModified, OrderReport, TransferReport
 from cerberus_trader.domain.framing import Decoder, encode
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.order import Bracket, Order
@@ -345,6 +345,31 @@ def test_what_is_no_endpoint_is_refused(text: str) -> None:
         parse_endpoint(text)
 
 
+async def test_money_that_its_owner_moves_is_told_and_listed_or_refused() -> None:
+    async with serving() as (server, where):
+        engine, owner = RemoteVenue(where), RemoteVenue(where, words=False)
+        told: list[Any] = []
+        engine.on_word = told.append
+        await engine.connect()
+        await owner.connect()
+        await owner.transfer(D("-400.5"))
+        await owner.transfer(D(100))
+        await until(lambda: len(told) == 2)
+        assert sorted(word.amount for word in told) == [D("-400.5"), D(100)]
+        listed = await bookings_of(engine)
+        assert all(isinstance(word, TransferReport) for word in listed)
+        assert [(x.amount, x.sequence) for x in listed] == [(D("-400.5"), 1), (D(100), 2)]
+        assert (await owner.account("main")).balance == D("9699.5")
+        for amount, words in (
+            (D(-10_000), "only 9699.5"), (D(0), "nothing to move"), (D("NaN"), "not a finite"),
+        ):  # fmt: skip
+            with pytest.raises(VenueLost, match=words):
+                await owner.transfer(amount)
+        assert sum(server.venue.ledger.values()) == 0 and len(server.venue.bookings) == 2
+        await engine.close()
+        await owner.close()
+
+
 Ask = Callable[[RemoteVenue], Awaitable[Any]]
 
 
@@ -353,7 +378,8 @@ async def test_under_faults_every_request_has_an_answer_or_is_lost(seed: int) ->
     faults = Faults(request_lost=0.2, answer_lost=0.2, garbage=0.1, word_twice=0.3, word_lost=0.2,
                     latency_s=0.01, busy=0.2, refused=0.1, partial=0.5, late_list=0.3,
                     partitions_per_minute=300, half_open=0.0, feed_gaps_per_minute=60,
-                    funding_per_minute=600, human_per_minute=600, venue_cancels=10.0)  # fmt: skip
+                    funding_per_minute=600, human_per_minute=600, venue_cancels=10.0,
+                    transfers_per_minute=600)  # fmt: skip
     answered = lost = 0
     async with serving(faults) as (server, where):
         server.rng.seed(seed)

@@ -9,6 +9,7 @@ next is due is dead, also where the other end never said so: it is found within 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder
@@ -106,7 +107,7 @@ class RemoteVenue:
         return AccountView(found.venue_ns, found.orders, found.positions, found.balance)
 
     async def bookings(self, account: str, since_ns: int) -> AsyncIterator[list[Booking]]:
-        """Ask for fills and payments since a time, page by page."""
+        """Ask for bookings since a time, page by page."""
         after = 0
         while True:
             page = await self._ask(wire.Bookings(self._number(), since_ns, after), wire.Booked)
@@ -116,6 +117,10 @@ class RemoteVenue:
             if not page.bookings or page.bookings[-1].sequence <= after:
                 raise wire.garbage("the list of bookings does not go on")
             after = page.bookings[-1].sequence
+
+    async def transfer(self, amount: Decimal) -> None:
+        """Move money into the account (negative: out of it), as a person does at the venue."""
+        await self._ask(wire.Transfer(self._number(), amount), wire.Done)
 
     async def ledger(self) -> wire.Sums:
         """Ask for the venue's ledger and every order that it ever accepted."""

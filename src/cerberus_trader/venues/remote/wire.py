@@ -11,7 +11,13 @@ from decimal import Decimal
 import msgspec
 
 from cerberus_trader.domain.errors import DataError, VenueGarbage
-from cerberus_trader.domain.events import FillReport, FundingReport, OrderModified, OrderReport
+from cerberus_trader.domain.events import (
+    FillReport,
+    FundingReport,
+    OrderModified,
+    OrderReport,
+    TransferReport,
+)
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.money import ZERO, check_amount
 from cerberus_trader.domain.order import Order
@@ -69,11 +75,18 @@ class Account(msgspec.Struct, frozen=True, tag="account", array_like=True):
 
 
 class Bookings(msgspec.Struct, frozen=True, tag="bookings", array_like=True):
-    """Ask for fills and payments since a time, after a sequence number, at most so many."""
+    """Ask for bookings since a time, after a sequence number, at most so many."""
 
     number: int
     since_ns: int
     after: int = 0
+
+
+class Transfer(msgspec.Struct, frozen=True, tag="move", array_like=True):
+    """Move money into the account (negative: out of it), as its owner and never as the engine."""
+
+    number: int
+    amount: Decimal
 
 
 class Ledger(msgspec.Struct, frozen=True, tag="ledger", array_like=True):
@@ -89,7 +102,8 @@ class Ping(msgspec.Struct, frozen=True, tag="ping", array_like=True):
     number: int
 
 
-Request = Hello | Submit | Cancel | Modify | Query | Account | Bookings | Ledger | Ping
+Request = Hello | Submit | Cancel | Modify | Query | Account | Bookings | Transfer | Ledger | Ping
+Booking = FillReport | FundingReport | TransferReport
 
 
 class Acked(msgspec.Struct, frozen=True, tag="acked", array_like=True):
@@ -130,7 +144,7 @@ class Booked(msgspec.Struct, frozen=True, tag="booked", array_like=True):
     """Answer with bookings in the venue's order; `more` says that the list was cut."""
 
     number: int
-    bookings: tuple[FillReport | FundingReport, ...]
+    bookings: tuple[Booking, ...]
     more: bool = False
 
 
@@ -153,7 +167,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused", array_like=True):
 class Spoken(msgspec.Struct, frozen=True, tag="word", array_like=True):
     """Carry a report that comes by itself."""
 
-    word: FillReport | FundingReport | OrderReport | OrderModified
+    word: Booking | OrderReport | OrderModified
 
 
 class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -175,7 +189,6 @@ Answer = Acked | Done | Told | Holds | Booked | Sums | Refused
 Push = Spoken | Prices
 Message = Acked | Done | Told | Holds | Booked | Sums | Refused | Spoken | Prices
 
-Booking = FillReport | FundingReport
 Known = Callable[[str], bool]
 
 
@@ -244,11 +257,14 @@ def _word(word: Booking | OrderReport | OrderModified, known: Known) -> None:
         return
     if word.marks:
         _fail("marks", "are not the venue's to give")
-    if not known(word.instrument):
-        _fail("instrument", f"{word.instrument[:ID_LENGTH_MAX]!r} is not known")
     _name(word.account, "account")
     if not 0 <= word.sequence < TIME_NS_MAX:
         _fail("sequence", "is out of range")
+    if isinstance(word, TransferReport):
+        _name(word.transfer_id, "transfer_id")
+        return check_amount(word.amount, place="amount")
+    if not known(word.instrument):
+        _fail("instrument", f"{word.instrument[:ID_LENGTH_MAX]!r} is not known")
     _positive(word.price, "price")
     _amount(word.margin, "margin")
     if isinstance(word, FundingReport):

@@ -1,0 +1,42 @@
+"""The trace: what of the durable facts a person must see."""
+
+from typing import Any
+
+import pytest
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import OperatorEvent, TransferReport
+from cerberus_trader.runtime.log import Log
+from cerberus_trader.runtime.trace import Trace
+from tests.kit import D
+
+
+class Kept(Log):
+    """Keep what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def write(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        self.lines.append((level, event, fields))
+
+
+@pytest.mark.parametrize(("amount", "way"), [("-4000", "taken out"), ("5.5", "put in")])
+def test_money_that_was_moved_at_the_venue_is_an_alert_with_its_amount(
+    amount: str, way: str
+) -> None:
+    log = Kept()
+    event = TransferReport(1, "main", D(amount), "m1")
+    Trace(log).take(9, event, (f.CashMoved(D(amount), "the venue"),))
+    ((level, words, fields),) = log.lines
+    assert (level, words) == ("error", f"money was {way} at the venue")
+    assert fields == {
+        "alert": True, "row": 9, "account": "main", "amount": amount, "transfer": "m1",
+    }  # fmt: skip
+
+
+def test_a_paper_deposit_is_a_line_and_no_alert() -> None:
+    log = Kept()
+    Trace(log).take(9, OperatorEvent(1, "deposit", "ann"), (f.CashMoved(D(7), "ann"),))
+    assert log.lines == [("warning", "balance", {"row": 9, "amount": "7", "actor": "ann"})]
