@@ -215,7 +215,8 @@ class Risk(Section, frozen=True):
         Decimal(3)
     )
     group_risk_max: Annotated[
-        Fraction, Meta(description="equity lost if every stop of a group is hit")
+        Fraction,
+        Meta(description="equity lost if every stop of a group is hit; all margin where none is"),
     ] = Decimal("0.02")
     order_notional_max: Annotated[
         NonNegative, Meta(description="largest order in account currency; 0 is off")

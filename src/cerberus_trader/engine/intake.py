@@ -170,8 +170,20 @@ def held_of(case: Case, instrument: Instrument) -> Held:
         if instruments.get(name, BARE).group == instrument.group:
             grouped += notional
             risk += planned
+    risk += unstopped(state, instrument.group)
     place, strategy = on_the_way(case) if state.entries else (ZERO, ZERO)
     return Held(gross, grouped, risk, case.equity - margin, place, strategy)
+
+
+def unstopped(state: State, group: str) -> Decimal:
+    """Return what a group's positions without a stop may lose beyond what was planned."""
+    beyond = ZERO
+    for position in state.positions.values():
+        if position.stop is None and position.trailing is None:
+            item = state.instruments.get(position.instrument, BARE)
+            if item.group == group:
+                beyond += position.open_risk(item.tiers) - position.risk
+    return beyond
 
 
 def strategy_name(settings: Settings, source: str) -> str:

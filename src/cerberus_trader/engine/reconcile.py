@@ -22,7 +22,7 @@ from cerberus_trader.domain.events import (
     OrderStatus,
 )
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
-from cerberus_trader.domain.money import ZERO, plain
+from cerberus_trader.domain.money import ZERO, plain, share_of
 from cerberus_trader.domain.order import Order, Status, is_own, order_id
 from cerberus_trader.domain.position import Position, protective_ids
 from cerberus_trader.engine import breaker, orders, risk
@@ -400,12 +400,16 @@ def compare_position(
 
 
 def followed(ours: Position, theirs: VenuePosition) -> Position:
-    """Return our position with the venue's quantities; its levels hold for the same side only."""
+    """Return our position with the venue's quantities.
+
+    Its levels hold for the same side only, and the risk planned for them grows with it.
+    """
     same = ours.sign == theirs.sign
+    planned = share_of(ours.risk, theirs.quantity, ours.quantity) if same else ZERO
     return replace(
         ours, sign=theirs.sign, quantity=theirs.quantity, cost=theirs.cost, margin=theirs.margin,
         stop=ours.stop if same else None, take_profit=ours.take_profit if same else None,
-        trailing=ours.trailing if same else None,
+        trailing=ours.trailing if same else None, risk=planned,
     )  # fmt: skip
 
 

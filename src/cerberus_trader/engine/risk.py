@@ -254,11 +254,12 @@ def without(case: Case, position: Position) -> Held:
     prices = dict(case.marks)
     mark = prices.get(position.instrument) or case.state.marks.get(position.instrument, ZERO)
     notional = position.quantity * mark
+    tiers = case.state.instruments[position.instrument].tiers
     return replace(
         held,
         gross=max(held.gross - notional, ZERO),
         group=max(held.group - notional, ZERO),
-        group_risk=max(held.group_risk - position.risk, ZERO),
+        group_risk=max(held.group_risk - position.open_risk(tiers), ZERO),
         free_margin=held.free_margin + position.margin,
         strategy=held.strategy - position.cost,
     )

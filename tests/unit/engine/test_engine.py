@@ -98,7 +98,7 @@ def test_an_opposite_signal_reverses_where_the_strategy_says_so() -> None:
 def test_a_same_side_signal_adds_where_the_strategy_says_so() -> None:
     chosen = changed(Settings(), strategies={"a": Strategy(add=True)})
     bench = Bench(chosen)
-    first = bench.open(source="a")
+    first = bench.open(source="a", stop="98")
     step = bench.signal(source="a", price="102", quantity=D("0.5"))
     order = submitted(step)
     assert decision(step).action == "add" and order.reason == "add"

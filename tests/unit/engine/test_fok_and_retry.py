@@ -220,7 +220,7 @@ def test_an_attempt_of_what_is_not_configured_any_more_is_not_sent() -> None:
 def test_an_attempt_that_adds_or_reverses_is_held_against_what_is_left_open() -> None:
     bench = Bench()
     reload(bench)
-    held = bench.open()
+    held = bench.open(stop="98")
     again = waiting(bench)
     assert again.reason == "add" and outgrown(bench.state, again) == ""
     room = (held.quantity + again.quantity) * 100 / 10_000
