@@ -42,7 +42,8 @@ class Sums:
                 self.strategy += abs(held.cost)
             if GROUPS[place[1]] == GROUPS[order.instrument]:
                 self.group += value
-                self.risk += held.risk
+                # the venue of the streams holds no stops: what is isolated may be lost
+                self.risk += max(held.risk, min(held.margin, abs(held.cost)))
         for live in stream.waiting():
             rest = live.rest()
             self.gross += rest

@@ -15,7 +15,7 @@ from cerberus_trader.engine.checks import RISK
 from tests.properties import streams
 
 STREAMS = int(os.environ.get("CERBERUS_STREAMS", "1500"))
-TO_BITE = 400
+TO_BITE = 500
 
 
 @pytest.mark.req("C-17.4", "P-13.2")

@@ -254,7 +254,7 @@ def without(case: Case, position: Position) -> Held:
     prices = dict(case.marks)
     mark = prices.get(position.instrument) or case.state.marks.get(position.instrument, ZERO)
     notional = position.quantity * mark
-    tiers = case.state.instruments[position.instrument].tiers
+    tiers = (case.instrument or BARE).tiers
     return replace(
         held,
         gross=max(held.gross - notional, ZERO),

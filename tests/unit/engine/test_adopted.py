@@ -5,12 +5,17 @@ from typing import Any
 
 import pytest
 
-from cerberus_trader.domain.events import AccountReport
+from cerberus_trader.domain.events import AccountReport, SignalEvent
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.instrument import BARE
+from cerberus_trader.domain.market import Snapshot
 from cerberus_trader.domain.money import brief
 from cerberus_trader.domain.settings import Strategy
+from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.checks import INTAKE, RISK
+from cerberus_trader.engine.intake import Case, held_of
 from cerberus_trader.engine.reconcile import ADOPTED
+from cerberus_trader.engine.risk import without
 from tests.kit import COIN, ITEMS, SECOND, Bench, D, changed, decision, settings, submitted
 
 FREE = {"volatility_factor_min": 1.0, "success_factor_min": 1.0}
@@ -100,6 +105,19 @@ def test_a_reversal_gives_back_what_its_position_took() -> None:
     bench.open()
     step = bench.signal("sell")
     assert decision(step).action == "reverse" and submitted(step).side == -1
+
+
+def test_a_retry_against_a_position_of_an_instrument_that_left_is_measured() -> None:
+    bench = Bench(settings(leverage=FREE))
+    bench.open()
+    held = bench.state.positions["main/COIN"]
+    del bench.state.instruments["COIN"]
+    market = Snapshot(bench.now, D(100), D(100), 0, 0.05, 0.05, bench.marks({"COIN": "100"}))
+    signal = Signal("r", bench.now, "COIN", "sell", 0.7, "head")
+    case = Case(bench.state, SignalEvent(bench.now, signal, market))
+    case.held = held_of(case, BARE)
+    assert case.held.group_risk == held.cost, "nothing is known to liquidate it"
+    assert without(case, held).group_risk == 0
 
 
 def test_a_position_that_grew_at_the_venue_grows_its_risk() -> None:
