@@ -15,8 +15,16 @@ settings.register_profile("ci", parent=settings.get_profile("local"), derandomiz
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+UNTRACED = ("fuzz", "properties", "real", "simulation")
+"""The folders of generated cases: tracing the same lines thousands of times takes two thirds of
+their time, and coverage is to say what the other tests reach."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests on real data, with that reason, where the data is absent."""
+    """Leave generated cases untraced; skip tests on real data where it is absent."""
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] in UNTRACED:
+            item.add_marker("no_cover")
     if (DATA / "market").is_dir():
         return
     absent = pytest.mark.skip(reason="no real price files: set CERBERUS_DATA to their folder")

@@ -8,6 +8,7 @@ import pytest
 from cerberus_trader.domain.market import Snapshot
 from cerberus_trader.domain.settings import Settings, Strategy
 from cerberus_trader.engine.checks import INTAKE
+from cerberus_trader.engine.sizing import BOUNDS
 from tests.kit import COIN, SECOND, Bench, changed, decision, settings, submitted
 
 MS = 1_000_000
@@ -283,6 +284,18 @@ def test_an_old_close_on_an_old_price_still_closes() -> None:
     market = Snapshot(bench.now - 3_600 * SECOND, D(90), D(99), 0, 9.0, 9.0, ())
     made = decision(bench.signal("close", ts_ns=bench.now - 3_600 * SECOND, market=market))
     assert made.verdict == "approved" and made.action == "close"
+
+
+@pytest.mark.req("D-02.1")
+def test_research_without_a_quantity_is_bound_by_nothing_but_free_margin() -> None:
+    many = {"risk": {"lift_all": True}, "leverage": {"fractional": True, "cap": D(255)}}
+    bench = Bench(settings(**many, sizing={"risk_fraction": D(9), "methods": ("risk",)}))
+    step = bench.signal(leverage=D("0.5"))
+    order, size = submitted(step), decision(step).sizing
+    assert order.leverage == D("0.5"), "a fraction below one is granted as asked"
+    bounds = dict(zip(BOUNDS, size.bounds, strict=True))
+    assert BOUNDS[size.binding] == "margin" and bounds["risk"] > size.notional
+    assert not any(bounds[name] for name in ("position", "group", "gross", "group_risk"))
 
 
 @pytest.mark.req("D-02.1")

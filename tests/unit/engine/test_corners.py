@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.domain.events import (
     AccountReport,
     LevelHit,
@@ -21,7 +22,7 @@ from cerberus_trader.domain.settings import Strategy
 from cerberus_trader.engine import breaker
 from cerberus_trader.engine.apply import apply
 from cerberus_trader.engine.books import end_order
-from cerberus_trader.engine.state import key_of, state_bytes
+from cerberus_trader.engine.state import key_of, state_bytes, state_from
 from tests.kit import Bench, of, settings, submitted
 
 
@@ -116,3 +117,17 @@ def test_an_order_made_as_small_as_it_has_filled_ends_filled() -> None:
     bench.take(OrderModified(bench.now, name, D(99), half))
     bench.take(OrderStatus(bench.now, name, bench.now, theirs(name, "filled", str(half), half)))
     assert bench.state.ended[name].status is Status.FILLED
+
+
+def test_a_strategy_that_stops_closes_its_own_positions_alone() -> None:
+    both = {name: Strategy(sources=(name,)) for name in ("one", "two")}
+    bench = Bench(settings(strategies=both, risk={"positions_max": 5}))
+    bench.open(source="one")
+    bench.open(source="two", instrument="OTHER")
+    step = bench.take(OperatorEvent(bench.now, "stop_strategy", "ann", target="two"))
+    assert [x.order.instrument for x in of(step, f.OrderSubmitted)] == ["OTHER"]
+
+
+def test_a_snapshot_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(JournalError, match="cannot be read"):
+        state_from(b"{")
