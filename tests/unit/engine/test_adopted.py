@@ -96,13 +96,14 @@ def test_a_position_that_has_a_stop_counts_what_was_planned_and_what_lost_it_all
     )  # fmt: skip
 
 
-def test_a_reversal_gives_back_what_its_position_took() -> None:
+@pytest.mark.parametrize("stop", ["98", None])
+def test_a_reversal_gives_back_what_its_position_took(stop: str | None) -> None:
     chosen = settings(
         risk={"group_risk_max": D("0.02")}, leverage=FREE, reconcile={"unexplained": "accept"},
         strategies={"default": Strategy(sources=("*",), reverse=True)},
     )  # fmt: skip
     bench = Bench(chosen)
-    bench.open()
+    bench.open(stop=stop)
     step = bench.signal("sell")
     assert decision(step).action == "reverse" and submitted(step).side == -1
 
