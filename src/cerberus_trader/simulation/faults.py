@@ -48,19 +48,22 @@ HIGH = Faults(
     crashes_per_minute=8.0, crash_at_sync=0.04, sync_s=0.05, sync_stall=0.05, disk_fails=0.002,
     price_jump=0.02, feed_gaps_per_minute=1.0, halts_per_minute=0.5, flattens_per_minute=0.5,
     clock_steps_per_minute=1.0, funding_per_minute=2.0, human_per_minute=0.5,
-    reconfigured=0.5, reloads_per_minute=2.0, restored=0.2,
-    transfers_per_minute=3.0,
+    reconfigured=0.5, reloads_per_minute=2.0, restored=0.5, transfers_per_minute=3.0,
 )  # fmt: skip
 """The highest rate that a swarm draws of each."""
 
+SHARE = 0.5
+RARE = {"restored": 0.1}
+"""Of how many runs: where history is lost, most differences are lawful, and the checkers blunt."""
+
 
 def draw(seed: int, names: tuple[str, ...] = ()) -> Faults:
-    """Draw which faults a run has, and how often: half of them, or the named ones, at random."""
+    """Draw which faults a run has, and how often: the named ones, or each in its share of runs."""
     rng = Random(f"faults {seed}")
     chosen: dict[str, float] = {}
     for name in Faults.__struct_fields__:
         high = getattr(HIGH, name)
-        wanted = name in names if names else rng.random() < 0.5
+        wanted = name in names if names else rng.random() < RARE.get(name, SHARE)
         share = rng.random()
         if wanted and high:
             chosen[name] = round(high * max(share, 0.05), 6)
