@@ -6,7 +6,9 @@ halts, and exits go on.
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from cerberus_trader.domain import events as e
 from cerberus_trader.domain import facts as f
@@ -39,7 +41,7 @@ from cerberus_trader.engine.state import (
 FAILED = (Status.REJECTED, Status.NOT_SENT, Status.UNKNOWN)
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """Hold what came of one event."""
 
     facts: tuple[f.Fact, ...]

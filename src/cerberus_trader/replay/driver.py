@@ -406,9 +406,10 @@ class Driver:
 
     def take(self, event: Event) -> bool:
         """Put an event through the engine, record it, carry out its commands."""
-        facts, commands = self.engine.step(event)
+        step = self.engine.step(event)
+        facts = step.facts
         self.record(event, facts)
-        for command in commands:
+        for command in step.commands:
             self.send(command)
         for fact in facts:
             if moves_levels(fact):

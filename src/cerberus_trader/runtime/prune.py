@@ -55,8 +55,8 @@ def _tell_offline(journal: SqliteJournal, prepared: Prepared, actor: str) -> Non
     engine = Engine(recover(journal.restore()))
     for removal in prepared.removals:
         event = event_of(removal, engine.state.now_ns, actor)
-        facts, _ = engine.step(event)
-        journal.append(event.ts_ns, "retention", encode_row(event, facts))
+        body = encode_row(event, engine.step(event).facts)
+        journal.append(event.ts_ns, "retention", body)
     if not journal.wait_durable(journal.last_seq, DURABLE_S):
         raise JournalError(
             f"rows were not synced within {DURABLE_S:g} s.", code="JOURNAL_IO",

@@ -105,7 +105,8 @@ class Runner:
         if event.ts_ns < self.state.now_ns:  # a stamp of the venue's answer may have been overtaken
             event = msgspec.structs.replace(event, ts_ns=self.state.now_ns)
         begin = time.perf_counter_ns()
-        facts, commands = self.engine.step(event)
+        step = self.engine.step(event)
+        facts, commands = step.facts, step.commands
         if type(event) is SignalEvent:
             self.metrics.decisions.add(time.perf_counter_ns() - begin)
         body = encode_row(event, facts)

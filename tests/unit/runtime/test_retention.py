@@ -49,7 +49,7 @@ class Beside:
             item = await self.inbox.take()
             assert isinstance(item, Command) and item.done is not None
             event = msgspec.structs.replace(item.event, ts_ns=self.engine.state.now_ns)
-            facts, _ = self.engine.step(event)
+            facts = self.engine.step(event).facts
             seq = self.journal.append(event.ts_ns, "retention", encode_row(event, facts))
             await asyncio.to_thread(self.journal.wait_durable, seq, 10.0)
             item.done.set_result(Outcome(seq, facts))
