@@ -64,10 +64,10 @@ def floors(state: State) -> list[Floor]:
         found.append(Floor("", constant, tuple(weights), max(floor for _, floor, _ in limits)))
     configured = state.settings.strategies
     for name, record in state.strategies.items():
-        if not record.books:
-            continue
         strategy = configured.get(name)
         if strategy is not None and strategy.day_loss_action == "off":
+            continue
+        if not record.books:
             continue
         limit = strategy_limit(state, name)
         if limit is not None:
