@@ -15,7 +15,7 @@ from cerberus_trader.domain.errors import DataError
 from cerberus_trader.runtime import frames
 from cerberus_trader.runtime.client import ask
 
-WAIT_S = 15.0
+WAIT_S = 45.0
 PROGRAM = ("-m", "cerberus_trader.control.engine_process")
 BASE = {"confidence": 0.7, "source": "test", "stop_loss_pct": 2}
 
