@@ -241,7 +241,7 @@ def _pack(staging: Path, manifest: Manifest, file: BinaryIO, passphrase: Passphr
 
 def _archive(staging: Path, manifest: Manifest, out: IO[bytes]) -> None:
     with (
-        gzip.GzipFile(fileobj=out, mode="wb", compresslevel=GZIP_LEVEL, mtime=0) as packed,
+        gzip.GzipFile("", "wb", GZIP_LEVEL, out, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
     ):
         body = msgspec.json.encode(manifest)

@@ -302,9 +302,12 @@ def read_meta(connection: sqlite3.Connection, path: Path) -> Meta:
     if "meta" in tables:
         found = dict(connection.execute("SELECT name, value FROM meta").fetchall())
     user_version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if not {"journal", "snapshots"} <= tables or not set(Meta._fields) <= set(found):
+    ours = {"journal", "snapshots"} <= tables and set(Meta._fields) <= set(found)
+    # one flipped bit makes a text of SQLite's a blob, or a digit a letter
+    texts = ours and all(isinstance(found[name], str) for name in Meta._fields)
+    if not texts or not (found["format_version"] + found["created_ns"]).isdecimal():
         raise JournalError(
-            "this database is not a journal of Cerberus.",
+            "this database is no journal of Cerberus, or what it says of itself is damaged.",
             code="JOURNAL_DAMAGED",
             place=str(path),
             fix="name the right folder, or restore the journal from a backup.",

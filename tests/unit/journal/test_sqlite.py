@@ -16,7 +16,7 @@ from cerberus_trader.journal.anchor import read_anchor
 from cerberus_trader.journal.memory import MemoryJournal
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.sqlite import SqliteJournal
-from cerberus_trader.journal.store import Durability, JournalOptions, Store
+from cerberus_trader.journal.store import Durability, JournalOptions, Meta, Store
 from cerberus_trader.journal.verify import verify
 
 FAST = JournalOptions(sync_interval_s=0.01)
@@ -351,6 +351,19 @@ def test_a_foreign_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     before = path.read_bytes()
     refusal(tmp_path, "JOURNAL_DAMAGED")
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, "CAST(value AS BLOB)") for name in Meta._fields]
+    + [(name, "'1A'") for name in ("format_version", "created_ns")],
+)
+def test_a_damaged_description_of_itself_is_refused(folder: Path, name: str, value: str) -> None:
+    with sqlite3.connect(folder / "journal.db") as connection:
+        connection.execute(f"UPDATE meta SET value = {value} WHERE name = ?", (name,))
+    connection.close()
+    refusal(folder, "JOURNAL_DAMAGED")
+    assert not verify(folder).ok
 
 
 def test_a_truncated_file_is_refused(folder: Path) -> None:
