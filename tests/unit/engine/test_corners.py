@@ -131,3 +131,12 @@ def test_a_strategy_that_stops_closes_its_own_positions_alone() -> None:
 def test_a_snapshot_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(JournalError, match="cannot be read"):
         state_from(b"{")
+
+
+def test_an_entry_that_is_listed_nowhere_gives_back_nothing() -> None:
+    bench = Bench()
+    name = resting(bench)
+    reserved = dict(bench.state.reserved)
+    assert reserved and list(bench.state.entries.pop(key_of("main", "COIN"))) == [name]
+    end_order(bench.state, name, Status.CANCELED)
+    assert bench.state.reserved == reserved and name in bench.state.ended
