@@ -38,6 +38,7 @@ from cerberus_trader.simulation.venue import SimVenue
 EPOCH_NS = 1_700_000_000_000_000_000
 STEP_S = 0.25
 HEAL_S = 60.0
+LAST_S = 2.0
 D = Decimal
 TIERS = (Tier(D(0), D(1_000_000), D("0.0065"), D(75)),)
 NAMES = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
@@ -136,7 +137,14 @@ class World:
         tasks += [
             asyncio.ensure_future(self._often(rate, act)) for rate, act in self._troubles() if rate
         ]
-        await asyncio.sleep(self.minutes * 60.0)
+        await asyncio.sleep(max(self.minutes * 60.0 - 2 * LAST_S, 0.0))
+        cut_off = Random(f"end {self.seed}").random() < self.faults.cut_off
+        if cut_off:
+            self._rest()
+        await asyncio.sleep(LAST_S)
+        if cut_off:
+            self._cut_off()
+        await asyncio.sleep(LAST_S)
         for task in tasks[2:]:
             task.cancel()
         converged = await self._heal()
@@ -303,6 +311,21 @@ class World:
             life.client.partition(self.rng.random() < self.faults.half_open)
             loop = asyncio.get_running_loop()
             loop.call_later(self.rng.uniform(0.5, 20.0), life.client.heal)
+
+    def _rest(self) -> None:
+        """Let entries rest so far from the market that nothing but a cancellation ends them."""
+        for name in NAMES:
+            limit = D(int(self.prices[name] * 50)) / 100
+            signal = Signal(f"rest {name}", self.wall.now_ns() + self.wall.offset_ns, name, "buy",
+                            0.7, "sim", order="limit", limit=limit, stop_loss_pct=D(1))  # fmt: skip
+            if self.life is not None:
+                self.life.signal(signal)
+
+    def _cut_off(self) -> None:
+        """Ask for the end of every entry while the line is broken: nobody hears it."""
+        if self.life is not None and self.life.alive:
+            self.life.client.partition(False)
+            self._operate("cancel_all")
 
     def _gap(self) -> None:
         now = asyncio.get_running_loop().time()
