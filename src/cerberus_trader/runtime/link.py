@@ -69,7 +69,7 @@ class Link:
         self._contents: dict[str, Booking] = {}
         self._next: int | None = None
         self._booked_count = 0
-        self._begun_ns = clock.now_ns()
+        self._begun_ns: int | None = None
         self._ahead: dict[int, tuple[Booking, ...]] = {}
         self._conflicts: dict[tuple[str, int], None] = {}
         client.on_word = self.on_word
@@ -341,14 +341,24 @@ class Link:
 
         What happened in an account before we ever looked at it is not ours to book.
         """
-        since = self.state.agreed.get(self.account, self._begun_ns) - OVERLAP_NS
-        pages = self.client.bookings(self.account, max(since, 0))
+        since = self.state.agreed.get(self.account)
+        if since is None:
+            since = await self._begin()
+        pages = self.client.bookings(self.account, max(since - OVERLAP_NS, 0))
         while True:
             async with asyncio.timeout(self._answer_s):
                 page = await anext(pages, None)
             if page is None:
                 return
             self._take_listed(page)
+
+    async def _begin(self) -> int:
+        """Ask the venue when we began to look: by our own clock the list could begin later than
+        it does after the agreement, and what lies between is in the opening balance already."""
+        if self._begun_ns is None:
+            async with asyncio.timeout(self._answer_s):
+                self._begun_ns = (await self.client.account(self.account)).venue_ns
+        return self._begun_ns
 
     def _take_listed(self, bookings: list[Booking]) -> None:
         for booking in bookings:
