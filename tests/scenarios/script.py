@@ -16,6 +16,7 @@ from cerberus_trader.domain.commands import SubmitOrder
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.order import Order, Status, order_id
+from cerberus_trader.engine.orders import retry_id
 from tests.kit import Bench, D, settings
 
 LEGS = {".stop": "s", ".profit": "t", ".trailing": "r"}
@@ -162,13 +163,13 @@ class Desk:
         ]  # fmt: skip
         for name, text in given.items():
             if name not in ("balance", "margin") and text != 0:
-                size, _, price = str(text).partition("@")
+                text, _, named = str(text).partition("#")
+                size, _, price = text.partition("@")
                 sign, quantity = (1 if D(size) > 0 else -1), abs(D(size))
                 cost = quantity * D(price or "100")
                 margin = given.get("margin", cost)
-                positions.append(
-                    VenuePosition(name, sign, quantity, cost, margin, D(1))
-                )  # fmt: skip
+                called = self.id_of(named)
+                positions.append(VenuePosition(name, sign, quantity, cost, margin, D(1), called))
         event = e.AccountReport(
             self.bench.now, "main", self.bench.now, "timer", tuple(rows), tuple(positions),
             given.get("balance"), self.bench.marks({}),
@@ -236,9 +237,13 @@ class Desk:
         """Return the id of an order by its name; a stranger's name is its id."""
         for end, letter in LEGS.items():
             if name.endswith(end):
-                return self.orders[name.removesuffix(end)].id[:-1] + letter
+                return self.id_of(name.removesuffix(end))[:24] + letter
         if name.startswith("ours"):  # derived by this engine, and in no memory
             return order_id("engine", "main", "lost", name) + name[-1]
+        if name.startswith("lost-"):  # the entry that a signal leads to, or its first retry
+            signal, _, retry = name.removeprefix("lost-").partition("#")
+            entry = order_id("engine", "main", "default", signal) + "e"
+            return retry_id(self.state, "main", "default", entry, 1) if retry else entry
         return self.orders[name].id if name in self.orders else name
 
     def name_of(self, order_id: str) -> str:
@@ -259,7 +264,7 @@ class Desk:
         reduce_only = order.reduce_only if order else not name.endswith("e")
         return VenueOrder(
             real, order.instrument if order else "COIN", order.side if order else 1, size, state,
-            filled or D(0), None, reduce_only and not name.startswith("stranger"),
+            filled or D(0), None, reduce_only and not name.startswith(("stranger", "lost")),
         )  # fmt: skip
 
     # -- lines out -------------------------------------------------------------------------

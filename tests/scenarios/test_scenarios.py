@@ -7,6 +7,7 @@ import pytest
 
 from cerberus_trader.domain.order import TRANSITIONS
 from cerberus_trader.engine import orders, reconcile
+from cerberus_trader.engine.look import Look
 from tests.scenarios.script import Case, Desk, read
 
 FOLDER = Path(__file__).parent
@@ -39,7 +40,7 @@ def played() -> Iterator[tuple[list[Desk], set[tuple[str, str]]]]:
     table = dict(reconcile.TABLE)
 
     def noting(row: tuple[str, str]) -> reconcile.Action:
-        def act(look: reconcile.Look) -> list[object]:
+        def act(look: Look) -> list[object]:
             used.add(row)
             return table[row](look)
 

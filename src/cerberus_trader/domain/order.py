@@ -79,6 +79,10 @@ Reason = Literal[
 ]
 
 
+GROUP_DIGITS = 24
+"""How long an id of ours is without the letter that names the leg of its group."""
+
+
 def may_follow(status: Status, following: Status) -> bool:
     """Tell whether an order in one status may come into the other."""
     return following in TRANSITIONS[status]

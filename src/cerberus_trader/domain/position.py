@@ -7,7 +7,7 @@ import msgspec
 
 from cerberus_trader.domain.instrument import MarginLevel, Tier, margin_level
 from cerberus_trader.domain.money import ZERO
-from cerberus_trader.domain.order import Kind, Order, Reason, Status
+from cerberus_trader.domain.order import GROUP_DIGITS, Kind, Order, Reason, Status
 
 HealthState = Literal["ok", "watch", "danger", "critical"]
 
@@ -69,8 +69,11 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def protective_ids(position_id: str) -> tuple[str, str, str]:
-    """Return the ids of the stop, the take-profit and the trailing stop of a position."""
-    group = position_id[:-1]
+    """Return the ids of the stop, the take-profit and the trailing stop of a position.
+
+    It has the id of the order that opened it; an id that is not ours keeps what tells it apart.
+    """
+    group = position_id[:GROUP_DIGITS]
     return group + "s", group + "t", group + "r"
 
 

@@ -26,6 +26,7 @@ from cerberus_trader.domain.settings_base import (
 from cerberus_trader.domain.settings_guard import KillSwitch, Resources
 from cerberus_trader.domain.settings_keep import Backup, Retention
 
+RETRIES_MAX = 10
 Sizer = Literal["risk", "volatility", "kelly", "balance", "confidence"]
 
 
@@ -380,7 +381,8 @@ class Orders(Section, frozen=True):
     """Set how orders that failed are tried again: only those proven rejected (K-20)."""
 
     retries_max: Annotated[
-        int, Meta(ge=0, le=10, description="further attempts after a rejection that will pass")
+        int,
+        Meta(ge=0, le=RETRIES_MAX, description="further attempts after a rejection that will pass"),
     ] = 3
     backoff_ms: Annotated[
         int,

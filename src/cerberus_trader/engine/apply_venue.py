@@ -5,8 +5,10 @@ from typing import Any
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import Event
-from cerberus_trader.engine.books import hold, protect
+from cerberus_trader.domain.order import is_own
+from cerberus_trader.engine.books import forget, hold, protect
 from cerberus_trader.engine.state import (
+    ENDED_MAX,
     State,
     key_of,
 )
@@ -28,6 +30,16 @@ def mismatch_found(state: State, event: Event, fact: f.MismatchFound) -> None:
     """Keep a difference: acted on once, then known."""
     if fact.kind not in ("foreign_fill", "overfill", "lost_order"):
         state.suspects[fact.place] = (fact.detail(), fact.action != "suspected")
+    if fact.kind in ("foreign_fill", "orphan_order") and is_lost_entry(state, fact.place):
+        state.lost[fact.place] = fact.ts_ns
+        if len(state.lost) > ENDED_MAX:
+            forget(state.lost)
+
+
+def is_lost_entry(state: State, name: str) -> bool:
+    """Tell whether an order is an entry of ours that no memory holds."""
+    known = name in state.orders or name in state.ended
+    return not known and name[-1:] == "e" and is_own(state.engine_id, name)
 
 
 def suspicion_ended(state: State, event: Event, fact: f.SuspicionEnded) -> None:

@@ -112,9 +112,8 @@ def on_signal(state: State, event: e.SignalEvent) -> list[f.Fact]:
     case = Case(state, event)
     verdict = risk.judge(case)
     for ticket in (verdict.reducing, verdict.approved):
-        # its id was forgotten under a flood of others, the order that follows from it was not
-        if ticket is not None and (
-            ticket.order_id in state.orders or ticket.order_id in state.ended
+        if ticket is not None and orders.is_known(
+            state, case.strategy.account, case.name, ticket.order_id
         ):
             return [f.SignalIgnored(event.signal.id, event.signal.source)]
     facts: list[f.Fact] = [f.SignalJudged(verdict.decision)]

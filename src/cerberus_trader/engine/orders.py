@@ -10,6 +10,7 @@ from cerberus_trader.domain.events import FillReport, OrderModified, OrderReport
 from cerberus_trader.domain.money import ONE, ZERO, brief, share_of
 from cerberus_trader.domain.order import TERMINAL, Order, Reason, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
+from cerberus_trader.domain.settings import RETRIES_MAX
 from cerberus_trader.engine.risk import (
     Approved,
     Reducing,
@@ -233,13 +234,33 @@ def retry(state: State, order: Order, now_ns: int) -> list[f.Fact]:
     if not order.reduce_only and held_back(state, order):
         return []
     attempt = order.attempt + 1
-    name = order_id(state.engine_id, order.account, order.strategy, order.id, attempt)
+    name = retry_id(state, order.account, order.strategy, order.id, attempt)
     pause = limits.backoff_ms * MS << order.attempt
     after = replace(
-        order, id=name + order.id[-1], quantity=order.quantity - order.filled, filled=ZERO,
+        order, id=name, quantity=order.quantity - order.filled, filled=ZERO,
         status=Status.SUBMITTED, attempt=attempt, send_after_ns=now_ns + pause,
     )  # fmt: skip
     return [f.OrderSubmitted(after)]
+
+
+def retry_id(state: State, account: str, strategy: str, before: str, attempt: int) -> str:
+    """Derive the id of an order's next attempt from the one before it."""
+    return order_id(state.engine_id, account, strategy, before, attempt) + before[-1]
+
+
+def is_known(state: State, account: str, strategy: str, name: str) -> bool:
+    """Tell whether an order is known that a signal leads to, though the signal is not.
+
+    The signal was forgotten under a flood of others, or with a history that a restored backup has
+    lost: then the venue has told of the entry, or of one of its retries.
+    """
+    if name in state.orders or name in state.ended:
+        return True
+    for attempt in range(1, RETRIES_MAX + 1) if state.lost else ():
+        if name in state.lost:
+            return True
+        name = retry_id(state, account, strategy, name, attempt)
+    return name in state.lost
 
 
 def held_back(state: State, order: Order) -> bool:

@@ -8,7 +8,6 @@ could no longer have become live, and with every fill taken, is it over.
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
@@ -21,85 +20,21 @@ from cerberus_trader.domain.events import (
     OrderModified,
     OrderStatus,
 )
-from cerberus_trader.domain.execution import VenueOrder, VenuePosition
-from cerberus_trader.domain.money import ZERO, plain, share_of
-from cerberus_trader.domain.order import Order, Status, is_own, order_id
-from cerberus_trader.domain.position import Position, protective_ids
+from cerberus_trader.domain.execution import VenueOrder
+from cerberus_trader.domain.money import ZERO, plain
+from cerberus_trader.domain.order import Status, is_own
+from cerberus_trader.domain.position import protective_ids
 from cerberus_trader.engine import breaker, orders, risk
+from cerberus_trader.engine.holdings import compare_balance, compare_positions
+from cerberus_trader.engine.look import Look, acted, correction, freeze, freeze_facts
 from cerberus_trader.engine.state import State, key_of
 
 MS = 1_000_000
 replace = msgspec.structs.replace
-ADOPTED = "adopted"
-"""The strategy that owns what was found in an account and is nobody's."""
 ABSENCES = 2
 """How often a venue must deny an order before it is over."""
 
-Action = Callable[["Look"], list[f.Fact]]
-
-
-class Look:
-    """Hold one look at an account, or at one order: when, and which differences it touched."""
-
-    __slots__ = ("account", "now_ns", "order", "order_id", "positions", "state", "theirs",
-                 "touched", "venue_ns")  # fmt: skip
-
-    def __init__(self, state: State, account: str, now_ns: int, venue_ns: int) -> None:
-        self.state = state
-        self.account = account
-        self.now_ns = now_ns
-        self.venue_ns = venue_ns
-        self.touched: list[str] = []
-        self.positions: dict[str, VenuePosition] | None = None
-        self.order: Order | None = None
-        self.order_id = ""
-        self.theirs: VenueOrder | None = None
-
-    def at(self, order_id: str, theirs: VenueOrder | None) -> list[f.Fact]:
-        """Do what the table says for one order."""
-        self.order_id, self.theirs = order_id, theirs
-        self.order = self.state.orders.get(order_id)
-        word = "absent" if theirs is None else theirs.state
-        return TABLE[local_state(self.state, order_id), word](self)
-
-    def before(self, position: Position) -> bool:
-        """Tell whether the venue may have looked before a position opened."""
-        skew_ns = self.state.settings.reconcile.skew_ms_max * MS
-        return self.venue_ns <= position.opened_ns + skew_ns
-
-    def agrees(self, name: str) -> bool:
-        """Tell whether the venue was seen to hold the same position in an instrument as we do."""
-        if self.positions is None:
-            return False
-        ours = self.state.positions.get(key_of(self.account, name))
-        return signed(ours) == signed(self.positions.get(name))
-
-    def suspect(self, kind: str, place: str, ours: str, theirs: str, action: str) -> list[f.Fact]:
-        """Act on a difference that is there a second time unchanged, once; the first time, wait."""
-        self.touched.append(place)
-        detail, acted = self.state.suspects.get(place, ("", False))
-        first = self.mismatch(kind, place, ours, theirs, "suspected")
-        if detail != first.detail():
-            return [first]
-        if acted:
-            return []
-        found: list[f.Fact] = [self.mismatch(kind, place, ours, theirs, action)]
-        return found + (freeze_facts(self.state, kind) if action == "frozen" else [])
-
-    def mismatch(
-        self, kind: str, place: str, ours: str, theirs: str, action: Any
-    ) -> f.MismatchFound:
-        return f.MismatchFound(self.now_ns, self.account, kind, place, ours, theirs, action)
-
-
-def signed(position: Position | VenuePosition | None) -> Decimal:
-    """Return a position's quantity, negative for a short one."""
-    return ZERO if position is None else position.sign * position.quantity
-
-
-def acted(facts: list[f.Fact], action: str) -> bool:
-    """Tell whether a suspicion has just become an action."""
-    return any(type(fact) is f.MismatchFound and fact.action == action for fact in facts)
+Action = Callable[[Look], list[f.Fact]]
 
 
 # -- what a row of the table does --------------------------------------------------------------
@@ -230,6 +165,8 @@ def unprotected(look: Look) -> list[f.Fact]:
     position = state.positions.get(key_of(order.account, order.instrument))
     if position is None or position.id != order.closes or look.before(position):
         return []
+    if look.misnamed(position):
+        return []  # its protection has another name too
     if order.kind == "take_profit":
         facts = look.suspect("unprofited", look.order_id, order.kind, "absent", "noted")
         if acted(facts, "noted"):
@@ -241,13 +178,6 @@ def unprotected(look: Look) -> list[f.Fact]:
     if acted(facts, "closed") and left > ZERO:
         facts += orders.reduction(state, position, "breaker", left, look.now_ns)
     return facts
-
-
-def correction(
-    look: Look, name: str, before: Position | None, after: Position | None, reason: str
-) -> f.PositionCorrected:
-    """Make the fact that our books follow the venue's."""
-    return f.PositionCorrected(look.now_ns, look.account, name, before, after, reason)
 
 
 LOCAL = ("none", "submitted", "unknown", "working", "canceling", "protective", "ended")
@@ -299,6 +229,14 @@ TABLE: dict[tuple[str, str], Action] = {
 }
 
 
+def at(look: Look, order_id: str, theirs: VenueOrder | None) -> list[f.Fact]:
+    """Do what the table says for one order."""
+    look.order_id, look.theirs = order_id, theirs
+    look.order = look.state.orders.get(order_id)
+    word = "absent" if theirs is None else theirs.state
+    return TABLE[local_state(look.state, order_id), word](look)
+
+
 def local_state(state: State, order_id: str) -> str:
     """Name an order's row of the table."""
     order = state.orders.get(order_id)
@@ -328,7 +266,8 @@ def on_status(state: State, event: OrderStatus) -> list[f.Fact]:
     order = state.orders.get(event.order_id)
     if order is None:
         return []  # it ended while the answer was on its way
-    return Look(state, order.account, event.ts_ns, event.venue_ns).at(event.order_id, event.order)
+    look = Look(state, order.account, event.ts_ns, event.venue_ns)
+    return at(look, event.order_id, event.order)
 
 
 def on_account(state: State, event: AccountReport) -> list[f.Fact]:
@@ -339,7 +278,7 @@ def on_account(state: State, event: AccountReport) -> list[f.Fact]:
     theirs = {order.order_id: order for order in event.orders}
     ours = [order.id for order in state.orders.values() if order.account == event.account]
     for name in dict.fromkeys([*ours, *theirs]):
-        facts += look.at(name, theirs.get(name))
+        facts += at(look, name, theirs.get(name))
     facts += compare_positions(look, event)
     facts += compare_balance(look, event)
     facts += [f.SuspicionEnded(place) for place in state.suspects if place not in look.touched]
@@ -365,102 +304,12 @@ def settled(look: Look, facts: Iterable[f.Fact]) -> bool:
     return not acted(list(facts), "suspected")
 
 
-def compare_positions(look: Look, event: AccountReport) -> list[f.Fact]:
-    """Hold the positions of an account against the venue's, instrument by instrument."""
-    state = look.state
-    theirs = look.positions or {}
-    ours = {p.instrument: p for p in state.positions.values() if p.account == event.account}
-    facts: list[f.Fact] = []
-    for name in dict.fromkeys([*ours, *theirs]):
-        if name in state.instruments:
-            facts += compare_position(look, name, ours.get(name), theirs.get(name))
-        else:
-            facts += look.suspect("position", name, "", "unknown instrument", freeze(state))
-    return facts
-
-
-def compare_position(
-    look: Look, name: str, ours: Position | None, theirs: VenuePosition | None
-) -> list[f.Fact]:
-    """Correct a position that differs twice in the same way: the venue's word counts."""
-    held, there = signed(ours), signed(theirs)
-    if held == there:
-        if ours is None or theirs is None or theirs.margin == ours.margin or look.before(ours):
-            return []
-        held_at = replace(ours, margin=theirs.margin)  # the cost follows from our fills
-        return [correction(look, name, ours, held_at, "the venue's margin")]
-    action = freeze(look.state)
-    facts = look.suspect("position", name, plain(held), plain(there), action)
-    if not acted(facts, action):
-        return facts
-    after: Position | None = None
-    if theirs is not None:
-        after = followed(ours, theirs) if ours is not None else adopted(look, theirs)
-    return [*facts, correction(look, name, ours, after, "the venue's position")]
-
-
-def followed(ours: Position, theirs: VenuePosition) -> Position:
-    """Return our position with the venue's quantities.
-
-    Its levels hold for the same side only, and the risk planned for them grows with it.
-    """
-    same = ours.sign == theirs.sign
-    planned = share_of(ours.risk, theirs.quantity, ours.quantity) if same else ZERO
-    return replace(
-        ours, sign=theirs.sign, quantity=theirs.quantity, cost=theirs.cost, margin=theirs.margin,
-        stop=ours.stop if same else None, take_profit=ours.take_profit if same else None,
-        trailing=ours.trailing if same else None, risk=planned,
-    )  # fmt: skip
-
-
-def adopted(look: Look, theirs: VenuePosition) -> Position:
-    """Return a position of ours for one that was found in the account."""
-    name = order_id(look.state.engine_id, look.account, ADOPTED, theirs.instrument, look.state.seq)
-    return Position(
-        theirs.position_id or name + "a", look.account, ADOPTED, theirs.instrument, theirs.sign,
-        theirs.quantity, theirs.cost, theirs.leverage, theirs.margin, look.now_ns,
-    )  # fmt: skip
-
-
-def compare_balance(look: Look, event: AccountReport) -> list[f.Fact]:
-    """Correct our balance where it differs twice by the same amount.
-
-    The first look finds what the account holds to begin with: neither a gain nor a loss.
-    """
-    ours, theirs = look.state.balance, event.balance
-    tolerance = look.state.settings.reconcile.balance_tolerance
-    if theirs is None or abs(theirs - ours) <= tolerance:
-        return []
-    if look.account not in look.state.agreed:
-        return [f.CashMoved(theirs - ours, "the venue's opening balance")]
-    place = f"balance {look.account}"
-    facts = look.suspect("balance", place, plain(ours), plain(theirs), "noted")
-    if acted(facts, "noted"):
-        facts.append(
-            f.BalanceCorrected(look.now_ns, look.account, theirs - ours, "the venue's balance")
-        )
-    return facts
-
-
 def on_anomaly(state: State, event: Anomaly) -> list[f.Fact]:
     """Keep what a venue said that cannot be right."""
     return [f.AnomalyNoted(event.ts_ns, event.account, event.kind, event.place, event.detail)]
 
 
 # -- mismatches --------------------------------------------------------------------------------
-
-
-def freeze(state: State) -> str:
-    """Name what an unexplained difference leads to."""
-    return "frozen" if state.settings.reconcile.unexplained == "freeze" else "noted"
-
-
-def freeze_facts(state: State, reason: str) -> list[f.Fact]:
-    """Freeze trading, unless configured to accept what is not ours."""
-    if freeze(state) == "noted" or state.trading == "frozen":
-        return []
-    facts: list[f.Fact] = [f.TradingStateChanged("frozen", "reconciliation", reason)]
-    return facts + orders.cancel_entries(state, "frozen")
 
 
 def leg_of(state: State, event: FillReport) -> Decimal:

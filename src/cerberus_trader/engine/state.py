@@ -111,7 +111,8 @@ class State(msgspec.Struct):
     and how often a venue denied an order; `suspects` the differences seen, and whether acted on;
     `silent` since when an instrument's feed says nothing; `flattening` that an operator wants
     nothing open; `failed` the orders of unknown outcome that were counted as failures;
-    `cooldown_ms` the longest cool-down that was configured since something tripped.
+    `cooldown_ms` the longest cool-down that was configured since something tripped; `lost` the
+    entries of ours that only the venue remembers, and when it told of them.
     """
 
     engine_id: str = ""
@@ -154,11 +155,13 @@ class State(msgspec.Struct):
     counters: Counters = msgspec.field(default_factory=Counters)
     failed: dict[str, int] = {}
     cooldown_ms: int = 0
+    lost: dict[str, int] = msgspec.field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         # what forgets its oldest entry: a plain dict takes longer to find it the more it forgot
         self.ended, self.trade_ids = OrderedDict(self.ended), OrderedDict(self.trade_ids)
         self.seen, self.cache = OrderedDict(self.seen), OrderedDict(self.cache)
+        self.lost = OrderedDict(self.lost)
 
 
 def key_of(account: str, instrument: str) -> str:

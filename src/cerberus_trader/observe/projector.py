@@ -198,12 +198,24 @@ class Projector:
         self._note(event)
         key = key_of(fact.account, fact.instrument)
         before = self.positions.pop(key, None)
-        if fact.after is not None:
-            self.positions[key] = fact.after
-            self._hold(fact.after, None)
-        elif before is not None:
+        after = fact.after
+        if after is not None:
+            self.positions[key] = after
+            self._hold(after, None)
+        if before is not None and (after is None or after.id != before.id):
             self._hold(before, gone(before, self.marks.get(fact.instrument), event.ts_ns))
+        self._protect(before, after, event.ts_ns)
         self._equity(event.ts_ns)
+
+    def _protect(self, before: Position | None, after: Position | None, ts_ns: int) -> None:
+        """Record the protective orders of a position, and the end of those that are no more."""
+        orders = protective_orders(after) if after is not None else []
+        for order in orders:
+            self._order(order, None)
+        kept = [order.id for order in orders]
+        for order_id in protective_ids(before.id) if before is not None else ():
+            if order_id not in kept:
+                self._status("canceled", "0", ts_ns, order_id)
 
     def rebalanced(self, event: Event, fact: f.BalanceCorrected, leg: int) -> None:
         """Record what our balance was corrected by."""

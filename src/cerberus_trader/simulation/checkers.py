@@ -70,6 +70,8 @@ def durable_first(world: "World", rows: list[Row]) -> Iterator[str]:
         waited = when - written[order.id]
         if early > 0 and not order.reduce_only:
             yield f"order {order.id} was sent {early:.3f} s before it was durable"
+        elif any(when < start < written[order.id] for start in world.starts):
+            continue  # an earlier life sent it, past a stalled disk, and its row was lost
         elif early > 0 and order.id in world.calm and waited < STALL_S - EPSILON_S:
             yield f"order {order.id} waited only {waited:.3f} s for a stalled disk"
 
@@ -80,15 +82,17 @@ def once_at_the_venue(world: "World", rows: list[Row]) -> Iterator[str]:
         if count > 1:
             yield f"the venue took order {order_id} {count} times"
     known: dict[str, Order] = {}
-    for order in orders_of([*lost_rows(world), *rows]):
-        first = known.setdefault(order.id, order)
-        if order.quantity > first.quantity:  # a lost one, sent again: the venue took either
-            known[order.id] = order
     approved: dict[str, Decimal] = {}
     traded: dict[str, Decimal] = {}
-    for order in known.values():
-        if not order.reduce_only and not order.attempt:
-            approved[order.signal_id] = approved.get(order.signal_id, ZERO) + order.quantity
+    for order in orders_of([*lost_rows(world), *rows]):
+        before = approved.get(order.signal_id, ZERO)
+        known[order.id] = order
+        if order.reduce_only or order.attempt:
+            continue
+        # a lost one, sent again: the venue took either; without any memory it may take both
+        approved[order.signal_id] = (
+            before + order.quantity if world.blank else max(before, order.quantity)
+        )
     for order_id, live in world.venue.orders.items():
         entry = known.get(order_id)
         if entry is not None and not entry.reduce_only:

@@ -21,7 +21,7 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.money import plain
-from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.order import GROUP_DIGITS, Order
 from cerberus_trader.simulation.faults import Faults
 from cerberus_trader.venues.base import AccountView, Ack, Answer, Booking, Word
 
@@ -335,7 +335,7 @@ class SimVenue:
 
     def _leave(self, name: str, held: Held, price: Decimal, leg: str, reason: str) -> None:
         order = Order(
-            held.owner[:-1] + leg, "main", "", name, -held.sign, "market",
+            held.owner[:GROUP_DIGITS] + leg, "main", "", name, -held.sign, "market",
             reason,  # type: ignore[arg-type]
             abs(held.quantity), reduce_only=True, closes=held.owner,
         )  # fmt: skip
@@ -391,8 +391,8 @@ class SimVenue:
             if price is not None:
                 rows.append(
                     VenueOrder(
-                        held.owner[:-1] + letter, name, -held.sign, abs(held.quantity), "working",
-                        ZERO, price, True,
+                        held.owner[:GROUP_DIGITS] + letter, name, -held.sign, abs(held.quantity),
+                        "working", ZERO, price, True,
                     )
                 )  # fmt: skip
         return rows

@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from cerberus_trader.domain.events import ConfigEvent
+from cerberus_trader.domain.facts import Reconciled
 from cerberus_trader.domain.instrument import Instrument, Tier
 from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.settings import (
     Account,
     Breaker,
@@ -120,6 +122,9 @@ class World:
         self.sent: list[tuple[float, Order, str]] = []
         self.calm: set[str] = set()
         """The reducing orders that left while the disk had not failed."""
+        self.starts: list[float] = []
+        self.blank = False
+        """Whether a restored backup was older than the first look at the account."""
 
     # -- the run ---------------------------------------------------------------------------
 
@@ -250,12 +255,13 @@ class World:
 
     def _start(self) -> None:
         self.lives += 1
+        self.starts.append(asyncio.get_running_loop().time())
         rng = Random(f"life {self.seed} {self.lives}")
         again = Random(f"again {self.seed} {self.lives}")
         if again.random() < self.faults.reconfigured:
             self.config = self._configure()
         if self.lives > 1 and again.random() < self.faults.restored:
-            self.disk.restore_backup(max(0, len(self.disk.rows) - again.randint(1, 150)))
+            self._restore(max(0, len(self.disk.rows) - again.randint(1, 150)))
         life = Life(
             self.lives, self.disk, self.venue, self.wall, self.config, self.faults, rng,
             self.failures,
@@ -264,6 +270,12 @@ class World:
         life.client.on_send = lambda order: self._sending(life, order)
         self.life = life
         life.start()
+
+    def _restore(self, rows: int) -> None:
+        """Go back to an older history."""
+        self.disk.restore_backup(rows)
+        kept = (decode_row(row.body, place=f"row {row.seq}") for row in self.disk.rows)
+        self.blank |= not any(type(fact) is Reconciled for row in kept for fact in row.facts)
 
     def _at_sync(self, life: Life) -> None:
         if life.alive and life.rng.random() < self.faults.crash_at_sync:

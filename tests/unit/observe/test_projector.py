@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from cerberus_trader.domain.events import FundingReport, OperatorEvent, TransferReport
+from cerberus_trader.domain.events import (
+    AccountReport,
+    FundingReport,
+    OperatorEvent,
+    TransferReport,
+)
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.row import encode_row
 from cerberus_trader.journal.memory import MemoryJournal
 from cerberus_trader.journal.views import TABLES, ViewsWriter
 from cerberus_trader.observe.projector import Projector, rebuild
-from tests.kit import DAY, Bench, settings
+from tests.kit import DAY, SECOND, Bench, settings
 
 
 def busy() -> Bench:
@@ -126,3 +132,31 @@ def test_a_projector_goes_on_from_the_engines_state(tmp_path: Path) -> None:
     tables = dump(tmp_path)
     assert tables["positions"][0][9] == "closed"
     assert D(tables["equity"][-1][4]) == bench.state.balance
+
+
+def test_a_corrected_position_shows_under_its_new_name_with_its_protection(tmp_path: Path) -> None:
+    bench = Bench(settings(reconcile={"unexplained": "accept"}))
+    order = bench.open(stop="98")
+    (held,) = bench.state.positions.values()
+    legs = [
+        VenueOrder(o.id, "COIN", o.side, o.quantity, "working", D(0), o.price, True)
+        for o in bench.state.orders.values()
+    ]
+    there = VenuePosition("COIN", 1, held.quantity, held.cost, held.margin, held.leverage, "other")
+    bench.now += 60 * SECOND
+    for _ in range(2):
+        bench.take(AccountReport(bench.now, "main", bench.now, "timer", tuple(legs), (there,)))
+    with ViewsWriter(tmp_path) as writer:
+        rebuild(journal_of(bench).rows(), writer)
+    tables = dump(tmp_path)
+    statuses = {row[0]: row[9] for row in tables["positions"]}
+    assert statuses == {order.id: "closed", "other": "open"}
+    shown = {row[0]: row[15] for row in tables["orders"] if row[5] == "stop"}
+    assert shown == {order.id[:-1] + "s": "canceled", "others": "accepted"}
+    for _ in range(2):
+        bench.take(AccountReport(bench.now, "main", bench.now, "timer", (), ()))
+    with ViewsWriter(tmp_path / "again") as writer:
+        rebuild(journal_of(bench).rows(), writer)
+    tables = dump(tmp_path / "again")
+    assert {row[9] for row in tables["positions"]} == {"closed"}
+    assert {row[15] for row in tables["orders"] if row[5] == "stop"} == {"canceled"}

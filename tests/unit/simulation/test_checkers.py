@@ -97,6 +97,12 @@ def test_a_reducing_order_waits_for_a_stalled_disk(world: World) -> None:
     world.sent[index] = (at + 0.9, order, "")
     (found,) = c.durable_first(world, rows)
     assert "waited only 0.900 s" in found
+    world.starts.append(at + 0.95)
+    world.sent[index] = (at + 0.9, order, "")
+    world.disk.appended[row] = at + 1.0  # sent by an earlier life, whose row was lost
+    assert list(c.durable_first(world, rows)) == []
+    world.starts.pop()
+    assert len(list(c.durable_first(world, rows))) == 1
     world.calm.remove(order.id)  # the disk had failed: nothing is waited for
     assert list(c.durable_first(world, rows)) == []
 
@@ -114,6 +120,17 @@ def test_taken_twice_by_the_venue(world: World) -> None:
     assert list(c.once_at_the_venue(world, rows_of(world))) == [
         f"the venue took order {name} 2 times"
     ]
+
+
+def test_without_any_memory_a_signal_may_trade_again(world: World) -> None:
+    _, _, order = next(entries(world))
+    lost = next(row for row, held in zip(world.disk.rows, rows_of(world), strict=True)
+                if order in c.orders_of([held]))  # fmt: skip
+    world.disk.lost.append(lost)
+    world.venue.orders[order.id].filled = order.quantity * 2
+    assert len(list(c.once_at_the_venue(world, rows_of(world)))) == 1
+    world.blank = True
+    assert list(c.once_at_the_venue(world, rows_of(world))) == []
 
 
 def test_a_signal_that_trades_more_than_was_approved(world: World) -> None:

@@ -205,11 +205,11 @@ def test_levels_act_at_their_price(
         place.submit(place.order(bracket=bracket))
         await asyncio.sleep(1.0)
         rows = place.venue.account().orders
-        assert [row.order_id for row in rows] == ([f"order1{leg}"] if bracket else [])
+        assert [row.order_id for row in rows] == ([f"order1e{leg}"] if bracket else [])
         place.venue.price("ALFA", D(price), D(price) + D("0.02"))
 
     place = played(main)
-    assert (place.fills[-1].order_id, place.fills[-1].reason) == (f"order1{leg}", reason)
+    assert (place.fills[-1].order_id, place.fills[-1].reason) == (f"order1e{leg}", reason)
     assert not place.venue.positions and place.sums()
 
 

@@ -101,7 +101,7 @@ async def test_an_order_is_sent_filled_reported_and_asked_for() -> None:
         assert (fill.order_id, fill.quantity, fill.stop) == ("o1e", D(1), D(50))
         view = await line.account("main")
         assert [(p.instrument, p.quantity) for p in view.positions] == [("ALFA", D(1))]
-        assert [(o.order_id, o.reduce_only) for o in view.orders] == [("o1s", True)]
+        assert [(o.order_id, o.reduce_only) for o in view.orders] == [("o1es", True)]
         known = await line.query(order())
         assert known.order is not None and known.order.state == "filled"
         assert (await line.query(order(9))).order is None

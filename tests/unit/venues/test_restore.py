@@ -57,7 +57,7 @@ def test_an_order_being_canceled_waits_for_its_cancellation() -> None:
 def test_parts_are_numbered_on_and_a_level_that_acts_goes_on_acting() -> None:
     share = Paper(participation_max=D("0.5"))
     part = order(Status.PARTIALLY_FILLED, filled=D("0.5"))
-    ids = ("main/g1e", "main/g2s", "other/g2t")
+    ids = ("main/g1e", "main/g2es", "other/g2et")
     book = rebuilt(part, paper=share, trade_ids=ids)
     waiting, (held,) = book.resting["g1e"], book.of("COIN")
     assert waiting.left == D("1.5") and waiting.part(D(1)) == "g1e.2"

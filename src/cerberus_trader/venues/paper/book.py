@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from cerberus_trader.domain.instrument import Instrument, MarginLevel, margin_level
 from cerberus_trader.domain.money import ZERO
-from cerberus_trader.domain.order import Bracket, Order
+from cerberus_trader.domain.order import GROUP_DIGITS, Bracket, Order
 
 
 class Holding:
@@ -47,7 +47,7 @@ class Holding:
     @property
     def child(self) -> str:
         """Return what the ids of the position's own orders begin with."""
-        return self.position_id[:-1]
+        return self.position_id[:GROUP_DIGITS]
 
     def solve(self) -> None:
         """Solve the liquidation level anew, after a fill or a payment."""

@@ -1,0 +1,110 @@
+"""The positions and the cash of an account against the venue's: where they differ, it is right."""
+
+import msgspec
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import AccountReport
+from cerberus_trader.domain.execution import VenuePosition
+from cerberus_trader.domain.money import ZERO, plain, share_of
+from cerberus_trader.domain.order import order_id
+from cerberus_trader.domain.position import Position
+from cerberus_trader.engine.look import Look, acted, correction, freeze, signed
+
+replace = msgspec.structs.replace
+ADOPTED = "adopted"
+"""The strategy that owns what was found in an account and is nobody's."""
+
+
+def compare_positions(look: Look, event: AccountReport) -> list[f.Fact]:
+    """Hold the positions of an account against the venue's, instrument by instrument."""
+    state = look.state
+    theirs = look.positions or {}
+    ours = {p.instrument: p for p in state.positions.values() if p.account == event.account}
+    facts: list[f.Fact] = []
+    for name in dict.fromkeys([*ours, *theirs]):
+        if name in state.instruments:
+            facts += compare_position(look, name, ours.get(name), theirs.get(name))
+        else:
+            facts += look.suspect("position", name, "", "unknown instrument", freeze(state))
+    return facts
+
+
+def compare_position(
+    look: Look, name: str, ours: Position | None, theirs: VenuePosition | None
+) -> list[f.Fact]:
+    """Correct a position that differs twice in the same way: the venue's word counts."""
+    held, there = signed(ours), signed(theirs)
+    if held == there:
+        if ours is None or theirs is None or look.before(ours):
+            return []
+        return compare_terms(look, ours, theirs)
+    action = freeze(look.state)
+    facts = look.suspect("position", name, plain(held), plain(there), action)
+    if not acted(facts, action):
+        return facts
+    after: Position | None = None
+    if theirs is not None:
+        after = followed(ours, theirs) if ours is not None else adopted(look, theirs)
+    return [*facts, correction(look, name, ours, after, "the venue's position")]
+
+
+def compare_terms(look: Look, ours: Position, theirs: VenuePosition) -> list[f.Fact]:
+    """Take over the name and the margin of a position of the same quantity.
+
+    Its protective orders are known by its name. The cost follows from our fills.
+    """
+    if look.misnamed(ours):
+        place, said = ours.instrument, theirs.position_id
+        facts = look.suspect("position_name", place, ours.id, said, "noted")
+        if not acted(facts, "noted"):
+            return facts
+        renamed = replace(ours, id=said, margin=theirs.margin)
+        return [*facts, correction(look, place, ours, renamed, "the venue's name of it")]
+    if theirs.margin == ours.margin:
+        return []
+    held = replace(ours, margin=theirs.margin)
+    return [correction(look, ours.instrument, ours, held, "the venue's margin")]
+
+
+def followed(ours: Position, theirs: VenuePosition) -> Position:
+    """Return our position with the venue's name and quantities.
+
+    Its levels hold for the same side only, and the risk planned for them grows with it.
+    """
+    same = ours.sign == theirs.sign
+    planned = share_of(ours.risk, theirs.quantity, ours.quantity) if same else ZERO
+    return replace(
+        ours, id=theirs.position_id or ours.id, sign=theirs.sign, quantity=theirs.quantity,
+        cost=theirs.cost, margin=theirs.margin,
+        stop=ours.stop if same else None, take_profit=ours.take_profit if same else None,
+        trailing=ours.trailing if same else None, risk=planned,
+    )  # fmt: skip
+
+
+def adopted(look: Look, theirs: VenuePosition) -> Position:
+    """Return a position of ours for one that was found in the account."""
+    name = order_id(look.state.engine_id, look.account, ADOPTED, theirs.instrument, look.state.seq)
+    return Position(
+        theirs.position_id or name + "a", look.account, ADOPTED, theirs.instrument, theirs.sign,
+        theirs.quantity, theirs.cost, theirs.leverage, theirs.margin, look.now_ns,
+    )  # fmt: skip
+
+
+def compare_balance(look: Look, event: AccountReport) -> list[f.Fact]:
+    """Correct our balance where it differs twice by the same amount.
+
+    The first look finds what the account holds to begin with: neither a gain nor a loss.
+    """
+    ours, theirs = look.state.balance, event.balance
+    tolerance = look.state.settings.reconcile.balance_tolerance
+    if theirs is None or abs(theirs - ours) <= tolerance:
+        return []
+    if look.account not in look.state.agreed:
+        return [f.CashMoved(theirs - ours, "the venue's opening balance")]
+    place = f"balance {look.account}"
+    facts = look.suspect("balance", place, plain(ours), plain(theirs), "noted")
+    if acted(facts, "noted"):
+        facts.append(
+            f.BalanceCorrected(look.now_ns, look.account, theirs - ours, "the venue's balance")
+        )
+    return facts

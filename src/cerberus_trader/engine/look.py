@@ -1,0 +1,96 @@
+"""One look at an account: what is seen once is suspected, what is seen twice is acted upon."""
+
+from decimal import Decimal
+from typing import Any
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.money import ZERO
+from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.position import Position
+from cerberus_trader.engine import orders
+from cerberus_trader.engine.state import State, key_of
+
+MS = 1_000_000
+
+
+class Look:
+    """Hold one look at an account, or at one order: when, and which differences it touched."""
+
+    __slots__ = ("account", "now_ns", "order", "order_id", "positions", "state", "theirs",
+                 "touched", "venue_ns")  # fmt: skip
+
+    def __init__(self, state: State, account: str, now_ns: int, venue_ns: int) -> None:
+        self.state = state
+        self.account = account
+        self.now_ns = now_ns
+        self.venue_ns = venue_ns
+        self.touched: list[str] = []
+        self.positions: dict[str, VenuePosition] | None = None
+        self.order: Order | None = None
+        self.order_id = ""
+        self.theirs: VenueOrder | None = None
+
+    def before(self, position: Position) -> bool:
+        """Tell whether the venue may have looked before a position opened."""
+        skew_ns = self.state.settings.reconcile.skew_ms_max * MS
+        return self.venue_ns <= position.opened_ns + skew_ns
+
+    def agrees(self, name: str) -> bool:
+        """Tell whether the venue was seen to hold the same position in an instrument as we do."""
+        if self.positions is None:
+            return False
+        ours = self.state.positions.get(key_of(self.account, name))
+        return signed(ours) == signed(self.positions.get(name))
+
+    def misnamed(self, position: Position) -> bool:
+        """Tell whether the venue holds a position of ours under another name."""
+        there = (self.positions or {}).get(position.instrument)
+        return there is not None and there.position_id not in ("", position.id)
+
+    def suspect(self, kind: str, place: str, ours: str, theirs: str, action: str) -> list[f.Fact]:
+        """Act on a difference that is there a second time unchanged, once; the first time, wait."""
+        self.touched.append(place)
+        detail, acted = self.state.suspects.get(place, ("", False))
+        first = self.mismatch(kind, place, ours, theirs, "suspected")
+        if detail != first.detail():
+            return [first]
+        if acted:
+            return []
+        found: list[f.Fact] = [self.mismatch(kind, place, ours, theirs, action)]
+        return found + (freeze_facts(self.state, kind) if action == "frozen" else [])
+
+    def mismatch(
+        self, kind: str, place: str, ours: str, theirs: str, action: Any
+    ) -> f.MismatchFound:
+        return f.MismatchFound(self.now_ns, self.account, kind, place, ours, theirs, action)
+
+
+def signed(position: Position | VenuePosition | None) -> Decimal:
+    """Return a position's quantity, negative for a short one."""
+    return ZERO if position is None else position.sign * position.quantity
+
+
+def acted(facts: list[f.Fact], action: str) -> bool:
+    """Tell whether a suspicion has just become an action."""
+    return any(type(fact) is f.MismatchFound and fact.action == action for fact in facts)
+
+
+def correction(
+    look: Look, name: str, before: Position | None, after: Position | None, reason: str
+) -> f.PositionCorrected:
+    """Make the fact that our books follow the venue's."""
+    return f.PositionCorrected(look.now_ns, look.account, name, before, after, reason)
+
+
+def freeze(state: State) -> str:
+    """Name what an unexplained difference leads to."""
+    return "frozen" if state.settings.reconcile.unexplained == "freeze" else "noted"
+
+
+def freeze_facts(state: State, reason: str) -> list[f.Fact]:
+    """Freeze trading, unless configured to accept what is not ours."""
+    if freeze(state) == "noted" or state.trading == "frozen":
+        return []
+    facts: list[f.Fact] = [f.TradingStateChanged("frozen", "reconciliation", reason)]
+    return facts + orders.cancel_entries(state, "frozen")
