@@ -38,7 +38,8 @@ from cerberus_trader.engine.state import (
     strategy_pnl,
 )
 
-FAILED = (Status.REJECTED, Status.NOT_SENT, Status.UNKNOWN)
+FAILED = (Status.REJECTED, Status.UNKNOWN)
+"""What counts as an order failure; one that was held back before it left is none."""
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -195,8 +196,6 @@ def on_order_report(state: State, event: e.OrderReport) -> list[f.Fact]:
     facts: list[f.Fact] = list(orders.on_report(state, event))
     if facts:
         status = orders.REPORTED[event.state]
-        if status is Status.NOT_SENT and orders.unwanted(state, event.order_id):
-            return facts  # no failure: it was held back in time
         if status is facts[0].status:  # type: ignore[union-attr]
             facts += orders.killed(state, state.orders[event.order_id], status, event.ts_ns)
         if status in FAILED:

@@ -158,12 +158,6 @@ def on_report(state: State, event: OrderReport) -> list[f.Fact]:
     return facts
 
 
-def unwanted(state: State, name: str) -> bool:
-    """Tell whether an order is asked to be cancelled."""
-    order = state.orders.get(name)
-    return order is not None and order.status is Status.PENDING_CANCEL
-
-
 def reduction(
     state: State, position: Position, reason: Reason, quantity: Decimal, now_ns: int
 ) -> list[f.Fact]:

@@ -294,13 +294,18 @@ def test_after_a_reset_sizes_and_leverage_are_on_probation() -> None:
     assert bench.state.probation_left == 0
 
 
-def test_entries_that_a_halt_held_back_are_no_failures() -> None:
+@pytest.mark.parametrize("reason", ["halt", "reload", "late"])
+def test_entries_that_were_held_back_are_no_failures(reason: str) -> None:
+    """Nothing was asked of the venue: neither does it end a row of failures."""
     bench = Bench(settings(breaker={"failures_max": 2}, risk={"group_risk_max": D(1)}))
+    failed = submitted(bench.signal())
+    bench.take(OrderReport(bench.now, failed.id, "rejected", "no"))
     waiting = [submitted(bench.signal(instrument=name)) for name in ("COIN", "OTHER", "THIRD")]
-    bench.take(OperatorEvent(bench.now, "halt", "ann"))
+    if reason == "halt":
+        bench.take(OperatorEvent(bench.now, "halt", "ann"))
     for order in waiting:
-        bench.take(OrderReport(bench.now, order.id, "not_sent", "the order is pending_cancel"))
-    assert not bench.state.orders and not bench.state.failures and not bench.state.trips
+        bench.take(OrderReport(bench.now, order.id, "not_sent", reason))
+    assert bench.state.failures == 1 and tripped(bench) == [] and not bench.state.orders
 
 
 @pytest.mark.parametrize(("amount", "refused"), [(2_499, False), (2_500, True), (4_000, True)])
