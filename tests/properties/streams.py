@@ -29,6 +29,7 @@ from cerberus_trader.domain.market import Snapshot
 from cerberus_trader.domain.order import Order
 from cerberus_trader.domain.settings import (
     Breaker,
+    Levels,
     Leverage,
     Orders,
     Reconcile,
@@ -83,6 +84,7 @@ def settings_of(rng: Random) -> Settings:
         orders=Orders(retries_max=rng.choice((0, 2))),
         reconcile=Reconcile(unexplained="accept"),
         strategies=strategies,
+        levels=Levels(stop_required=rng.random() < 0.5),
     )  # fmt: skip
 
 
@@ -197,7 +199,7 @@ class Stream:
         price, fields = self.prices[name], {}
         if side != "close":
             fields = {
-                "stop_loss_pct": D(rng.choice(("0.5", "2", "8"))),
+                "stop_loss_pct": rng.choice((None, D("0.5"), D(2), D(8))),
                 "quantity": D(rng.choice(("1", "10", "33.333", "80"))),
                 "leverage": rng.choice((None, D(1), D(1), D(50))),
             }
@@ -412,10 +414,10 @@ class Stream:
 
 
 def stop_of(order: Order) -> Decimal:
-    """Return how far an entry's stop lies from its price, as a fraction."""
+    """Return how far an entry's stop lies from its price, as a fraction; without one its margin."""
     bracket = order.bracket
     assert bracket is not None
-    return bracket.stop_pct / 100 if bracket.stop_pct is not None else ZERO
+    return bracket.stop_pct / 100 if bracket.stop_pct is not None else 1 / order.leverage
 
 
 def venue_order(live: Live) -> VenueOrder | None:

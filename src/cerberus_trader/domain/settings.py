@@ -179,7 +179,9 @@ class Sizing(Section, frozen=True):
 class Levels(Section, frozen=True):
     """Set the protective levels of signals that bring none."""
 
-    stop_required: Annotated[bool, Meta(description="a signal without a stop gets one")] = True
+    stop_required: Annotated[
+        bool, Meta(description="a signal without a stop gets one, else may lose its margin")
+    ] = True
     stop_sigma: Annotated[
         float, Meta(gt=0, le=100, description="stop distance in sigma of the holding time")
     ] = 2.0

@@ -236,7 +236,7 @@ def plan(case: Case) -> None:
     if case.action == "reverse" and case.position is not None:
         case.held = without(case, case.position)
     case.limits = limits_of(case.settings, case.strategy, case.equity)
-    case.unit = sizing.loss_per_unit(case.settings.sizing, instrument, case.stop_fraction)
+    case.unit = unit_of(case, instrument)
     record, sized = leverage_and_size(case, instrument)
     case.leverage, case.granted = record, record.granted
     case.sizing, case.quantity, case.notional = sized, sized.quantity, sized.notional
@@ -246,6 +246,18 @@ def plan(case: Case) -> None:
         case.liquidation = margin_level(
             instrument.tiers, case.sign, case.quantity, case.notional, margin
         )
+
+
+def unit_of(case: Case, instrument: Instrument, leverage: Decimal = ZERO) -> Decimal:
+    """Return what one unit of notional may lose: down to the stop, without one its whole margin.
+
+    Before the leverage is granted, the most that may be granted stands for it.
+    """
+    unit = sizing.loss_per_unit(case.settings.sizing, instrument, case.stop_fraction)
+    if case.stop_fraction:
+        return unit
+    most = leverage or min(case.settings.leverage.cap, case.strategy.leverage_max)
+    return max(unit, ONE / most)
 
 
 def without(case: Case, position: Position) -> Held:
@@ -329,6 +341,12 @@ def leverage_and_size(case: Case, instrument: Instrument) -> tuple[LeverageRecor
         settings.leverage, base, analysis_of(case, base, fall),
         caps_of(case, instrument, planned[0]),
     )  # fmt: skip
+    if not case.stop_fraction:  # the less leverage, the more may be lost
+        case.unit = unit_of(case, instrument, record.granted)
+        bounds = sizing.free_bounds(
+            settings.sizing, case.strategy, ask, room, case.equity, case.unit
+        )
+        planned = sizing.least(bounds)
     sized = sizing.size(
         settings.sizing, case.strategy, instrument, ask, room, bounds, planned, case.equity,
         case.unit, record.granted,
@@ -341,6 +359,7 @@ def obeyed(
 ) -> tuple[LeverageRecord, SizingRecord]:
     """Grant exactly what the signal asks for (research): quantity to the lot, its leverage."""
     asked = case.signal.leverage or ONE
+    case.unit = unit_of(case, instrument, asked)
     quantity = instrument.quantity_down(quantity)
     notional = quantity * case.reference
     bounds: list[Decimal | None] = [None] * len(sizing.BOUNDS)

@@ -1,6 +1,7 @@
 """Position sizing: one function, the minimum of named notional bounds.
 
-Loss per unit of notional at the stop: u = stop + 2 taker fees + slippage. With equity share E:
+Loss per unit of notional at the stop: u = stop + 2 taker fees + slippage; without a stop the whole
+margin may go: u = 1 / leverage where that is more. With equity share E:
 
     risk        E f / u              volatility  E target / sigma (daily)
     kelly       E lambda f* / u      balance     margin fraction x E x leverage

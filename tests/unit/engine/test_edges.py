@@ -19,6 +19,7 @@ from cerberus_trader.domain.events import (
 )
 from cerberus_trader.domain.instrument import Instrument, Tier, margin_level
 from cerberus_trader.domain.market import Snapshot
+from cerberus_trader.domain.money import brief
 from cerberus_trader.domain.order import Status
 from cerberus_trader.domain.position import protective_orders
 from cerberus_trader.domain.settings import Settings, Strategy
@@ -26,6 +27,7 @@ from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine import checks, portfolio, risk
 from cerberus_trader.engine.apply import apply
 from cerberus_trader.engine.intake import Case
+from cerberus_trader.engine.sizing import BOUNDS
 from cerberus_trader.engine.state import (
     State,
     day_fraction,
@@ -84,6 +86,32 @@ def test_a_trailing_stop_alone_is_the_stop_that_sizing_reckons_with() -> None:
     assert made.sizing.loss_per_unit == D("0.03") + D("0.001") + D("0.002")
     made = decision(Bench(free).signal(stop_loss_pct=None, trailing=D(3)))
     assert made.sizing.loss_per_unit == D("0.033")
+
+
+@pytest.mark.req("T-06.3", "D-03.3")
+def test_without_a_stop_the_whole_margin_is_what_may_be_lost() -> None:
+    """Equity 10,000, a hundredth at risk: at leverage 4 that is a margin of 100."""
+    free = {"levels": {"stop_required": False}, "leverage": {"success_factor_min": 1.0}}
+    for asked, unit in ((4, "0.25"), (2, "0.5"), (None, "")):
+        bench = Bench(settings(**free, sizing={"risk_fraction": D("0.01")}))
+        made = decision(bench.signal(stop_loss_pct=None, leverage=asked and D(asked)))
+        granted = made.leverage.granted
+        assert made.sizing.loss_per_unit == (D(unit) if unit else brief(1 / granted))
+        assert abs(made.sizing.notional / granted - 100) < D("0.1")
+        (order,) = bench.state.orders.values()
+        assert order.risk == brief(order.notional / granted)
+        assert bench.state.reserved["COIN"][1] == order.risk
+
+
+def test_entries_without_a_stop_on_their_way_fill_up_the_risk_of_their_group() -> None:
+    tight = {"risk": {"group_risk_max": D("0.01")}, "sizing": {"risk_fraction": D("0.006")}}
+    bench = Bench(settings(levels={"stop_required": False}, **tight))
+    made = [
+        decision(bench.signal(stop_loss_pct=None, instrument=name)) for name in ("COIN", "THIRD")
+    ]
+    assert BOUNDS[made[1].sizing.binding] == "group_risk"
+    margins = sum(order.notional / order.leverage for order in bench.state.orders.values())
+    assert D(99) < margins <= D(100), "a hundredth of equity and no more"
 
 
 def test_a_take_profit_on_the_wrong_side_is_named() -> None:
