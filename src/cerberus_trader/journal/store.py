@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.journal.chain import Chain, fault_of, genesis
@@ -33,12 +33,23 @@ Durability = Literal["power", "process", "none"]
 Entry = tuple[int, int, str, bytes]
 
 
+def _itself(value: Any) -> Any:
+    return value
+
+
+# Of None and bytes the library asks for an adapter each time one is bound, and where there is none
+# it tries two other ways, in vain, through an exception: as dear as binding four texts.
+sqlite3.register_adapter(type(None), _itself)
+sqlite3.register_adapter(bytes, _itself)
+
+
 @dataclass(frozen=True)
 class JournalOptions:
     """Set how a journal writes.
 
     `durability`: power: synced before the watermark moves; process: handed to the system before,
-    synced behind every `sync_interval_s`; none: big batches, one sync at close (replays).
+    synced behind every `sync_interval_s`; none: big batches without a log on disk, one sync at
+    close (replays: what a crash leaves of one is thrown away).
     `pages_max` limits the file (pages of 4 KiB, 0 is off). A full queue blocks the engine for
     `block_s` and then fails.
     """
@@ -154,6 +165,7 @@ class Store:
     def finish(self) -> None:
         """Move the whole log into the database, synced whatever the durability, and close."""
         self.connection.execute("PRAGMA synchronous = FULL")
+        self.connection.execute("PRAGMA journal_mode = WAL").fetchall()
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self.connection.close()
 
@@ -270,6 +282,8 @@ def _refuse_older(meta: Meta, path: Path) -> None:
 def _configure(connection: sqlite3.Connection, options: JournalOptions) -> None:
     synchronous = {"power": "FULL", "process": "NORMAL", "none": "OFF"}[options.durability]
     connection.execute(f"PRAGMA synchronous = {synchronous}")
+    if options.durability == "none":
+        connection.execute("PRAGMA journal_mode = MEMORY").fetchall()
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA mmap_size = 0")
     connection.execute("PRAGMA cache_size = -2048")

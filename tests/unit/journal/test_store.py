@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from types import NoneType
 
 import pytest
 
@@ -74,3 +75,15 @@ def test_the_library_is_named() -> None:
 )
 def test_failures_have_codes(error: Exception, code: str) -> None:
     assert failure(error, Path("journal.db"), "writing").code == code
+
+
+def test_none_and_bytes_are_bound_as_they_are_without_a_search(tmp_path: Path) -> None:
+    assert {
+        kind: adapt(b"x")
+        for (kind, _), adapt in sqlite3.adapters.items()
+        if kind in (bytes, NoneType)
+    } == {bytes: b"x", NoneType: b"x"}
+    store = open_store(tmp_path, "main", "e", "1", JournalOptions())
+    found = store.connection.execute("SELECT typeof(?), typeof(?)", (None, b"\0x")).fetchone()
+    assert found == ("null", "blob")
+    store.finish()
