@@ -72,6 +72,7 @@ Reason = Literal[
     "take_profit",
     "trailing_stop",
     "liquidation",
+    "deleveraging",
     "margin",
     "breaker",
     "operator",
@@ -79,6 +80,8 @@ Reason = Literal[
 ]
 
 
+FORCED = ("liquidation", "deleveraging")
+"""For which reasons a venue closes a position by itself, past every order of ours."""
 GROUP_DIGITS = 24
 """How long an id of ours is without the letter that names the leg of its group."""
 

@@ -268,7 +268,10 @@ class Breaker(Section, frozen=True, gc=True, dict=True):
         Count, Meta(description="consecutive order failures within the window; 0 is off")
     ] = 5
     failures_window_ms: Millis = 600_000
-    liquidation_trips: bool = True
+    liquidation_trips: Annotated[
+        bool,
+        Meta(description="a position that the venue closes by itself trips (liquidation, ADL)"),
+    ] = True
     cooldown_ms: Annotated[Millis, Meta(description="no reset sooner after a trip")] = 900_000
     day_release: Annotated[
         bool, Meta(description="a day-loss trip ends with the day; else only by a reset")

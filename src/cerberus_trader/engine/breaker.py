@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import OperatorEvent
+from cerberus_trader.domain.events import FillReport, OperatorEvent
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ONE, ZERO, plain
+from cerberus_trader.domain.order import FORCED
 from cerberus_trader.engine import orders
 from cerberus_trader.engine.risk import flatten
 from cerberus_trader.engine.state import State, equity, strategy_of, strategy_pnl
@@ -157,11 +158,12 @@ def trade_trips(state: State, now_ns: int, streak: int) -> list[f.BreakerTripped
     return [f.BreakerTripped(now_ns, "losses", "", str(streak), str(limit), "block")]
 
 
-def liquidation_trip(state: State, now_ns: int, instrument: str) -> list[f.BreakerTripped]:
+def forced_trip(state: State, now_ns: int, event: FillReport) -> list[f.BreakerTripped]:
     """Trip on a liquidation or an automatic deleveraging."""
-    if not state.settings.breaker.liquidation_trips or "liquidation" in state.trips:
+    off = not state.settings.breaker.liquidation_trips
+    if event.reason not in FORCED or event.reason in state.trips or off:
         return []
-    return [f.BreakerTripped(now_ns, "liquidation", "", instrument, "none", "block")]
+    return [f.BreakerTripped(now_ns, event.reason, "", event.instrument, "none", "block")]
 
 
 def failure_facts(state: State, now_ns: int, order_id: str = "") -> list[f.Fact]:

@@ -145,8 +145,7 @@ def on_fill(state: State, event: e.FillReport) -> list[f.Fact]:
     if after > state.peak:
         facts.append(f.PeakRaised(after))
     trips = breaker.booking_trips(state, now, after, booked.strategy, marks, change)
-    if event.reason == "liquidation":
-        trips += breaker.liquidation_trip(state, now, event.instrument)
+    trips += breaker.forced_trip(state, now, event)
     if booked.status is Status.PARTIALLY_FILLED:
         facts += orders.partly(state, event.order_id)
     if booked.trade is not None and before is not None:

@@ -22,7 +22,7 @@ from cerberus_trader.domain.events import (
 )
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.money import ZERO, plain
-from cerberus_trader.domain.order import Status, is_own
+from cerberus_trader.domain.order import FORCED, Status, is_own
 from cerberus_trader.domain.position import protective_ids
 from cerberus_trader.engine import breaker, orders, risk
 from cerberus_trader.engine.holdings import compare_balance, compare_positions
@@ -322,7 +322,7 @@ def leg_of(state: State, event: FillReport) -> Decimal:
 
 def fill_facts(state: State, event: FillReport) -> list[f.Fact]:
     """Find what is wrong with a fill that was booked: not our order, or more than was ordered."""
-    if event.reason == "liquidation":
+    if event.reason in FORCED:
         return []
     order = state.orders.get(event.order_id)
     ended = state.ended.get(event.order_id)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
+from cerberus_trader.domain.order import FORCED
 from cerberus_trader.domain.position import Trade
 from cerberus_trader.replay.performance import max_drawdown
 from cerberus_trader.replay.trades import TradeRecord
@@ -209,7 +210,7 @@ def two(line: str, below: str) -> str:
 def exit_pill(trade: Trade) -> str:
     """Show the reason of an exit."""
     kind = "gain" if trade.reason == "take_profit" else ""
-    if trade.reason in ("liquidation", "breaker", "margin"):
+    if trade.reason in (*FORCED, "breaker", "margin"):
         kind = "loss"
     return f'<span class="pill {kind}">{escape(trade.reason.replace("_", " "))}</span>'
 
@@ -221,6 +222,7 @@ TRIP_WORDS = {
     "losses": "losing trades in a row",
     "failures": "order failures in a row",
     "liquidation": "a position was liquidated",
+    "deleveraging": "the venue closed a position that gained",
 }
 
 

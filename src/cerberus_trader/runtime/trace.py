@@ -10,6 +10,7 @@ from typing import Any
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import Event, FillReport, TransferReport
 from cerberus_trader.domain.money import plain
+from cerberus_trader.domain.order import FORCED
 from cerberus_trader.runtime.log import Log
 
 RECONCILING = (
@@ -62,8 +63,8 @@ class Trace:
         }  # fmt: skip
         if trade is not None:
             fields["pnl"] = plain(trade.pnl)
-        if event.reason == "liquidation":
-            self.log.alert("liquidated", **fields)
+        if event.reason in FORCED:
+            self.log.alert("closed by the venue", **fields)
         else:
             self.log.info("filled", **fields)
 

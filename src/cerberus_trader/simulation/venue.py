@@ -191,6 +191,22 @@ class SimVenue:
         live = self._add(order, self.now_ns())
         self._fill(live, quantity, ask if side > 0 else bid)
 
+    def deleverage(self, name: str, share: Decimal) -> None:
+        """Close a part of a position that gains, to cover what others could not pay."""
+        held = self.positions.get(name)
+        if held is None:
+            return
+        bid, ask = self.prices[name]
+        price = bid if held.sign > 0 else ask
+        size = self.instruments[name].quantity_down(abs(held.quantity) * share)
+        if size <= ZERO or held.quantity * price <= held.cost:
+            return
+        order = Order(
+            f"adl{self.born}{self._number()}", "main", "", name, -held.sign, "market",
+            "deleveraging", size, reduce_only=True, closes=held.owner,
+        )  # fmt: skip
+        self._fill(self._add(order, self.now_ns()), size, price)
+
     def transfer(self, amount: Decimal) -> str:
         """Let a person move money in (negative: out); say why not, empty where it was moved."""
         free = self.balance - sum((held.margin for held in self.positions.values()), ZERO)

@@ -100,6 +100,7 @@ class World:
         self.minutes = minutes
         self.rng = Random(f"world {seed}")
         self.transfers = Random(f"transfers {seed}")
+        self.takes = Random(f"deleverages {seed}")
         self.items = {
             name: Instrument(name, tick=D("0.01"), lot=D("0.001"), notional_min=D(5),
                              taker_fee=D("0.0005"), group=name, tiers=TIERS)
@@ -178,6 +179,7 @@ class World:
             (f.human_per_minute, self._human),
             (f.reloads_per_minute, self._reload),
             (f.transfers_per_minute, self._transfer),
+            (f.deleverages_per_minute, self._deleverage),
             (6.0, self._rearm),
             (6.0, self._modify),
         ]
@@ -384,6 +386,10 @@ class World:
     def _human(self) -> None:
         side = self.rng.choice((1, -1))
         self.venue.trade_by_hand(self.rng.choice(NAMES), side, D(self.rng.randint(1, 50)) / 10)
+
+    def _deleverage(self) -> None:
+        for name in NAMES:
+            self.venue.deleverage(name, D(self.takes.randint(1, 10)) / 10)
 
     def _transfer(self) -> None:
         """Let the account's owner put money in, or take out up to a third."""

@@ -224,12 +224,16 @@ def test_the_soft_drawdown_halves_new_sizes() -> None:
 
 
 @pytest.mark.req("C-19.3", "D-09.8")
-def test_a_liquidation_trips() -> None:
+@pytest.mark.parametrize(("reason", "counted"), [("liquidation", 1), ("deleveraging", 0)])
+def test_what_the_venue_closes_by_itself_trips(reason: str, counted: int) -> None:
     bench = Bench()
     bench.open()
-    step = bench.close("98", reason="liquidation")
-    assert "liquidation" in [trip.condition for trip in of(step, f.BreakerTripped)]
-    assert bench.state.counters.liquidations == 1
+    step = bench.close("98", reason=reason)
+    assert [trip.condition for trip in of(step, f.BreakerTripped)] == [reason]
+    assert bench.state.counters.liquidations == counted and bench.state.trading == "active"
+    calm = Bench(settings(breaker={"liquidation_trips": False}))
+    calm.open()
+    assert not of(calm.close("98", reason=reason), f.BreakerTripped)
 
 
 @pytest.mark.req("C-19.3", "C-06.1")

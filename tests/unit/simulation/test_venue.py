@@ -240,6 +240,26 @@ def test_its_owner_moves_what_no_position_holds() -> None:
     assert place.venue.balance == D(507) and place.sums()
 
 
+@pytest.mark.parametrize(("side", "gaining", "losing"), [(1, "105", "95"), (-1, "95", "105")])
+def test_what_gains_may_be_closed_to_cover_what_others_lost(
+    side: int, gaining: str, losing: str
+) -> None:
+    async def main(place: Place) -> None:
+        place.submit(place.order(side, quantity="2"))
+        await asyncio.sleep(1.0)
+        for price in (losing, gaining):
+            place.venue.price("ALFA", D(price), D(price))
+            place.venue.deleverage("ALFA", D("0.75"))
+        place.venue.deleverage("ALFA", D("0.0001"))  # less than a lot
+        place.venue.deleverage("BRAVO", D(1))  # not held
+
+    place = played(main)
+    assert [(b.order_id, b.reason, b.quantity) for b in place.fills[1:]] == [
+        ("adl2", "deleveraging", D("1.5"))
+    ]
+    assert abs(place.venue.positions["ALFA"].quantity) == D("0.5") and place.sums()
+
+
 def test_a_person_may_trade_through_zero() -> None:
     async def main(place: Place) -> None:
         place.submit(place.order(quantity="2"))

@@ -39,3 +39,12 @@ def test_an_order_of_a_lost_history_is_sent_again_and_taken_once() -> None:
     assert any(sent.count(name) > 1 for name in lost), "none of them was sent a second time"
     assert set(world.venue.accepted.values()) == {1}
     assert any(type(x) is f.MismatchFound for row in rows for x in row.facts)
+
+
+def test_a_position_that_the_venue_closes_by_itself_trips_the_breaker() -> None:
+    _, rows = lived(4, Faults(deleverages_per_minute=6.0))
+    taken = [row for row in rows if getattr(row.event, "reason", "") == "deleveraging"]
+    assert taken and all(any(type(x) is f.Filled for x in row.facts) for row in taken)
+    trips = [x.condition for row in rows for x in row.facts if type(x) is f.BreakerTripped]
+    assert "deleveraging" in trips
+    assert not any(type(x) is f.MismatchFound for row in taken for x in row.facts)
