@@ -8,16 +8,21 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.order import Order
 from tests.kit import ITEMS
 
 if TYPE_CHECKING:
-    from tests.properties.streams import Live, Stream
+    from tests.properties.stream_books import Live
+    from tests.properties.streams import Stream
 
 ZERO = Decimal(0)
 SLACK = 1 + Decimal("1e-9")
 """What is measured is rounded to twelve digits before it is judged."""
 GROUPS = {item.name: item.group for item in ITEMS}
-TIERS = {item.name: item.tiers for item in ITEMS}
+KINDS = {"mean_reversion": Decimal("0.75"), "event": Decimal("0.5")}
+MOST = Decimal(30)
+"""The leverage that nothing exceeds, whatever the configuration says."""
 
 
 class Sums:
@@ -61,8 +66,15 @@ def breaches(stream: "Stream", new: "Live") -> list[str]:
     """Hold an entry that leaves against every limit; a retry was approved with its first try."""
     order, risk = new.order, stream.settings.risk
     found = [words for words in stopped(stream, new) if words]
+    places = {
+        "places": (Decimal(len(stream.places())), Decimal(risk.positions_max)),
+        "strategy's places": (
+            Decimal(len(stream.places(order.strategy))),
+            Decimal(stream.settings.strategies[order.strategy].positions_max),
+        ),
+    }
     if order.attempt:
-        return found
+        return found + over(order, places)
     strategy, sums = stream.settings.strategies[order.strategy], Sums(stream, new)
     limits = {
         "position": (sums.position, risk.position_exposure_max * sums.equity),
@@ -73,17 +85,92 @@ def breaches(stream: "Stream", new: "Live") -> list[str]:
         "margin": (sums.margin, sums.equity),
         "order": (order.notional, risk.order_notional_max or order.notional),
         "leverage": (order.leverage, leverage_max(stream, new)),
-        "places": (Decimal(len(stream.places())), Decimal(risk.positions_max)),
-        "strategy's places": (
-            Decimal(len(stream.places(order.strategy))), Decimal(strategy.positions_max)
-        ),
-    }  # fmt: skip
-    for name, (value, limit) in limits.items():
-        if value > limit * SLACK:
-            found.append(f"{name}: {value} with {order.id}, {limit} are allowed")
-    if stream.asked is None or order.signal_id != stream.asked.id:
+        **places,
+    }
+    asked = stream.asked
+    if not (stream.settings.sizing.obey_quantity and asked and asked.quantity is not None):
+        limits |= sizes(stream, new, sums)
+    found += over(order, limits)
+    if asked is None or order.signal_id != asked.id:
         found.append(f"{order.id} left without its signal")
-    return found
+    return found + list(malformed(stream.item(order), new))
+
+
+def over(order: Order, limits: dict[str, tuple[Decimal, Decimal]]) -> list[str]:
+    """Name the values above their limits."""
+    return [f"{name}: {value} with {order.id}, {limit} are allowed"
+            for name, (value, limit) in limits.items() if value > limit * SLACK]  # fmt: skip
+
+
+def sizes(stream: "Stream", new: "Live", sums: Sums) -> dict[str, tuple[Decimal, Decimal]]:
+    """Return what bounds the size of an entry, each bound with what it bounds."""
+    order, limits, asked = new.order, stream.settings.sizing, stream.asked
+    assert asked is not None
+    strategy, item = stream.settings.strategies[order.strategy], stream.item(order)
+    share, margin = sums.equity * strategy.budget, order.notional / order.leverage
+    fraction = limits.risk_fraction * strategy.risk_tolerance * KINDS.get(strategy.kind, 1)
+    loss = order.notional * (new.stop_fraction + 2 * item.taker_fee + limits.slippage_allowance)
+    if not new.stopped:
+        loss = max(order.notional / order.leverage, loss - order.notional * new.stop_fraction)
+    free = sums.equity - sums.margin + margin
+    full = Decimal(str(limits.kelly_fraction)) * Decimal(str(limits.kelly_max))
+    swing = order.notional * Decimal(str(stream.sigma))
+    found = {
+        "risk": (loss, share * fraction),
+        "volatility": (swing, share * Decimal(str(limits.volatility_target))),
+        "kelly": (loss, share * full),
+        "balance": (margin, share * limits.balance_fraction),
+        "confidence": (loss, share * fraction * Decimal(str(asked.confidence))),
+    }
+    methods = strategy.sizing or limits.methods
+    found = {name: pair for name, pair in found.items() if name in methods}
+    found["reserve"] = (margin, free * (1 - limits.margin_reserve))
+    found["room"] = (loss, stream.settings.risk.group_risk_max * sums.equity)
+    if asked.quantity is not None:
+        found["asked"] = (order.quantity, asked.quantity)
+    if asked.volume is not None and limits.volume_share_max:
+        found["volume"] = (order.quantity, asked.volume * limits.volume_share_max)
+    scale = scale_of(stream, sums.equity)
+    return {name: (value, limit * scale) for name, (value, limit) in found.items()}
+
+
+def scale_of(stream: "Stream", equity: Decimal) -> Decimal:
+    """Return the share of every bound that may be used: on probation, and after a fall."""
+    limits = stream.settings.breaker
+    scale = limits.half_open_size if stream.probation else Decimal(1)
+    fallen = equity <= stream.peak * (1 - limits.drawdown_soft)
+    return scale / 2 if fallen else scale
+
+
+def malformed(item: Instrument, new: "Live") -> Iterator[str]:
+    """Say what of an entry its venue would not take."""
+    order = new.order
+    if order.quantity % item.lot or order.quantity < max(item.lot, item.quantity_min):
+        yield f"{order.id} has a quantity of {order.quantity}"
+    if order.notional < item.notional_min:
+        yield f"{order.id} has a notional of {order.notional}"
+    if order.price is not None and order.price % item.tick:
+        yield f"{order.id} has a price of {order.price}"
+    if order.expires_ns and order.expires_ns <= order.created_ns:
+        yield f"{order.id} had expired when it left"
+
+
+def floors(stream: "Stream") -> Iterator[tuple[str, Decimal]]:
+    """Return the equity floors of the account that are not off."""
+    limits, equity = stream.settings.breaker, stream.equity()
+    if limits.day_loss_action != "off" and equity < stream.day_equity:
+        yield "day_loss", stream.day_equity * (1 - limits.day_loss)
+    if limits.drawdown_action != "off" and equity < stream.peak:
+        yield "drawdown", stream.peak * (1 - limits.drawdown_hard)
+
+
+def measured(stream: "Stream", condition: str, value: float, scope: str) -> None:
+    """Note what a measurement forbids from now on."""
+    limits, beyond = stream.settings.killswitch, value > 1e6
+    if condition == "feed":
+        (stream.silent.add if beyond else stream.silent.discard)(scope)
+    elif beyond and getattr(limits, f"{condition}_action") != "off":
+        stream.tripped.add(condition)
 
 
 def stopped(stream: "Stream", new: "Live") -> Iterator[str]:
@@ -96,10 +183,25 @@ def stopped(stream: "Stream", new: "Live") -> Iterator[str]:
             yield f"{order.id} left past {name}"
     if order.account in stream.down:
         yield f"{order.id} left while {order.account} was not reconciled"
-    if order.strategy in stream.paused:
+    if order.strategy in stream.paused or order.strategy in stream.off:
         yield f"{order.id} left while {order.strategy} was paused"
+    allowed = stream.settings.strategies[order.strategy].instruments
+    if allowed and order.instrument not in allowed:
+        yield f"{order.id} left for {order.instrument}, which {order.strategy} may not trade"
+    for name in stream.tripped:
+        yield f"{order.id} left past the {name} of the kill switch"
     if order.attempt:
         return
+    if order.instrument in stream.silent:
+        yield f"{order.id} left while the feed of {order.instrument} was silent"
+    for name, floor in floors(stream):
+        if stream.equity() <= floor:
+            yield f"{order.id} left at an equity of {stream.equity()} with the {name} at {floor}"
+    intake, asked = stream.settings.intake, stream.asked
+    if asked is not None and asked.confidence < intake.confidence_min:
+        yield f"{order.id} left with a confidence of {asked.confidence}"
+    if asked is not None and (asked.volume or 0) < intake.volume_min:
+        yield f"{order.id} left with a volume of {asked.volume}"
     entries = [x for x in stream.lives.values() if x.order.signal_id == order.signal_id]
     if sum(not x.order.reduce_only for x in entries) > 1:
         yield f"signal {order.signal_id} was traded twice"
@@ -108,12 +210,24 @@ def stopped(stream: "Stream", new: "Live") -> Iterator[str]:
 def leverage_max(stream: "Stream", new: "Live") -> Decimal:
     """Return the least of the caps on an entry's leverage."""
     order, settings = new.order, stream.settings
-    if settings.sizing.obey_quantity:  # research: the signal's own
+    asked = stream.asked
+    if settings.sizing.obey_quantity and asked and asked.quantity is not None:  # research
         return order.leverage
     strategy = settings.strategies[order.strategy]
-    tiers = TIERS[order.instrument]
-    tier = next((t for t in tiers if order.notional <= t.cap), tiers[-1])
-    caps = [tier.leverage_max, settings.leverage.cap, strategy.leverage_max]
+    tiers = stream.item(order).tiers
+    tier = next((t for t in tiers if order.notional <= t.cap), tiers[-1] if tiers else None)
+    caps = [tier.leverage_max if tier else Decimal(1), settings.leverage.cap, MOST]
+    caps += [strategy.leverage_max, base_of(stream)]
     if stream.asked is not None and stream.asked.leverage is not None:
         caps.append(stream.asked.leverage)
     return min(caps)
+
+
+def base_of(stream: "Stream") -> Decimal:
+    """Return the base that the signal's confidence has; on probation the low one at most."""
+    limits, asked = stream.settings.leverage, stream.asked
+    assert asked is not None
+    reached = sum(asked.confidence >= x for x in stream.settings.intake.confidence_levels)
+    bases = (limits.low, limits.medium, limits.high, limits.extreme)
+    base = getattr(limits, asked.level.value) if asked.level else bases[reached]
+    return min(base, limits.low) if stream.probation else base

@@ -12,127 +12,45 @@ from typing import Any
 
 import msgspec
 
-from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.events import (
     AccountReport,
     ConfigEvent,
     FillReport,
+    FundingReport,
+    LevelHit,
     LinkEvent,
+    Measured,
     OperatorEvent,
+    OrderModified,
     OrderReport,
     OrderStatus,
     SignalEvent,
     TimerEvent,
 )
-from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.execution import VenuePosition
+from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.market import Snapshot
 from cerberus_trader.domain.order import Order
-from cerberus_trader.domain.settings import (
-    Breaker,
-    Levels,
-    Leverage,
-    Orders,
-    Reconcile,
-    Risk,
-    Settings,
-    Sizing,
-    Strategy,
-)
 from cerberus_trader.domain.signal import Signal
+from cerberus_trader.engine import breaker
 from cerberus_trader.engine.engine import Engine, Step
+from cerberus_trader.runtime.gate import Gate
 from tests.kit import ITEMS, NOON
-from tests.properties.stream_limits import breaches
+from tests.properties.stream_books import OPENING, Held, Live, stop_of, venue_order
+from tests.properties.stream_draws import Draw, fields_of, items_of
+from tests.properties.stream_limits import breaches, measured
 
 D = Decimal
 ZERO = D(0)
 SECOND = 1_000_000_000
+DAY = 86_400 * SECOND
+STATES = {"halt": "halted", "resume": "active", "freeze": "frozen", "thaw": "active"}
 NAMES = tuple(item.name for item in ITEMS)
-OPENING = ("entry", "add")
 COMMANDS = ("halt", "resume", "resume", "deposit", "withdraw", "cancel_all", "flatten",
-            "pause_strategy", "resume_strategy", "reset_breaker")  # fmt: skip
-
-
-def settings_of(rng: Random) -> Settings:
-    """Draw limits of which each bites now and then: several strategies over two accounts."""
-
-    def limit(loose: str, *tight: str) -> Decimal:
-        return D(loose if rng.random() < 0.6 else rng.choice(tight))
-
-    strategies = {
-        name: Strategy(
-            account=account, positions_max=int(limit("9", "1", "2")), add=rng.random() < 0.4,
-            reverse=rng.random() < 0.4, budget=limit("1", "0.3", "0.6"),
-            leverage_max=limit("30", "2", "5"),
-        )
-        for name, account in (("a", "main"), ("b", "main"), ("c", "second"))
-    }  # fmt: skip
-    return Settings(
-        leverage=Leverage(volatility_factor_min=1.0, success_factor_min=1.0, drawdown_start=0.5,
-                          drawdown_end=0.9, cap=limit("40", "3", "10")),
-        sizing=Sizing(methods=("risk",), obey_quantity=rng.random() < 0.5,
-                      risk_fraction=rng.choice((D("0.002"), D("0.01"), D("0.05")))),
-        risk=Risk(
-            positions_max=int(limit("9", "1", "2", "3")),
-            position_exposure_max=limit("5", "0.2", "0.5"),
-            group_exposure_max=limit("9", "0.3", "0.8"),
-            gross_exposure_max=limit("9", "0.4", "1"),
-            group_risk_max=limit("1", "0.005", "0.02"),
-            order_notional_max=limit("0", "700", "1500"),
-        ),
-        breaker=Breaker(day_loss_action="off", drawdown_action="off", cooldown_ms=0,
-                        failures_max=int(limit("0", "3")), losses_max=int(limit("0", "2"))),
-        orders=Orders(retries_max=rng.choice((0, 2))),
-        reconcile=Reconcile(unexplained="accept"),
-        strategies=strategies,
-        levels=Levels(stop_required=rng.random() < 0.5),
-    )  # fmt: skip
-
-
-class Live:
-    """Hold what really becomes of an order, and what of it the engine was told."""
-
-    def __init__(self, order: Order, stop_fraction: Decimal) -> None:
-        self.order = order
-        self.stop_fraction = stop_fraction
-        self.state = "flying"  # then working, lost, ended
-        self.filled = self.told = ZERO
-        self.over = False  # the engine was told of its end, and of every fill
-        self.denials = 0
-        self.ack: str | None = None
-
-    def rest(self) -> Decimal:
-        """Return the notional that may still fill, as far as anybody told the engine."""
-        if self.over:
-            return ZERO
-        return self.order.notional * (self.order.quantity - self.told) / self.order.quantity
-
-
-class Held:
-    """Hold a position as told: signed quantity and cost, the risk at its stop, its margin."""
-
-    def __init__(self) -> None:
-        self.quantity = self.cost = self.risk = self.margin = ZERO
-        self.strategy = ""
-
-    def book(self, fill: FillReport, live: Live) -> None:
-        """Add a fill, closing first."""
-        signed, left = fill.side * fill.quantity, fill.quantity
-        if self.quantity * signed < 0:
-            part = min(left, abs(self.quantity))
-            share = part / abs(self.quantity)
-            self.cost -= self.cost * share
-            self.risk -= self.risk * share
-            self.quantity += fill.side * part
-            left -= part
-        if left:
-            if not self.quantity:
-                self.strategy = live.order.strategy
-                self.cost = self.risk = ZERO
-            self.quantity += fill.side * left
-            self.cost += fill.side * left * fill.price
-            if live.order.reason in OPENING:
-                self.risk += left * live.order.notional / live.order.quantity * live.stop_fraction
-        self.margin = fill.margin if self.quantity else ZERO
+            "pause_strategy", "resume_strategy", "reset_breaker", "reset_breaker", "freeze", "thaw",
+            "stop_strategy", "shutdown", "modify", "modify", "modify")  # fmt: skip
 
 
 class Stream:
@@ -141,8 +59,10 @@ class Stream:
     def __init__(self, seed: int) -> None:
         self.rng = Random(f"stream {seed}")
         self.engine = Engine()
-        self.now = NOON
-        self.settings = settings_of(self.rng)
+        self.gate = Gate(self.engine.state)
+        self.now = NOON + self.rng.choice((0, 0, 0, DAY // 2 - 40 * SECOND))
+        self.settings = Draw(self.rng).settings()
+        self.items = items_of(self.rng)
         self.prices = dict.fromkeys(NAMES, D(100))
         self.lives: dict[str, Live] = {}
         self.real: dict[tuple[str, str], Decimal] = {}
@@ -152,20 +72,28 @@ class Stream:
         self.taken: set[str] = set()
         self.down: set[str] = set()
         self.paused: set[str] = set()
+        self.off = {x for x, y in self.settings.strategies.items() if y.status != "active"}
+        self.silent: set[str] = set()
+        self.tripped: set[str] = set()
         self.trading = "active"
+        self.day, self.probation = self.now // DAY, 0
+        self.day_equity = self.peak = self.cash
         self.trades = self.signals = self.entries = 0
         self.asked: Signal | None = None
+        self.sigma, self.settling = 0.0, False
+        self.said: list[Signal] = []
         self.found: list[str] = []
-        self.take(ConfigEvent(self.now, self.settings, "c", ITEMS, "stream"))
+        self.take(ConfigEvent(self.now, self.settings, "c", self.items, "stream"))
 
     def run(self) -> list[str]:
         """Let ten to thirty things happen."""
         acts = (self.signal, self.deliver, self.trade, self.silence, self.answer, self.look,
-                self.price, self.operate, self.reload)  # fmt: skip
-        weights = (40, 25, 25, 4, 5, 3, 6, 3, 1)
+                self.price, self.operate, self.reload, self.fund, self.measure)  # fmt: skip
+        weights = (40, 25, 25, 4, 5, 3, 6, 4, 1, 1, 1)
         for act in self.rng.choices(acts, weights, k=self.rng.randint(10, 30)):
             self.now += self.rng.choice((1, SECOND // 10, SECOND, 5 * SECOND))
             act()
+        self.settle()
         return self.found
 
     def take(self, event: Any, taken: int | None = None) -> Step:
@@ -174,17 +102,44 @@ class Stream:
         `taken` is how many places were taken before, where the event itself changes that.
         """
         before = len(self.places()) if taken is None else taken
+        if self.now // DAY > self.day:
+            self.day, self.day_equity = self.now // DAY, self.equity()
+            self.peak = max(self.peak, self.day_equity)
+        if isinstance(event, SignalEvent | FillReport | FundingReport):
+            self.peak = max(self.peak, self.equity())
         step = self.engine.step(event)
+        for fact in step.facts:
+            self.told(fact)
         for command in step.commands:
-            if isinstance(command, SubmitOrder):
+            if isinstance(command, SubmitOrder) and command.order.attempt:
+                self.queue.append(("send", command.order))  # after a pause
+            elif isinstance(command, SubmitOrder):
                 self.left(command.order)
             elif isinstance(command, CancelOrder):
                 self.queue.append(("cancel", command.order_id))
+            elif isinstance(command, ModifyOrder):
+                self.queue.append(("modify", command))
         if len(self.places()) > max(before, self.settings.risk.positions_max):
             self.found.append(f"{len(self.places())} places are taken")
         if self.engine.state.counters.faults:
             self.found.append(f"deciding failed: {step.facts}")
         return step
+
+    def told(self, fact: f.Fact) -> None:
+        """Take notice of what the engine did by itself, or of a reset that it granted."""
+        if isinstance(fact, f.TradingStateChanged) and fact.actor == "reconciliation":
+            self.trading = fact.state
+        elif isinstance(fact, f.BreakerReset):
+            if fact.actor == "day":
+                self.tripped -= {x for x in self.tripped if "day_loss" in x}
+                return
+            if "drawdown" in fact.conditions:
+                self.peak = self.equity()
+            self.tripped.clear()
+            self.probation = self.settings.breaker.half_open_trades or self.probation
+
+    def equity(self) -> Decimal:
+        return self.cash + sum(x.quantity * self.prices[y] for (_, y), x in self.held.items())
 
     def marks(self) -> Any:
         return tuple(self.prices.items())
@@ -193,27 +148,45 @@ class Stream:
 
     def signal(self) -> None:
         rng = self.rng
-        repeated = self.signals and rng.random() < 0.05
-        self.signals += not repeated
-        name, side = rng.choice(NAMES), rng.choice(("buy", "buy", "sell", "sell", "close"))
-        price, fields = self.prices[name], {}
-        if side != "close":
-            fields = {
-                "stop_loss_pct": rng.choice((None, D("0.5"), D(2), D(8))),
-                "quantity": D(rng.choice(("1", "10", "33.333", "80"))),
-                "leverage": rng.choice((None, D(1), D(1), D(50))),
-            }
-            if rng.random() < 0.4:
-                fields |= {"order": rng.choice(("limit", "fok")), "limit": price}
-        self.asked = Signal(f"s{self.signals}", self.now, name, side, rng.choice((0.3, 0.7, 0.95)),
-                            rng.choice(("a", "b", "c")), **fields)  # fmt: skip
-        market = Snapshot(self.now, price, price, 0, 0.05, 0.05, self.marks())
-        self.take(SignalEvent(self.now, self.asked, market))
+        if self.said and rng.random() < 0.05:
+            self.asked = rng.choice(self.said[-3:])
+        else:
+            self.signals += 1
+            name = rng.choice(NAMES)
+            side: Any = rng.choice(("buy", "buy", "sell", "sell", "close"))
+            fields = fields_of(rng, side, self.prices[name])
+            self.asked = Signal(f"s{self.signals}", self.now, name, side,
+                                rng.choice((0.2, 0.3, 0.7, 0.95)), rng.choice(("a", "b", "c")),
+                                **fields)  # fmt: skip
+            self.said.append(self.asked)
+        price = self.prices[self.asked.instrument]
+        self.sigma = sigma = rng.choice((0.05, 0.05, 0.2))
+        market = Snapshot(self.now, price, price, 0, sigma, sigma, self.marks())
+        held = self.closable(self.asked)
+        step = self.take(SignalEvent(self.now, self.asked, market))
+        if held and not any(isinstance(x, SubmitOrder) for x in step.commands):
+            self.found.append(f"{self.asked.id} did not close {held}: {step.facts}")
         self.asked = None
+
+    def closable(self, signal: Signal) -> str:
+        """Name what a fresh signal has to close: a position that no close is on its way to."""
+        place = (self.settings.strategies[signal.source].account, signal.instrument)
+        held = self.held.get(place)
+        if signal.side != "close" or held is None or held.strategy != signal.source:
+            return ""
+        closes = [x for x in self.lives.values() if x.order.reduce_only]
+        closing = any(
+            (x.state != "ended" or not x.over)
+            and (x.order.account, x.order.instrument) == place for x in closes
+        )  # fmt: skip
+        part = signal.quantity is not None and signal.quantity < abs(held.quantity)
+        if not held.quantity or closing or part or signal.ts_ns != self.now:
+            return ""
+        return f"{held.quantity} {signal.instrument}"
 
     def left(self, order: Order) -> None:
         """Take an order that leaves: from here on it may be anywhere."""
-        live = Live(order, ZERO if order.bracket is None else stop_of(order))
+        live = Live(order, ZERO if order.bracket is None else stop_of(order, self.item(order)))
         if order.id in self.lives:
             self.found.append(f"order {order.id} left twice")
         self.lives[order.id] = live
@@ -246,7 +219,7 @@ class Stream:
         left = order.quantity - live.filled
         if order.reduce_only:
             left = min(left, max(-order.side * open_, ZERO))
-        quantity = left if rng.random() < 0.6 else (left / 3).quantize(D("0.001"))
+        quantity = left if self.settling or rng.random() < 0.6 else (left / 3).quantize(D("0.001"))
         if quantity <= ZERO:
             return self.finish(live, "canceled")
         live.filled += quantity
@@ -276,16 +249,41 @@ class Stream:
         if not self.queue:
             return
         word = self.queue.pop(self.rng.randrange(len(self.queue)))
+        if isinstance(word, FillReport) and self.rng.random() < 0.2:
+            self.queue.append(word)
+        self.hear(word)
+
+    def hear(self, word: Any) -> None:
+        """Take a word of the venue, a request that reaches it, or the end of a pause."""
         if isinstance(word, FillReport):
-            if self.rng.random() < 0.2:
-                self.queue.append(word)
             self.book(word)
+        elif word[0] == "send":
+            self.send_again(word[1])
+        elif word[0] == "modify":
+            self.modified(word[1])
         elif word[0] == "cancel":
-            live = self.lives[word[1]]
-            if live.state == "working":
+            live = self.lives.get(word[1])
+            if live is not None and live.state == "working":
                 self.finish(live, "canceled")
-        elif self.rng.random() < 0.9:
+        elif self.settling or self.rng.random() < 0.9:
             self.say(*word)
+
+    def send_again(self, order: Order) -> None:
+        """Let the gate have the last word on another attempt, when its pause is over."""
+        if self.gate.refusal(order, self.now):
+            self.take(OrderReport(self.now, order.id, "not_sent"))
+        else:
+            self.left(order)
+
+    def modified(self, asked: ModifyOrder) -> None:
+        """Change a working order, which the engine hears at once."""
+        live, price, quantity = self.lives[asked.order_id], asked.price, asked.quantity
+        assert price is not None and quantity is not None
+        if live.state != "working" or quantity <= live.filled:
+            return
+        replace = msgspec.structs.replace
+        live.order = replace(live.order, price=price, quantity=quantity, notional=price * quantity)
+        self.take(OrderModified(self.now, asked.order_id, price, quantity))
 
     def say(self, word: str, name: str) -> None:
         live = self.lives[name]
@@ -303,7 +301,10 @@ class Stream:
             self.taken.add(word.trade_id)
             live.told += word.quantity
             held = self.held.setdefault((word.account, word.instrument), Held())
+            before = held.quantity
             held.book(word, live)
+            if before and before * held.quantity <= ZERO:
+                self.probation = max(self.probation - 1, 0)
             self.cash -= word.side * word.quantity * word.price + word.fee
             if live.told >= live.order.quantity:
                 live.over = True
@@ -353,7 +354,7 @@ class Stream:
         self.flush()
         self.now += 60 * SECOND
         mine = [x for x in self.lives.values() if x.order.account == account]
-        theirs = [found for x in mine if (found := venue_order(x)) is not None]
+        theirs = [found for x in mine if (found := venue_order(x))]
         for live in mine:
             live.denials += live.state == "lost"
             live.over = live.over or live.state == "ended" or live.denials > 2
@@ -372,30 +373,109 @@ class Stream:
         self.prices[name] = (self.prices[name] * D(self.rng.randint(90, 110)) / 100).quantize(
             D("0.01")
         )
+        self.watch()
         self.take(TimerEvent(self.now, "health", self.marks()))
+
+    def watch(self) -> None:
+        """Tell of the equity floors that are reached, as the market does that watches them."""
+        for floor in breaker.floors(self.engine.state):
+            value = sum((w * self.prices[name] for name, w in floor.weights), floor.constant)
+            if value <= floor.limit:
+                self.take(LevelHit(self.now, "equity", floor.scope, self.marks()))
+
+    def fund(self) -> None:
+        """Let a position pay or receive funding."""
+        for (account, name), held in self.held.items():
+            if held.quantity:
+                amount = D(self.rng.randint(-50, 50))
+                margin = max(held.margin - amount, ZERO)
+                held.margin, self.cash = margin, self.cash - amount
+                self.trades += 1
+                self.take(FundingReport(self.now, account, name, ZERO, self.prices[name], amount,
+                                        margin, self.marks(), f"p{self.trades}"))  # fmt: skip
+                return
+
+    def measure(self) -> None:
+        """Measure something around the engine, sometimes beyond its limit."""
+        condition: Any = self.rng.choice(("latency", "memory_hard", "feed", "feed"))
+        value, scope = self.rng.choice((0.0, 1e9)), self.rng.choice(NAMES)
+        scope = scope if condition == "feed" else ""
+        measured(self, condition, value, scope)
+        self.take(Measured(self.now, condition, value, scope, self.marks()))
 
     def operate(self) -> None:
         rng = self.rng
         command: Any = rng.choice(COMMANDS)
-        amount = D(rng.randint(1, 3_000)) if command in ("deposit", "withdraw") else None
-        target = rng.choice(("a", "b", "c")) if command.endswith("_strategy") else ""
+        amount = D(rng.randint(1, 3_000)) if command in ("deposit", "withdraw", "modify") else None
+        target, price = rng.choice(("a", "b", "c")) if command.endswith("_strategy") else "", None
+        if command == "modify":
+            target = next((x.order.id for x in self.waiting() if x.state == "working"), "")
+            price = D(rng.randint(80, 120)) if rng.random() < 0.5 else None
+            amount = rng.choice((None, D(1), D(5), D(40)))
         before = self.engine.state.flows
-        self.take(OperatorEvent(self.now, command, "t", "test", target, amount, authorised=True))
-        self.cash += self.engine.state.flows - before
-        if command in ("halt", "resume", "flatten"):
+        self.take(OperatorEvent(self.now, command, "t", "test", target, amount, price,
+                                authorised=True, marks=self.marks()))  # fmt: skip
+        moved = self.engine.state.flows - before
+        self.cash, self.peak = self.cash + moved, self.peak + moved
+        self.day_equity += moved
+        if command in ("halt", "resume", "flatten", "freeze", "thaw"):
             stopped = "reducing" if self.trading == "active" else self.trading
-            self.trading = {"halt": "halted", "resume": "active"}.get(command, stopped)
-        elif command == "pause_strategy":
+            if self.trading != "frozen" or command == "thaw":
+                self.trading = STATES.get(command, stopped)
+        elif command in ("pause_strategy", "stop_strategy"):
             self.paused.add(target)
         elif command == "resume_strategy":
             self.paused.discard(target)
+            self.off.discard(target)
 
     def reload(self) -> None:
-        """Put other limits in force; what is there already stays."""
-        self.settings = settings_of(self.rng)
-        self.take(ConfigEvent(self.now, self.settings, f"c{self.now}", ITEMS, "stream"))
+        """Put other limits in force, sometimes other instruments; what is there already stays."""
+        before = self.settings.strategies
+        self.settings = Draw(self.rng).settings()
+        for name, strategy in self.settings.strategies.items():
+            if strategy.status == "active":
+                self.off.discard(name)
+            elif strategy.status != before[name].status:
+                self.off.add(name)
+        if self.rng.random() < 0.5:
+            self.items = items_of(self.rng)
+        self.take(ConfigEvent(self.now, self.settings, f"c{self.now}", self.items, "stream"))
+        self.watch()
+
+    def settle(self) -> None:
+        """Let the venue answer all and fill every close: what may not stay open is flat then."""
+        self.settling = True
+        mute = [x for x in self.lives.values() if x.state in ("lost", "ended") and not x.over]
+        for live in mute:
+            self.take(OrderReport(self.now, live.order.id, "unknown", "no answer"))
+        for _ in range(6):
+            self.now += 10 * SECOND
+            words, self.queue = self.queue, []
+            for word in words:
+                self.hear(word)
+            self.take(TimerEvent(self.now, "health", self.marks()))
+            for live in [x for x in self.lives.values() if x.order.reduce_only]:
+                if live.state in ("flying", "working"):
+                    live.state = "working"
+                    self.fill(live)
+        self.flush()
+        for (account, name), quantity in self.real.items():
+            held = self.held[account, name]
+            if quantity and self.doomed(held.strategy):
+                self.found.append(f"{quantity} {name} of {held.strategy} was not closed")
+
+    def doomed(self, strategy: str) -> bool:
+        """Tell whether a strategy's positions may not stay open."""
+        state = self.engine.state
+        trips = [x for x in state.trips.values() if x.action == "flatten"]
+        record = state.strategies.get(strategy)
+        stopped = record is not None and record.status == "stopped"
+        return stopped or state.flattening or any(x.scope in ("", strategy) for x in trips)
 
     # -- sums ------------------------------------------------------------------------------
+
+    def item(self, order: Order) -> Instrument:
+        return next(item for item in self.items if item.name == order.instrument)
 
     def waiting(self) -> list[Live]:
         """Return the entries that may still fill: in flight, working, or unknown."""
@@ -411,23 +491,6 @@ class Stream:
             if not strategy or (live.order.strategy == strategy and place not in owned):
                 taken.add(place)
         return taken
-
-
-def stop_of(order: Order) -> Decimal:
-    """Return how far an entry's stop lies from its price, as a fraction; without one its margin."""
-    bracket = order.bracket
-    assert bracket is not None
-    return bracket.stop_pct / 100 if bracket.stop_pct is not None else 1 / order.leverage
-
-
-def venue_order(live: Live) -> VenueOrder | None:
-    """Return an order as the venue shows it; None for one that never arrived."""
-    order = live.order
-    if live.state == "lost":
-        return None
-    whole = live.filled >= order.quantity
-    state: Any = "filled" if whole else "working" if live.state == "working" else "canceled"
-    return VenueOrder(order.id, order.instrument, order.side, order.quantity, state, live.filled)
 
 
 def run(seed: int) -> tuple[list[str], int]:

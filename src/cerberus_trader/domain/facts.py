@@ -178,10 +178,10 @@ class TradingStateChanged(msgspec.Struct, frozen=True, array_like=True, tag="sta
 
 
 class StrategyChanged(msgspec.Struct, frozen=True, array_like=True, tag="strategy", gc=False):
-    """Hold a strategy's status as an operator set it."""
+    """Hold a strategy's status as an operator set it; empty where the configuration's counts."""
 
     strategy: str
-    status: Literal["active", "paused", "stopped"]
+    status: Literal["active", "paused", "stopped", ""]
     actor: str
 
 

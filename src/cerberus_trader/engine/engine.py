@@ -35,7 +35,9 @@ from cerberus_trader.engine.state import (
     State,
     equity,
     key_of,
+    strategy_of,
     strategy_pnl,
+    strategy_state,
 )
 
 FAILED = (Status.REJECTED, Status.UNKNOWN)
@@ -99,11 +101,20 @@ def new_day(state: State, event: e.Event) -> list[f.Fact]:
 
 
 def on_config(state: State, event: e.ConfigEvent) -> list[f.Fact]:
-    """Put a configuration in force; the first one names the engine."""
+    """Put a configuration in force; the first one names the engine.
+
+    One that newly pauses or stops a strategy is a later word than that of who resumed it.
+    """
     engine_id = state.engine_id or event.engine_id
-    return [
+    facts: list[f.Fact] = [
         f.ConfigApplied(event.ts_ns, event.digest, engine_id, event.settings, event.instruments)
     ]
+    for name, strategy in event.settings.strategies.items():
+        before = strategy_of(state, name).status
+        resumed = strategy_state(state, name).status == "active"
+        if resumed and strategy.status not in ("active", before):
+            facts.append(f.StrategyChanged(name, "", "configuration"))
+    return facts
 
 
 def on_signal(state: State, event: e.SignalEvent) -> list[f.Fact]:

@@ -130,14 +130,13 @@ def grant(
     for index, cap in enumerate(caps):
         if not cap >= least:  # also true for a NaN cap, which grants nothing
             least, binding = (cap if cap == cap else 0.0), index
+    most = min(least, ABSOLUTE_MAX)
     if not isfinite(least) or least < 1.0:
         granted = ZERO
         if limits.fractional and isfinite(least) and least > 0.0:
             granted = from_belief(least)
-    elif limits.fractional:
-        granted = from_belief(least)
     else:
-        granted = Decimal(floor(min(least, ABSOLUTE_MAX)))
+        granted = from_belief(most) if limits.fractional else Decimal(floor(most))
     return LeverageRecord(base, inputs, factors, raw, caps, binding, granted)
 
 

@@ -10,6 +10,7 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder
 from cerberus_trader.domain.events import (
     AccountReport,
+    ConfigEvent,
     EndOfData,
     LinkEvent,
     OperatorEvent,
@@ -24,7 +25,7 @@ from cerberus_trader.engine import portfolio
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.engine import Engine
 from cerberus_trader.engine.state import State, equity, state_bytes, state_from, state_hash
-from tests.kit import Bench, changed, decision, of, settings, submitted
+from tests.kit import ITEMS, Bench, changed, decision, of, settings, submitted
 
 
 @pytest.mark.req(
@@ -346,6 +347,31 @@ def test_strategies_pause_resume_and_stop() -> None:
     step = command("stop_strategy")
     assert any(c.order.reduce_only for c in step.commands if not isinstance(c, CancelOrder))
     assert bench.state.strategies["default"].status == "stopped"
+
+
+def test_a_configuration_that_pauses_counts_past_an_earlier_word() -> None:
+    def configured(status: Any) -> ConfigEvent:
+        strategies = {"default": Strategy(sources=("*",), status=status)}
+        chosen = changed(Settings(), strategies=strategies)
+        return ConfigEvent(bench.now, chosen, f"{status} {bench.number()}", ITEMS, "engine")
+
+    bench = Bench()
+    bench.take(OperatorEvent(bench.now, "resume_strategy", "ann", target="default"))
+    bench.take(configured("paused"))
+    assert decision(bench.signal(instrument="OTHER")).code == "STRATEGY_INACTIVE"
+    bench.take(OperatorEvent(bench.now, "resume_strategy", "ann", target="default"))
+    bench.take(configured("paused"))  # says nothing new
+    assert decision(bench.signal(instrument="OTHER")).verdict == "approved"
+
+
+def test_an_operators_pause_outlives_a_configuration() -> None:
+    bench = Bench()
+    bench.take(OperatorEvent(bench.now, "pause_strategy", "ann", target="default"))
+    for status in ("paused", "active"):
+        strategies = {"default": Strategy(sources=("*",), status=status)}  # type: ignore[arg-type]
+        chosen = changed(Settings(), strategies=strategies)
+        bench.take(ConfigEvent(bench.now, chosen, status, ITEMS, "engine"))
+    assert decision(bench.signal()).code == "STRATEGY_INACTIVE"
 
 
 @pytest.mark.parametrize(

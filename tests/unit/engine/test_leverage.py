@@ -179,6 +179,15 @@ def test_research_grants_fractions() -> None:
     assert D("1.6") < value < D("1.7")
 
 
+def test_fractions_too_are_held_to_the_absolute_maximum() -> None:
+    limits = changed(LIMITS, fractional=True, extreme=D(100), cap=D(255))
+    for fractional in (True, False):
+        inputs = (0.0, 1.0, 0.0, 0.0)
+        chosen = changed(limits, fractional=fractional)
+        analysis = lev.analyse(chosen, D(100), inputs, 0.5)
+        assert lev.grant(chosen, D(100), analysis, (255.0,) * 7).granted == 30
+
+
 @pytest.mark.req("C-03.3", "T-14.1")
 def test_confidence_maps_to_levels_by_configured_thresholds() -> None:
     bounds = (0.4, 0.6, 0.8)
