@@ -33,6 +33,7 @@ from cerberus_trader.market.columns import (
 )
 from cerberus_trader.replay.driver import NEVER, Driver
 from cerberus_trader.replay.tape import Marks, Tape
+from tests.properties.world_draws import coarse, more, odd
 
 D = Decimal
 START = 1_700_006_399_000_000_000  # one second before a UTC midnight
@@ -216,14 +217,14 @@ def world(seed: int, *, reference: bool, rows: int = 80, count: int = 25) -> tup
     Driver, list[tuple[Event, tuple[Fact, ...]]]
 ]:  # fmt: skip
     """Make a driver over a random market; equal seeds give equal worlds."""
-    r = random.Random(seed)
+    r, extra = random.Random(seed), random.Random(f"more {seed}")
     tapes = []
     for name in ("AAA", "BBB", "CCC")[: r.randint(1, 3)]:
         series = prices(r, rows)
-        item = instrument(name, r)
+        item = coarse(instrument(name, r), extra)
         tapes.append(Tape(item, series, marks(r, series), funding(r, series)))
-    chosen = settings(r)
-    signals = [signal(r, i, tapes, ["x", "two"]) for i in range(count)]
+    chosen = more(settings(r), extra)
+    signals = [odd(signal(r, i, tapes, ["x", "two"]), extra) for i in range(count)]
     config = ConfigEvent(START - 1, chosen, "c", tuple(tape.instrument for tape in tapes), "engine")
     rows_: list[tuple[Event, tuple[Fact, ...]]] = []
     driver = Driver(
