@@ -52,7 +52,8 @@ def more(chosen: Settings, r: random.Random) -> Settings:
         strategies={
             name: replace(
                 strategy, risk_tolerance=D(r.choice(["1", "0.3"])),
-                budget=D(r.choice(["1", "0.4"])), kind=r.choice(["directional", "event"]), positions_max=r.choice([1, 3]),
+                budget=D(r.choice(["1", "0.4"])), kind=r.choice(["directional", "event"]),
+                positions_max=r.choice([1, 3]),
             )
             for name, strategy in chosen.strategies.items()
         },
