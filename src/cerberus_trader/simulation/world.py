@@ -68,7 +68,7 @@ def settings_of(rng: Random, surprised: bool) -> Settings:
 
     Where the account surprises the engine, the unexplained is accepted, else it would freeze.
     """
-    return Settings(
+    chosen = Settings(
         account=Account(balance=D(100_000)),
         leverage=Leverage(volatility_factor_min=1.0, drawdown_start=0.5, drawdown_end=0.9),
         sizing=Sizing(methods=("risk",), risk_fraction=D("0.0005")),
@@ -88,6 +88,28 @@ def settings_of(rng: Random, surprised: bool) -> Settings:
                 add=rng.random() < 0.3,
             )
         },
+    )  # fmt: skip
+    return chosen if rng.random() < 0.7 else further(chosen, rng)
+
+
+def further(chosen: Settings, rng: Random) -> Settings:
+    """Draw what is rarely changed: how the breaker acts, levels, leftovers, the cache."""
+    replace = msgspec.structs.replace
+    return replace(
+        chosen,
+        breaker=replace(
+            chosen.breaker, day_loss=rng.choice((D("0.04"), D("0.0005"))),
+            drawdown_hard=rng.choice((D("0.25"), D("0.001"))),
+            day_loss_action=rng.choice(("flatten", "block", "off")),
+            drawdown_action=rng.choice(("flatten", "block", "off")),
+            half_open_trades=rng.choice((0, 1, 5)),
+        ),
+        orders=replace(chosen.orders, fok_leftover=rng.choice(("close", "keep"))),
+        cache=replace(chosen.cache, ttl_ms=rng.choice((0, 1_000)), entries_max=rng.choice((1, 99))),
+        levels=replace(
+            chosen.levels, stop_required=rng.random() < 0.5,
+            reward_multiple=rng.choice((D(0), D("0.5"), D(3))),
+        ),
     )  # fmt: skip
 
 
