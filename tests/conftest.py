@@ -1,9 +1,11 @@
 """What every test shares: where the real price files are, and how Hypothesis behaves."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +20,32 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 UNTRACED = ("fuzz", "properties", "real", "simulation")
 """The folders of generated cases: tracing the same lines thousands of times takes two thirds of
 their time, and coverage is to say what the other tests reach."""
+PROCESSES_TRACED = ("test_kill_switch", "test_outside_faults", "test_retention", "test_run")
+"""The modules of tests/process whose processes are traced: tracing takes a third of their time, and
+the others reach little more."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Leave a worker with the one tracer that pytest-cov is about to start.
+
+    One that started before would go on under it, also where it pauses for what is UNTRACED.
+    """
+    while hasattr(session.config, "workerinput") and (early := Coverage.current()):
+        early.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Start the processes of generated cases, and of most process tests, without a tracer."""
+    folder, name = item.path.relative_to(ROOT / "tests").parts[0], item.path.stem
+    bare = folder in UNTRACED or (folder == "process" and name not in PROCESSES_TRACED)
+    kept = os.environ.pop("COVERAGE_PROCESS_CONFIG", None) if bare else None
+    try:
+        return (yield)
+    finally:
+        if kept is not None:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = kept
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,6 +32,7 @@ def core_files(rooms: tuple[str, ...] = CORE_ROOMS) -> list[Path]:
     return [path for room in rooms for path in python_files(SRC / room)]
 
 
+@cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
