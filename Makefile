@@ -8,9 +8,9 @@ DEV := .venv/.stamp-dev
 export PYTHON
 
 # The tests start some two hundred processes, and each would compile all that it imports where an
-# image forbids bytecode beside the source. Here it lies in .venv.
-export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
-unexport PYTHONDONTWRITEBYTECODE
+# image forbids bytecode beside the source: it lies in .venv.
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.venv/bytecode \
+	$(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint lint-types lint-rules format bench bench-peers trace \
@@ -23,10 +23,10 @@ demo: $(CORE)  ## install, run the built-in demo, write demo/report.html
 	@$(BIN)/cerberus demo
 
 test: $(DEV)  ## run the quick suite
-	@$(BIN)/python -m pytest -q -n 2 -m "not slow" --cov --cov-report=
+	@$(PYTEST) -n 2 -m "not slow" --cov --cov-report=
 
 test-all: $(DEV)  ## run every test, the slow ones too
-	@$(BIN)/python -m pytest -q -n 2
+	@$(PYTEST) -n 2
 
 lint: lint-types lint-rules  ## style, types, import walls, the tidy rules
 
@@ -37,7 +37,7 @@ lint-rules: $(DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/tidy
+	@$(PYTEST) -p no:cacheprovider tests/tidy
 
 format: $(DEV)  ## let ruff write what it can
 	@$(BIN)/ruff check --fix-only -q .

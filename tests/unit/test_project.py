@@ -99,7 +99,7 @@ def test_coverage_below_ninety_percent_fails(project_root: Path) -> None:
     assert settings["tool"]["coverage"]["run"]["branch"] is True
     ci = (project_root / ".ci" / "run").read_text(encoding="utf-8")
     makefile = (project_root / "Makefile").read_text(encoding="utf-8")
-    assert "make --no-print-directory test" in ci
+    assert "make --no-print-directory --jobs 2 lint test\n" in ci
     assert "--cov" in makefile[makefile.index("test: ") : makefile.index("test-all: ")]
 
 
