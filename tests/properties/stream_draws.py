@@ -77,6 +77,7 @@ class Draw:
             low=limit("5", "1", "0.5"), extreme=limit("30", "100"),
             volatility_factor_min=1.0, success_factor_min=rng.choice((1.0, 0.5)),
             drawdown_start=0.5, drawdown_end=0.9, cap=limit("40", "3", "10", "255"),
+            medium=limit("10", "2"), high=limit("20", "4"),
             fractional=rng.random() < 0.3, stop_multiple=rng.choice((1.5, 1.0, 3.0)),
         )  # fmt: skip
 
@@ -110,6 +111,8 @@ class Draw:
             gross_exposure_max=limit("9", "0.4", "1"),
             group_risk_max=limit("1", "0.005", "0.02"),
             order_notional_max=limit("0", "700", "1500"),
+            volatility_halt=self.often(0.6, 0.1, 0.0),
+            minute_volatility_halt=self.often(1.5, 0.1, 0.0),
         )
 
     def breaker(self) -> Breaker:
@@ -132,6 +135,8 @@ class Draw:
             confidence_min=often(0.0, 0.0, 0.5),
             volume_min=often(D(0), D(0), D(50)),
             spread_bps_max=self.limit("50", "5"),
+            signal_age_ms_max=often(10_000, 1_000),
+            data_age_ms_max=often(10_000, 1_000),
             confidence_levels=often((0.4, 0.6, 0.8), (0.1, 0.2, 0.3)),
         )
 

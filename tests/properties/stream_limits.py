@@ -151,8 +151,6 @@ def malformed(item: Instrument, new: "Live") -> Iterator[str]:
         yield f"{order.id} has a notional of {order.notional}"
     if order.price is not None and order.price % item.tick:
         yield f"{order.id} has a price of {order.price}"
-    if order.expires_ns and order.expires_ns <= order.created_ns:
-        yield f"{order.id} had expired when it left"
 
 
 def floors(stream: "Stream") -> Iterator[tuple[str, Decimal]]:
@@ -202,6 +200,13 @@ def stopped(stream: "Stream", new: "Live") -> Iterator[str]:
         yield f"{order.id} left with a confidence of {asked.confidence}"
     if asked is not None and (asked.volume or 0) < intake.volume_min:
         yield f"{order.id} left with a volume of {asked.volume}"
+    if asked is not None and stream.now - asked.ts_ns > intake.signal_age_ms_max * 1_000_000:
+        yield f"{order.id} left for a signal of {asked.ts_ns}"
+    if stream.age_ms > intake.data_age_ms_max:
+        yield f"{order.id} left at a price {stream.age_ms} ms old"
+    for halt in (stream.settings.risk.volatility_halt, stream.settings.risk.minute_volatility_halt):
+        if halt and stream.sigma > halt:
+            yield f"{order.id} left at a volatility of {stream.sigma}"
     entries = [x for x in stream.lives.values() if x.order.signal_id == order.signal_id]
     if sum(not x.order.reduce_only for x in entries) > 1:
         yield f"signal {order.signal_id} was traded twice"

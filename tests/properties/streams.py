@@ -80,7 +80,7 @@ class Stream:
         self.day_equity = self.peak = self.cash
         self.trades = self.signals = self.entries = 0
         self.asked: Signal | None = None
-        self.sigma, self.settling = 0.0, False
+        self.sigma, self.age_ms, self.settling = 0.0, 0, False
         self.said: list[Signal] = []
         self.found: list[str] = []
         self.take(ConfigEvent(self.now, self.settings, "c", self.items, "stream"))
@@ -149,20 +149,23 @@ class Stream:
     def signal(self) -> None:
         rng = self.rng
         if self.said and rng.random() < 0.05:
-            self.asked = rng.choice(self.said[-3:])
+            self.asked, held = rng.choice(self.said[-3:]), ""
         else:
             self.signals += 1
             name = rng.choice(NAMES)
             side: Any = rng.choice(("buy", "buy", "sell", "sell", "close"))
             fields = fields_of(rng, side, self.prices[name])
-            self.asked = Signal(f"s{self.signals}", self.now, name, side,
+            made = self.now - rng.choice((0, 0, 0, 0, 5 * SECOND))
+            self.asked = Signal(f"s{self.signals}", made, name, side,
                                 rng.choice((0.2, 0.3, 0.7, 0.95)), rng.choice(("a", "b", "c")),
                                 **fields)  # fmt: skip
             self.said.append(self.asked)
+            held = self.closable(self.asked)
         price = self.prices[self.asked.instrument]
         self.sigma = sigma = rng.choice((0.05, 0.05, 0.2))
-        market = Snapshot(self.now, price, price, 0, sigma, sigma, self.marks())
-        held = self.closable(self.asked)
+        self.age_ms = rng.choice((0, 0, 0, 0, 5_000))
+        seen = self.now - self.age_ms * 1_000_000
+        market = Snapshot(seen, price, price, 0, sigma, sigma, self.marks())
         step = self.take(SignalEvent(self.now, self.asked, market))
         if held and not any(isinstance(x, SubmitOrder) for x in step.commands):
             self.found.append(f"{self.asked.id} did not close {held}: {step.facts}")
@@ -180,9 +183,8 @@ class Stream:
             and (x.order.account, x.order.instrument) == place for x in closes
         )  # fmt: skip
         part = signal.quantity is not None and signal.quantity < abs(held.quantity)
-        if not held.quantity or closing or part or signal.ts_ns != self.now:
-            return ""
-        return f"{held.quantity} {signal.instrument}"
+        idle = not held.quantity or closing or part
+        return "" if idle else f"{held.quantity} {signal.instrument}"
 
     def left(self, order: Order) -> None:
         """Take an order that leaves: from here on it may be anywhere."""
@@ -328,7 +330,7 @@ class Stream:
             self.book(word)
 
     def answer(self) -> None:
-        """Answer a query of one order truly, at a time at which it could not arrive any more."""
+        """Answer a query truly, when the order could not arrive any more."""
         live = self.any_life()
         if live is None or live.state == "flying":
             return
@@ -398,8 +400,7 @@ class Stream:
     def measure(self) -> None:
         """Measure something around the engine, sometimes beyond its limit."""
         condition: Any = self.rng.choice(("latency", "memory_hard", "feed", "feed"))
-        value, scope = self.rng.choice((0.0, 1e9)), self.rng.choice(NAMES)
-        scope = scope if condition == "feed" else ""
+        value, scope = self.rng.choice((0.0, 1e9)), self.rng.choice(NAMES) * (condition == "feed")
         measured(self, condition, value, scope)
         self.take(Measured(self.now, condition, value, scope, self.marks()))
 
@@ -496,5 +497,4 @@ class Stream:
 def run(seed: int) -> tuple[list[str], int]:
     """Run one stream; return what broke, and how many entries left."""
     stream = Stream(seed)
-    found = stream.run()
-    return found, stream.entries
+    return stream.run(), stream.entries
