@@ -48,8 +48,7 @@ class JournalOptions:
     """Set how a journal writes.
 
     `durability`: power: synced before the watermark moves; process: handed to the system before,
-    synced behind every `sync_interval_s`; none: big batches without a log on disk, one sync at
-    close (replays: what a crash leaves of one is thrown away).
+    synced behind every `sync_interval_s`; none: big batches, one sync at close (replays).
     `pages_max` limits the file (pages of 4 KiB, 0 is off). A full queue blocks the engine for
     `block_s` and then fails.
     """
@@ -165,7 +164,6 @@ class Store:
     def finish(self) -> None:
         """Move the whole log into the database, synced whatever the durability, and close."""
         self.connection.execute("PRAGMA synchronous = FULL")
-        self.connection.execute("PRAGMA journal_mode = WAL").fetchall()
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self.connection.close()
 
@@ -282,8 +280,6 @@ def _refuse_older(meta: Meta, path: Path) -> None:
 def _configure(connection: sqlite3.Connection, options: JournalOptions) -> None:
     synchronous = {"power": "FULL", "process": "NORMAL", "none": "OFF"}[options.durability]
     connection.execute(f"PRAGMA synchronous = {synchronous}")
-    if options.durability == "none":
-        connection.execute("PRAGMA journal_mode = MEMORY").fetchall()
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA mmap_size = 0")
     connection.execute("PRAGMA cache_size = -2048")

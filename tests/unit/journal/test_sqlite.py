@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,7 @@ from cerberus_trader.journal.anchor import read_anchor
 from cerberus_trader.journal.memory import MemoryJournal
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.sqlite import SqliteJournal
-from cerberus_trader.journal.store import (
-    JOURNAL_NAME,
-    Durability,
-    JournalOptions,
-    Meta,
-    Store,
-)
+from cerberus_trader.journal.store import Durability, JournalOptions, Meta, Store
 from cerberus_trader.journal.verify import verify
 
 FAST = JournalOptions(sync_interval_s=0.01)
@@ -93,26 +86,15 @@ def test_engine_ids_are_drawn_once_for_each_journal(tmp_path: Path) -> None:
 
 @pytest.mark.req("C-02.1", "D-10.2")
 def test_the_connection_has_its_settings(tmp_path: Path) -> None:
-    for durability, mode, level in (
-        ("power", "wal", 2), ("process", "wal", 1), ("none", "memory", 0),
-    ):  # fmt: skip
+    for durability, level in (("power", 2), ("process", 1), ("none", 0)):
         options = JournalOptions(durability=durability, pages_max=5000)  # type: ignore[arg-type]
         with SqliteJournal(tmp_path / durability, options=options) as journal:
             ask = journal._store.connection.execute
-            assert ask("PRAGMA journal_mode").fetchone() == (mode,)
+            assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
             assert ask("PRAGMA synchronous").fetchone() == (level,)
             assert ask("PRAGMA wal_autocheckpoint").fetchone() == (0,)
             assert ask("PRAGMA mmap_size").fetchone() == (0,)
             assert ask("PRAGMA max_page_count").fetchone() == (5000,)
-
-
-def test_a_journal_without_a_log_is_an_ordinary_one_once_closed(tmp_path: Path) -> None:
-    with SqliteJournal(tmp_path, options=NONE) as journal:
-        fill(journal, 1_000)
-    with closing(sqlite3.connect(tmp_path / JOURNAL_NAME)) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert not list(tmp_path.glob("*-journal"))
-    assert verify(tmp_path).rows == 1_000
 
 
 def test_the_watermark_calls_back_on_the_writers_thread(tmp_path: Path) -> None:
