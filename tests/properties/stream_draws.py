@@ -33,15 +33,19 @@ ACTIONS: Any = ("block", "flatten")
 
 def items_of(rng: Random) -> tuple[Instrument, ...]:
     """Draw what is traded: fine or coarse, perpetual or spot without tiers."""
-    return tuple(
-        item if rng.random() < 0.5 else msgspec.structs.replace(
-            item, lot=D(rng.choice(("0.001", "1", "7"))), tick=D(rng.choice(("0.01", "0.5", "3"))),
-            quantity_min=D(rng.choice(("0", "2"))), notional_min=D(rng.choice(("0", "5", "900"))),
-            taker_fee=D(rng.choice(("0", "0.0005", "0.01"))),
-            tiers=item.tiers if rng.random() < 0.7 else (),
-        )
-        for item in ITEMS
+    return tuple(item if rng.random() < 0.5 else other(rng, item) for item in ITEMS)
+
+
+def other(rng: Random, item: Instrument) -> Instrument:
+    """Draw a coarser instrument; most that have no tiers are spot."""
+    drawn = msgspec.structs.replace(
+        item, lot=D(rng.choice(("0.001", "1", "7"))), tick=D(rng.choice(("0.01", "0.5", "3"))),
+        quantity_min=D(rng.choice(("0", "2"))), notional_min=D(rng.choice(("0", "5", "900"))),
+        taker_fee=D(rng.choice(("0", "0.0005", "0.01"))),
+        tiers=item.tiers if rng.random() < 0.7 else (),
     )  # fmt: skip
+    spot = not drawn.tiers and drawn.lot < 7
+    return msgspec.structs.replace(drawn, kind="spot") if spot else drawn
 
 
 class Draw:

@@ -151,6 +151,8 @@ def malformed(item: Instrument, new: "Live") -> Iterator[str]:
         yield f"{order.id} has a notional of {order.notional}"
     if order.price is not None and order.price % item.tick:
         yield f"{order.id} has a price of {order.price}"
+    if item.kind == "spot" and order.side < 0:
+        yield f"{order.id} sells what nobody lends"
 
 
 def floors(stream: "Stream") -> Iterator[tuple[str, Decimal]]:

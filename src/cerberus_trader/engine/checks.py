@@ -295,6 +295,12 @@ def order_notional_max(case: Case) -> Decimal:
     return case.settings.risk.order_notional_max or case.notional
 
 
+def spot_short(case: Case) -> str:
+    """Say that a spot instrument would be sold without being held: nobody lends it."""
+    short = case.sign < 0 and _instrument(case).kind == "spot"
+    return "a spot instrument cannot be sold short" if short else ""
+
+
 RISK: tuple[Check, ...] = (
     Check("LEVEL_WRONG_SIDE", "levels against the reference price",
           lambda c: c.fault, None, "none", False, True),
@@ -324,6 +330,7 @@ RISK: tuple[Check, ...] = (
           "max"),
     Check("MARGIN_INSUFFICIENT", "margin needed", lambda c: c.margin,
           lambda c: c.held.free_margin, "max"),
+    Check("SPOT_SHORT", "sale of what is not held", spot_short, None, "none", False, True),
 )  # fmt: skip
 
 

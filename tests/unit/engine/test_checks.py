@@ -208,6 +208,21 @@ def test_minima_at_their_boundary(code: str, good: dict, bad: dict) -> None:
     assert verdict(Bench(), **bad) == code
 
 
+@pytest.mark.req("D-09.14", "E-3.1.1")
+def test_a_spot_instrument_is_not_sold_without_being_held() -> None:
+    spot = changed(COIN, kind="spot", tiers=())
+    free = {"lift_all": True}
+    for risk in ({}, free):
+        bench = Bench(settings(risk=risk), (spot,))
+        assert verdict(bench, "sell", leverage=D(1)) == "SPOT_SHORT"
+        assert verdict(bench, leverage=D(1)) == "approved"
+    reversing = settings(strategies={"s": Strategy(reverse=True)})
+    bench = Bench(reversing, (spot,))
+    bench.open(source="s", leverage=D(1))
+    made = decision(bench.signal("sell", source="s", leverage=D(1)))
+    assert (made.verdict, made.action) == ("approved", "close"), "what is held may be sold"
+
+
 @pytest.mark.req("C-08.4", "T-07.3", "D-09.14")
 def test_concurrent_positions_over_all_and_per_strategy() -> None:
     bench = Bench(settings(risk={"positions_max": 2, "group_risk_max": D(1)}))
