@@ -249,7 +249,7 @@ class Breaker(Section, frozen=True, gc=True, dict=True):
     ] = Decimal("0.04")
     day_loss_action: Action = "flatten"
     drawdown_soft: Annotated[
-        Fraction, Meta(description="fall from the equity peak that halves new sizes")
+        Fraction, Meta(description="fall from the equity peak that halves new sizes; 0 is off")
     ] = Decimal("0.15")
     drawdown_hard: Annotated[Fraction, Meta(description="fall from the equity peak")] = Decimal(
         "0.25"
