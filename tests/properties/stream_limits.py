@@ -202,7 +202,7 @@ def stopped(stream: "Stream", new: "Live") -> Iterator[str]:
         yield f"{order.id} left with a confidence of {asked.confidence}"
     if asked is not None and (asked.volume or 0) < intake.volume_min:
         yield f"{order.id} left with a volume of {asked.volume}"
-    if asked is not None and stream.now - asked.ts_ns > intake.signal_age_ms_max * 1_000_000:
+    if asked is not None and (stream.now - asked.ts_ns) // 1_000_000 > intake.signal_age_ms_max:
         yield f"{order.id} left for a signal of {asked.ts_ns}"
     if stream.age_ms > intake.data_age_ms_max:
         yield f"{order.id} left at a price {stream.age_ms} ms old"

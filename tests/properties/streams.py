@@ -177,14 +177,12 @@ class Stream:
         held = self.held.get(place)
         if signal.side != "close" or held is None or held.strategy != signal.source:
             return ""
-        closes = [x for x in self.lives.values() if x.order.reduce_only]
-        closing = any(
-            (x.state != "ended" or not x.over)
-            and (x.order.account, x.order.instrument) == place for x in closes
-        )  # fmt: skip
+        closes = [x.order for x in self.lives.values() if x.state != "ended" or not x.over]
+        sends = [x for x in self.queue if isinstance(x, tuple) and x[0] == "send"]  # after a pause
+        closes += [order for _, order in sends]
+        closing = any(x.reduce_only and (x.account, x.instrument) == place for x in closes)
         part = signal.quantity is not None and signal.quantity < abs(held.quantity)
-        idle = not held.quantity or closing or part
-        return "" if idle else f"{held.quantity} {signal.instrument}"
+        return "" if not held.quantity or closing or part else f"{held.quantity} {place[1]}"
 
     def left(self, order: Order) -> None:
         """Take an order that leaves: from here on it may be anywhere."""
@@ -447,13 +445,15 @@ class Stream:
         """Let the venue answer all and fill every close: what may not stay open is flat then."""
         self.settling = True
         mute = [x for x in self.lives.values() if x.state in ("lost", "ended") and not x.over]
-        for live in mute:
-            self.take(OrderReport(self.now, live.order.id, "unknown", "no answer"))
         for _ in range(6):
             self.now += 10 * SECOND
             words, self.queue = self.queue, []
             for word in words:
                 self.hear(word)
+            for live in mute:
+                self.flush(live.order.id)
+                status = OrderStatus(self.now, live.order.id, self.now, venue_order(live))
+                self.take(status)
             self.take(TimerEvent(self.now, "health", self.marks()))
             for live in [x for x in self.lives.values() if x.order.reduce_only]:
                 if live.state in ("flying", "working"):
