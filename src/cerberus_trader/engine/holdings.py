@@ -33,11 +33,11 @@ def compare_position(
     look: Look, name: str, ours: Position | None, theirs: VenuePosition | None
 ) -> list[f.Fact]:
     """Correct a position that differs twice in the same way: the venue's word counts."""
+    if ours is not None and look.before(ours):
+        return []  # a difference to the one before it, of the same quantity, would be seen again
     held, there = signed(ours), signed(theirs)
     if held == there:
-        if ours is None or theirs is None or look.before(ours):
-            return []
-        return compare_terms(look, ours, theirs)
+        return compare_terms(look, ours, theirs) if ours is not None and theirs is not None else []
     action = freeze(look.state)
     facts = look.suspect("position", name, plain(held), plain(there), action)
     if not acted(facts, action):

@@ -83,3 +83,19 @@ def test_a_position_takes_the_name_that_the_venue_has_for_it() -> None:
         (held,) = bench.state.positions.values()
         assert held.id == kept
     assert bench.state.trading == "active"
+
+
+def test_a_look_from_before_a_position_opened_says_nothing_of_it() -> None:
+    """The one before it had the same quantity: its closing was seen, and not yet told."""
+    bench = Bench()
+    bench.open()
+    gone = AccountReport(bench.now + 60_000_000_000, "main", bench.now + 60_000_000_000, "timer")
+    bench.take(gone)
+    assert bench.state.suspects
+    bench.now += 60_000_000_000
+    bench.close("100")
+    order = bench.open()
+    stale = bench.now - 100_000_000
+    bench.take(AccountReport(bench.now, "main", stale, "timer"))
+    assert [held.id for held in bench.state.positions.values()] == [order.id]
+    assert bench.state.trading == "active" and "COIN" not in bench.state.suspects
