@@ -32,15 +32,19 @@ def compare_positions(look: Look, event: AccountReport) -> list[f.Fact]:
 def compare_position(
     look: Look, name: str, ours: Position | None, theirs: VenuePosition | None
 ) -> list[f.Fact]:
-    """Correct a position that differs twice in the same way: the venue's word counts."""
-    if ours is not None and look.before(ours):
-        return []  # a difference to the one before it, of the same quantity, would be seen again
+    """Correct a position that differs twice in the same way: the venue's word counts.
+
+    A look from before ours opened only suspects: what differs may be the one before it.
+    """
+    early = ours is not None and look.before(ours)
     held, there = signed(ours), signed(theirs)
     if held == there:
-        return compare_terms(look, ours, theirs) if ours is not None and theirs is not None else []
-    action = freeze(look.state)
+        if ours is None or theirs is None or early:
+            return []
+        return compare_terms(look, ours, theirs)
+    action = "suspected" if early else freeze(look.state)
     facts = look.suspect("position", name, plain(held), plain(there), action)
-    if not acted(facts, action):
+    if early or not acted(facts, action):
         return facts
     after: Position | None = None
     if theirs is not None:
