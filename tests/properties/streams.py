@@ -135,7 +135,7 @@ class Stream:
                 return
             if "drawdown" in fact.conditions:
                 self.peak = self.equity()
-            self.tripped.clear()
+            self.tripped -= set(fact.conditions)
             self.probation = self.settings.breaker.half_open_trades or self.probation
 
     def equity(self) -> Decimal:
@@ -438,8 +438,8 @@ class Stream:
                 self.off.add(name)
         if self.rng.random() < 0.5:
             self.items = items_of(self.rng)
-        self.take(ConfigEvent(self.now, self.settings, f"c{self.now}", self.items, "stream"))
-        self.watch()
+        self.take(ConfigEvent(self.now, self.settings, f"c{self.now}", self.items, "stream",
+                              marks=self.marks()))  # fmt: skip
 
     def settle(self) -> None:
         """Let the venue answer all and fill every close: what may not stay open is flat then."""

@@ -25,6 +25,7 @@ class ConfigEvent(msgspec.Struct, frozen=True, array_like=True, tag="config", gc
     instruments: tuple[Instrument, ...]
     engine_id: str = ""
     actor: str = "start"
+    marks: Marks = ()
 
 
 class SignalEvent(msgspec.Struct, frozen=True, array_like=True, tag="signal", gc=False):

@@ -8,13 +8,20 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import FillReport, OperatorEvent
+from cerberus_trader.domain.events import ConfigEvent, FillReport, OperatorEvent
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.money import ONE, ZERO, plain
 from cerberus_trader.domain.order import FORCED
+from cerberus_trader.domain.settings import Breaker, Settings
 from cerberus_trader.engine import orders
 from cerberus_trader.engine.risk import flatten
-from cerberus_trader.engine.state import State, equity, strategy_of, strategy_pnl
+from cerberus_trader.engine.state import (
+    State,
+    equity,
+    strategy_from,
+    strategy_of,
+    strategy_pnl,
+)
 
 MS = 1_000_000
 
@@ -28,29 +35,43 @@ class Floor(NamedTuple):
     limit: Decimal
 
 
-def account_limits(state: State) -> list[tuple[str, Decimal, str]]:
-    """Return the untripped equity conditions of the account: name, floor, action."""
-    limits = state.settings.breaker
+def account_floors(state: State, limits: Breaker) -> list[tuple[str, Decimal, str]]:
+    """Return the equity conditions of the account that are not off: name, floor, action."""
     found: list[tuple[str, Decimal, str]] = []
-    if limits.day_loss_action != "off" and "day_loss" not in state.trips:
+    if limits.day_loss_action != "off":
         floor = state.day_equity * (ONE - limits.day_loss)
         found.append(("day_loss", floor, limits.day_loss_action))
-    if limits.drawdown_action != "off" and "drawdown" not in state.trips:
+    if limits.drawdown_action != "off":
         floor = state.peak * (ONE - limits.drawdown_hard)
         found.append(("drawdown", floor, limits.drawdown_action))
     return found
 
 
-def strategy_limit(state: State, name: str) -> tuple[Decimal, str] | None:
+def account_limits(state: State, limits: Breaker | None = None) -> list[tuple[str, Decimal, str]]:
+    """Return the untripped equity conditions of the account, at other limits where given."""
+    found = account_floors(state, limits or state.settings.breaker)
+    return [limit for limit in found if limit[0] not in state.trips]
+
+
+def strategy_floor(
+    state: State, name: str, settings: Settings | None = None
+) -> tuple[Decimal, str] | None:
     """Return a strategy's day-loss floor on its own P&L, with its action; None where off."""
-    strategy = strategy_of(state, name)
-    if strategy.day_loss_action == "off" or (
-        state.trips and f"strategy_day_loss:{name}" in state.trips
-    ):
+    strategy = strategy_from(settings or state.settings, name)
+    if strategy.day_loss_action == "off":
         return None
     record = state.strategies.get(name)
     base = record.day_base if record is not None else ZERO
     return base - strategy.day_loss * strategy.budget * state.day_equity, strategy.day_loss_action
+
+
+def strategy_limit(
+    state: State, name: str, settings: Settings | None = None
+) -> tuple[Decimal, str] | None:
+    """Return a strategy's floor, with its action; None where off or tripped."""
+    if state.trips and f"strategy_day_loss:{name}" in state.trips:
+        return None
+    return strategy_floor(state, name, settings)
 
 
 def floors(state: State) -> list[Floor]:
@@ -78,10 +99,12 @@ def floors(state: State) -> list[Floor]:
     return found
 
 
-def equity_trips(state: State, now_ns: int, equity: Decimal) -> list[f.BreakerTripped]:
-    """Trip every account condition that this equity reaches."""
+def equity_trips(
+    state: State, now_ns: int, equity: Decimal, limits: Breaker | None = None
+) -> list[f.BreakerTripped]:
+    """Trip every account condition that this equity reaches, at other limits where given."""
     trips = []
-    for name, floor, action in account_limits(state):
+    for name, floor, action in account_limits(state, limits):
         if equity <= floor:
             trips.append(f.BreakerTripped(now_ns, name, "", plain(equity), plain(floor), action))
     return trips
@@ -220,6 +243,23 @@ def moved_trips(state: State, now_ns: int, marks: Marks, amount: Decimal) -> lis
     return trips
 
 
+def reload_trips(state: State, event: ConfigEvent) -> list[f.BreakerTripped]:
+    """Trip what is reached at the limits of a new configuration.
+
+    Before a price is known of everything that is held, the levels in the market say so.
+    """
+    priced = {name for name, _ in event.marks}
+    if not state.config or not priced.issuperset(state.exposures):
+        return []
+    now, marks, settings = event.ts_ns, event.marks, event.settings
+    trips = equity_trips(state, now, equity(state, marks), settings.breaker)
+    for name in state.strategies:
+        limit = strategy_limit(state, name, settings)
+        if limit is not None:
+            trips += floor_trips(now, name, strategy_pnl(state, name, marks), limit)
+    return trips
+
+
 def reached_without(state: State, marks: Marks, amount: Decimal) -> str:
     """Name the condition that taking out an amount of money would reach, empty where none."""
     for trip in moved_trips(state, state.now_ns, marks, -amount):
@@ -227,13 +267,28 @@ def reached_without(state: State, marks: Marks, amount: Decimal) -> str:
     return ""
 
 
+def standing(state: State, marks: Marks) -> tuple[str, ...]:
+    """Name the tripped losses of the day that are still at their limits."""
+    found, now = [], equity(state, marks)
+    for name, floor, _ in account_floors(state, state.settings.breaker):
+        if name == "day_loss" and now <= floor:
+            found.append(name)
+    for name in state.strategies:
+        limit = strategy_floor(state, name)
+        if limit is not None and strategy_pnl(state, name, marks) <= limit[0]:
+            found.append(f"strategy_day_loss:{name}")
+    return tuple(name for name in found if name in state.trips)
+
+
 def reset_facts(state: State, event: OperatorEvent) -> list[f.Fact]:
-    """Release all trips onto probation: authorised, with a reason, after the cool-down.
+    """Release what is tripped onto probation: authorised, with a reason, after the cool-down.
 
     A drawdown is counted from now on: from the old peak it would trip again at the next price, and
-    leave no leverage. The day's loss keeps its base: an immediate trip again is wanted there.
+    leave no leverage. A day's loss that is still at its limit stays tripped: released, it would let
+    an entry through, and trip at its fill.
     """
     limits, now_ns = state.settings.breaker, event.ts_ns
+    kept = standing(state, event.marks) if state.trips else ()
     refusal = ""
     if not state.trips:
         refusal = "nothing is tripped"
@@ -247,10 +302,16 @@ def reset_facts(state: State, event: OperatorEvent) -> list[f.Fact]:
         ready = max(trip.ts_ns for trip in state.trips.values()) + cooldown_ms * MS
         if now_ns < ready:
             refusal = f"cool-down: {(ready - now_ns + MS - 1) // MS} ms left"
+        elif len(kept) == len(state.trips):
+            refusal = (
+                f"{', '.join(kept)}: the loss is still at its limit; wait for the new UTC day, or "
+                "raise the limit in the configuration first"
+            )
     if refusal:
         return [f.CommandRefused("reset_breaker", event.actor, refusal)]
-    trips, trades = tuple(state.trips), limits.half_open_trades
-    facts: list[f.Fact] = [f.BreakerReset(now_ns, trips, event.actor, event.reason, trades)]
-    if "drawdown" in state.trips:
+    released = tuple(name for name in state.trips if name not in kept)
+    trades = limits.half_open_trades
+    facts: list[f.Fact] = [f.BreakerReset(now_ns, released, event.actor, event.reason, trades)]
+    if "drawdown" in released:
         facts.append(f.PeakRaised(equity(state, event.marks)))
     return facts

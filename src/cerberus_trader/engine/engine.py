@@ -103,7 +103,8 @@ def new_day(state: State, event: e.Event) -> list[f.Fact]:
 def on_config(state: State, event: e.ConfigEvent) -> list[f.Fact]:
     """Put a configuration in force; the first one names the engine.
 
-    One that newly pauses or stops a strategy is a later word than that of who resumed it.
+    One that newly pauses or stops a strategy is a later word than that of who resumed it. One that
+    tightens a limit may find it reached.
     """
     engine_id = state.engine_id or event.engine_id
     facts: list[f.Fact] = [
@@ -114,7 +115,8 @@ def on_config(state: State, event: e.ConfigEvent) -> list[f.Fact]:
         resumed = strategy_state(state, name).status == "active"
         if resumed and strategy.status not in ("active", before):
             facts.append(f.StrategyChanged(name, "", "configuration"))
-    return facts
+    trips = breaker.reload_trips(state, event)
+    return facts + breaker.consequences(state, trips, event.ts_ns)
 
 
 def on_signal(state: State, event: e.SignalEvent) -> list[f.Fact]:

@@ -156,10 +156,10 @@ class Trading:
         """Carry out a person's command or put a configuration in force; answer once durable."""
         runner, event = self.runner, item.event
         now = runner.clock.now_ns()
-        if type(event) is OperatorEvent:
-            written = runner.commit(replace(event, ts_ns=now, marks=self.marks()))
-        else:
-            written = runner.commit(replace(event, ts_ns=now))
+        if hasattr(event, "marks"):
+            event = replace(event, marks=self.marks())
+        written = runner.commit(replace(event, ts_ns=now))
+        if type(event) is not OperatorEvent:
             self.configure()
         outcome = Outcome(written.seq, written.facts)
         if runner.clock.virtual:

@@ -272,12 +272,70 @@ def test_a_reset_needs_a_token_a_reason_and_the_cool_down() -> None:
     ]  # fmt: skip
     texts = [fact.reason for fact in refusals if isinstance(fact, f.CommandRefused)]
     assert [text.split()[0] for text in texts] == ["a", "a", "cool-down:"]
-    bench.now += 60_000_000_000
-    (done,) = reset()
+    bench.now += DAY
+    (_, done) = reset()
     assert isinstance(done, f.BreakerReset) and done.conditions == ("day_loss",)
     assert bench.state.probation_left == 5
     (refused,) = reset()
     assert isinstance(refused, f.CommandRefused) and refused.reason == "nothing is tripped"
+
+
+@pytest.mark.req("C-06.1", "C-06.3")
+def test_a_loss_of_the_day_at_its_limit_is_not_reset() -> None:
+    """It was: with nothing held no level is watched, and one entry left before its fill tripped."""
+    bench = Bench(lossy(breaker={"cooldown_ms": 0, "losses_max": 1}))
+    big(bench)
+    bench.close("95")
+    assert tripped(bench) == ["day_loss", "losses"]
+    reset = OperatorEvent(bench.now, "reset_breaker", "ann", "looked", authorised=True)
+    (done,) = bench.take(reset).facts
+    assert isinstance(done, f.BreakerReset) and done.conditions == ("losses",)
+    (refused,) = bench.take(reset).facts
+    assert isinstance(refused, f.CommandRefused)
+    assert refused.reason.startswith("day_loss: the loss is still at its limit; wait")
+    assert decision(bench.signal()).code == "BREAKER_OPEN"
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_strategy_at_its_limit_stays_tripped_and_the_others_are_released(held: bool) -> None:
+    chosen = {"default": Strategy(sources=("*",), day_loss=D("0.01"))}
+    bench = Bench(changed(lossy(breaker={"cooldown_ms": 0, "day_loss_action": "off"}),
+                          strategies=chosen))  # fmt: skip
+    big(bench)
+    marks = (("COIN", D(97)),)
+    if held:
+        bench.take(LevelHit(bench.now, "equity", "default", marks))
+    else:
+        bench.close("97")
+    bench.state.trips["failures"] = Trip(bench.now, "", "5", "5", "block")
+    assert "strategy_day_loss:default" in tripped(bench)
+    bench.take(OperatorEvent(bench.now, "reset_breaker", "ann", "looked", authorised=True,
+                             marks=marks))  # fmt: skip
+    assert tripped(bench) == ["strategy_day_loss:default"]
+
+
+@pytest.mark.req("C-06.1", "E-3.2.1")
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("scope", ["", "default"])
+def test_a_configuration_that_tightens_a_limit_finds_it_reached(scope: str, held: bool) -> None:
+    bench = Bench(lossy())
+    big(bench)
+    marks: Any = (("COIN", D(98)),)
+    if not held:
+        bench.close("98")
+    tight = lossy(breaker={"day_loss": D("0.01")} if not scope else {})
+    if scope:
+        one = Strategy(sources=("*",), day_loss=D("0.01"), day_loss_action="flatten")
+        tight = changed(tight, strategies={"default": one})
+    blind = ConfigEvent(bench.now, tight, "c2", ITEMS)
+    step = bench.take(blind)
+    if held:  # what is held has no price yet: the levels in the market will tell
+        assert tripped(bench) == [] and not step.commands
+        step = bench.take(ConfigEvent(bench.now, tight, "c3", ITEMS, marks=marks))
+    (trip,) = of(step, f.BreakerTripped)
+    assert trip.scope == scope and "day_loss" in trip.condition
+    assert [c.order.reason for c in step.commands] == ["breaker"] * held
+    assert decision(bench.signal(instrument="OTHER")).code == "BREAKER_OPEN"
 
 
 @pytest.mark.req("C-19.3")

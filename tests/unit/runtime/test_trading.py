@@ -182,6 +182,20 @@ async def test_a_flood_of_signals_is_judged_one_by_one_and_all_is_journalled() -
 
 
 @pytest.mark.req("D-10.6")
+@pytest.mark.req("E-3.2.1")
+async def test_a_reload_is_held_against_the_prices_of_the_moment() -> None:
+    loop = Loop(paper={"latency_ms": 0, "slippage_bps": D(0)})
+    await loop.price("100", 0)
+    await loop.buy(stop_loss_pct=D(10))
+    await loop.price("100", 1)
+    await loop.price("93", 2)
+    assert not loop.state.trips and loop.state.positions
+    limits = msgspec.structs.replace(loop.state.settings.breaker, day_loss=D("0.005"))
+    tight = changed(loop.state.settings, breaker=limits)
+    await loop.trading.on_command(Command(ConfigEvent(0, tight, "c2", ITEMS, "engine")))
+    assert list(loop.state.trips) == ["day_loss"]
+
+
 async def test_how_much_may_wait_follows_the_configuration_in_force() -> None:
     loop = Loop(resources={"signals_max": 2, "prices_max": 3})
     loop.trading.configure()
