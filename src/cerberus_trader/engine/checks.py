@@ -301,6 +301,13 @@ def spot_short(case: Case) -> str:
     return "a spot instrument cannot be sold short" if short else ""
 
 
+def expired(case: Case) -> str:
+    """Say that the time which the signal gave its order has passed already."""
+    lives_ms = case.signal.expires_ms
+    late = lives_ms and case.now >= case.signal.ts_ns + lives_ms * MS
+    return f"{lives_ms} ms have passed" if late else ""
+
+
 RISK: tuple[Check, ...] = (
     Check("LEVEL_WRONG_SIDE", "levels against the reference price",
           lambda c: c.fault, None, "none", False, True),
@@ -331,6 +338,7 @@ RISK: tuple[Check, ...] = (
     Check("MARGIN_INSUFFICIENT", "margin needed", lambda c: c.margin,
           lambda c: c.held.free_margin, "max"),
     Check("SPOT_SHORT", "sale of what is not held", spot_short, None, "none", False, True),
+    Check("SIGNAL_EXPIRED", "time that the signal gave", expired, None, "none"),
 )  # fmt: skip
 
 

@@ -208,6 +208,15 @@ def test_minima_at_their_boundary(code: str, good: dict, bad: dict) -> None:
     assert verdict(Bench(), **bad) == code
 
 
+@pytest.mark.parametrize(("age_ms", "code"), [(499, "approved"), (500, "SIGNAL_EXPIRED")])
+def test_a_signal_whose_time_has_passed_is_denied(age_ms: int, code: str) -> None:
+    """It was approved, and its order held back at the gate."""
+    bench = Bench()
+    asked: dict[str, Any] = {"order": "limit", "limit": D(100), "ts_ns": bench.now - age_ms * MS}
+    assert verdict(bench, expires_ms=500, **asked) == code
+    assert verdict(Bench(), **asked) == "approved"
+
+
 @pytest.mark.req("D-09.14", "E-3.1.1")
 def test_a_spot_instrument_is_not_sold_without_being_held() -> None:
     spot = changed(COIN, kind="spot", tiers=())
