@@ -7,6 +7,7 @@ up from the state, never stored, so that it is armed again after a restart by it
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -201,12 +202,24 @@ class Trading:
             total, priced = level.constant, True
             for name, weight in level.weights:
                 price = self.market.mark(name)
+                if price is None and level.kind == "equity":
+                    price = self._last_known(name)
                 if price is None:
                     priced = False
                     break
                 total += weight * price
             if priced and total <= level.limit and (level.kind, level.scope) not in told:
                 return level
+        return None
+
+    def _last_known(self, name: str) -> Decimal | None:
+        """Return the price from before the start of what has had none since, once it is stale.
+
+        Else one silent feed would keep the losses of all the others from being seen.
+        """
+        held = self.state.positions.values()
+        if any(position.stale and position.instrument == name for position in held):
+            return self.state.marks.get(name)
         return None
 
     def marks(self) -> Marks:

@@ -342,3 +342,21 @@ async def test_a_silent_feed_does_not_keep_other_positions_from_being_checked() 
     assert last.ts_ns > NOON + 50_000 * MS and [name for name, _ in last.marks] == ["OTHER"]
     stale = {p.instrument: p.stale for p in loop.state.positions.values()}
     assert stale == {"COIN": True, "OTHER": False}
+
+
+@pytest.mark.req("E-3.2.1")
+async def test_a_feed_silent_since_the_start_does_not_hide_the_losses_of_others() -> None:
+    """No level over the account was tested until everything held had had a price."""
+    loop = Loop(breaker={"day_loss": D("0.005")}, paper={"latency_ms": 0, "slippage_bps": D(0)},
+                risk={"group_risk_max": D(1)})  # fmt: skip
+    for at, name in enumerate(("COIN", "OTHER")):
+        await loop.price("100", 2 * at, name)
+        await loop.buy(f"s{at}", name, stop_loss_pct=D(10))
+        await loop.price("100", 2 * at + 1, name)
+    assert len(loop.state.positions) == 2
+    loop.trading.market.lines.pop("COIN")  # as after a restart
+    await loop.price("92", 10, "OTHER")
+    assert not loop.state.trips, "its price may come any moment"
+    await loop.price("92", 31_000, "OTHER")
+    assert list(loop.state.trips) == ["day_loss"]
+    assert [p.instrument for p in loop.state.positions.values()] == ["COIN"], "it has no price yet"
