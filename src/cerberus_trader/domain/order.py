@@ -164,3 +164,8 @@ class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def working(self) -> bool:
         """Tell whether the order may still fill or be cancelled."""
         return self.status in WORKING
+
+    @property
+    def protective(self) -> bool:
+        """Tell whether the order rests at its venue for a level of a position."""
+        return self.kind in ("stop", "take_profit", "trailing")

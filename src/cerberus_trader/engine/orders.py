@@ -147,11 +147,14 @@ def on_report(state: State, event: OrderReport) -> list[f.Fact]:
     status = REPORTED[event.state]
     if order is None or order.status is status or not may_follow(order.status, status):
         return []
-    if status in TERMINAL and event.filled is not None and event.filled > order.filled:
-        # its end has overtaken its fills: the exposure stays reserved until they are booked
+    late = event.filled is not None and event.filled > order.filled
+    if status in TERMINAL and (late or order.protective):
+        # its end has overtaken its fills: the exposure stays reserved until they are booked;
+        # that of a protective order the end of its position, else this one is unprotected
         if not may_follow(order.status, Status.UNKNOWN) or order.status is Status.UNKNOWN:
             return []
-        return [f.OrderChanged(order.id, Status.UNKNOWN, "ended, with fills on their way")]
+        reason = "ended, with fills on their way" if late else f"{event.state} at the venue"
+        return [f.OrderChanged(order.id, Status.UNKNOWN, reason)]
     facts: list[f.Fact] = [f.OrderChanged(order.id, status, event.reason)]
     if event.retry and status is Status.REJECTED and order.status is not Status.PENDING_CANCEL:
         facts += retry(state, order, event.ts_ns)

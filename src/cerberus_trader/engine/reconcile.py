@@ -45,6 +45,14 @@ def keep(look: Look) -> list[f.Fact]:
     return []
 
 
+def stand(look: Look) -> list[f.Fact]:
+    """Take it that a protective order rests, also one of which another word had come."""
+    assert look.order is not None
+    if look.order.status is not Status.UNKNOWN:
+        return []
+    return [f.OrderChanged(look.order_id, Status.ACCEPTED, "found at the venue")]
+
+
 def accept(look: Look) -> list[f.Fact]:
     """Take it that the venue has the order and works it."""
     assert look.order is not None
@@ -159,7 +167,10 @@ def foreign(look: Look) -> list[f.Fact]:
 
 
 def unprotected(look: Look) -> list[f.Fact]:
-    """Close a position whose stop the venue does not hold (seen twice); a profit is let go."""
+    """Close a position whose stop the venue does not hold (seen twice); a profit is let go.
+
+    A close that fails is tried again at the next look.
+    """
     order, state = look.order, look.state
     assert order is not None
     position = state.positions.get(key_of(order.account, order.instrument))
@@ -175,7 +186,7 @@ def unprotected(look: Look) -> list[f.Fact]:
         return facts
     facts = look.suspect("unprotected", look.order_id, order.kind, "absent", "closed")
     left = risk.uncovered(state, position)
-    if acted(facts, "closed") and left > ZERO:
+    if (not facts or acted(facts, "closed")) and left > ZERO:
         facts += orders.reduction(state, position, "breaker", left, look.now_ns)
     return facts
 
@@ -215,7 +226,7 @@ TABLE: dict[tuple[str, str], Action] = {
     ("canceling", "expired"): end,
     ("canceling", "rejected"): end,
     ("protective", "absent"): unprotected,
-    ("protective", "working"): keep,
+    ("protective", "working"): stand,
     ("protective", "filled"): keep,  # its fill closes the position
     ("protective", "canceled"): unprotected,
     ("protective", "expired"): unprotected,
@@ -242,7 +253,7 @@ def local_state(state: State, order_id: str) -> str:
     order = state.orders.get(order_id)
     if order is None:
         return "ended" if order_id in state.ended else "none"
-    if order.kind in ("stop", "take_profit", "trailing"):
+    if order.protective:
         return "protective"
     if order.status is Status.SUBMITTED:
         return "submitted"
