@@ -308,6 +308,23 @@ def expired(case: Case) -> str:
     return f"{lives_ms} ms have passed" if late else ""
 
 
+def unpriced(case: Case) -> str:
+    """Name what is held without a price since the start, in its market's hours.
+
+    What it lost is not known, so neither is what the limits over the account leave.
+    """
+    state = case.state
+    if not state.exposures or {name for name, _ in case.marks}.issuperset(state.exposures):
+        return ""
+    priced = dict(case.marks)
+    for name in state.exposures:
+        item = state.instruments.get(name)
+        open_ = item is not None and (not item.sessions or in_session(item.sessions, case.now))
+        if open_ and name not in priced:
+            return name
+    return ""
+
+
 RISK: tuple[Check, ...] = (
     Check("LEVEL_WRONG_SIDE", "levels against the reference price",
           lambda c: c.fault, None, "none", False, True),
@@ -339,6 +356,7 @@ RISK: tuple[Check, ...] = (
           lambda c: c.held.free_margin, "max"),
     Check("SPOT_SHORT", "sale of what is not held", spot_short, None, "none", False, True),
     Check("SIGNAL_EXPIRED", "time that the signal gave", expired, None, "none"),
+    Check("EQUITY_UNKNOWN", "held without a price since the start", unpriced, None, "none"),
 )  # fmt: skip
 
 

@@ -180,6 +180,7 @@ REMEDIES = {
     "INSTRUMENT_UNKNOWN": "list its file under `instruments` in the configuration",
     "SOURCE_UNKNOWN": "name it in a strategy's `sources`",
     "MARKET_CLOSED": "it ends by itself when its market is open and its feed speaks",
+    "EQUITY_UNKNOWN": "give its prices too, or close it",
 }
 """What a person can do where no value of the signal would have changed the verdict."""
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from cerberus_trader.domain.events import ConfigEvent
 from cerberus_trader.domain.market import Snapshot
 from cerberus_trader.domain.settings import Settings, Strategy
 from cerberus_trader.engine.checks import INTAKE
 from cerberus_trader.engine.sizing import BOUNDS
-from tests.kit import COIN, SECOND, Bench, changed, decision, settings, submitted
+from tests.kit import COIN, ITEMS, SECOND, Bench, changed, decision, settings, submitted
 
 MS = 1_000_000
 ROOMY = {
@@ -215,6 +216,28 @@ def test_a_signal_whose_time_has_passed_is_denied(age_ms: int, code: str) -> Non
     asked: dict[str, Any] = {"order": "limit", "limit": D(100), "ts_ns": bench.now - age_ms * MS}
     assert verdict(bench, expires_ms=500, **asked) == code
     assert verdict(Bench(), **asked) == "approved"
+
+
+@pytest.mark.req("E-3.2.1", "D-09.14")
+def test_nothing_is_opened_while_the_worth_of_what_is_held_is_not_known() -> None:
+    """After a start one feed may be silent: what its position has lost meanwhile nobody knows."""
+    bench, seen = Bench(settings(risk={"group_risk_max": D(1)})), (("OTHER", D(100)),)
+    bench.open()
+    assert verdict(bench, instrument="OTHER", marks=seen) == "EQUITY_UNKNOWN"
+    assert verdict(bench, "close", marks=()) == "approved"
+    assert verdict(bench, instrument="OTHER", marks=(("COIN", D(99)), *seen)) == "approved"
+
+
+@pytest.mark.parametrize("sessions", [(), ("sun 00:00-00:01",)])
+def test_what_cannot_be_priced_holds_up_nothing(sessions: tuple[str, ...]) -> None:
+    """A market that is closed gives no prices; what left the configuration never does."""
+    bench = Bench(settings(risk={"group_risk_max": D(1)}))
+    bench.open()
+    others = [item for item in ITEMS if item.name != "COIN"]
+    others += [changed(COIN, sessions=sessions)] if sessions else []
+    bench.take(ConfigEvent(bench.now, bench.state.settings, "c2", tuple(others)))
+    marks = (("OTHER", D(100)),)
+    assert verdict(bench, instrument="OTHER", marks=marks) == "approved"
 
 
 @pytest.mark.req("D-09.14", "E-3.1.1")
