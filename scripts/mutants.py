@@ -59,7 +59,7 @@ MUTANTS = (
            "state.orders[fact.order_id] = replace(order, status=Status.PENDING_CANCEL)",
            "end_order(state, fact.order_id, Status.CANCELED)"),
     Mutant("one absence proves the end", "engine/reconcile.py",
-           "if look.venue_ns > since + (limits.submit_window_ms + limits.skew_ms_max) * MS:",
+           "if look.venue_ns > latest + limits.skew_ms_max * MS:",
            "absent += 1\n    if True:"),
     Mutant("unknown exposure is released", "engine/apply.py",
            "    if fact.status in TERMINAL:\n        end_order(state, fact.order_id, fact.status)",

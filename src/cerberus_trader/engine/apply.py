@@ -56,6 +56,9 @@ def config_applied(state: State, event: Event, fact: f.ConfigApplied) -> None:
         state.day = fact.ts_ns // DAY_NS
     if state.trips:
         state.cooldown_ms = max(state.cooldown_ms, state.settings.breaker.cooldown_ms)
+    before_ms = state.settings.reconcile.submit_window_ms if state.config else 0
+    if before_ms > fact.settings.reconcile.submit_window_ms:  # what was sent has the longer one
+        state.window_end_ns = max(state.window_end_ns, fact.ts_ns + before_ms * 1_000_000)
     state.settings, state.config = fact.settings, fact.digest
     state.instruments = {item.name: item for item in fact.instruments}
     state.risk_version += 1

@@ -114,7 +114,8 @@ def doubt(look: Look) -> list[f.Fact]:
     known = look.state.doubts.get(look.order_id)
     since = known[0] if known is not None else look.now_ns
     absent = known[1] if known is not None else 0
-    if look.venue_ns > since + (limits.submit_window_ms + limits.skew_ms_max) * MS:
+    latest = max(since + limits.submit_window_ms * MS, look.state.window_end_ns)
+    if look.venue_ns > latest + limits.skew_ms_max * MS:
         absent += 1
     if absent < ABSENCES:
         if known == (since, absent):

@@ -8,6 +8,7 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder
 from cerberus_trader.domain.events import (
     AccountReport,
+    ConfigEvent,
     FundingReport,
     LinkEvent,
     OperatorEvent,
@@ -56,6 +57,39 @@ def test_a_fill_proves_that_an_order_lives_and_absences_are_counted_anew() -> No
     assert order.id in bench.state.orders, "one absence after the fill is not two"
     deny(1)
     assert order.id not in bench.state.orders
+
+
+def test_a_shorter_window_proves_nothing_of_an_order_sent_with_a_longer_one() -> None:
+    """The venue was told how long to take the order when it was sent."""
+    longer = settings(reconcile={"submit_window_ms": 20_000, "skew_ms_max": 1_000})
+    shorter = settings(reconcile={"submit_window_ms": 100, "skew_ms_max": 1_000})
+    bench = Bench(longer)
+    sent = bench.now
+    order = submitted(bench.signal())
+    items = tuple(bench.state.instruments.values())
+
+    def deny(at_s: int) -> None:
+        bench.now = sent + at_s * SECOND
+        bench.take(OrderStatus(bench.now, order.id, bench.now, None))
+
+    bench.take(OrderReport(bench.now, order.id, "unknown", "no answer in time"))
+    bench.now += SECOND
+    bench.take(ConfigEvent(bench.now, shorter, "shorter", items, ""))
+    for at_s in (2, 10, 21, 22):  # the reload came a second after it was sent: 1 + 20 + 1
+        deny(at_s)
+        assert bench.state.orders[order.id].status is Status.UNKNOWN
+    deny(23)
+    deny(24)
+    assert order.id not in bench.state.orders
+    bench.now += SECOND
+    later = submitted(bench.signal())
+    sent = bench.now
+    bench.take(OrderReport(bench.now, later.id, "unknown", "no answer in time"))
+    for at_s in (0, 2, 3):
+        assert later.id in bench.state.orders
+        deny_later = OrderStatus(sent + at_s * SECOND, later.id, sent + at_s * SECOND, None)
+        bench.take(deny_later)
+    assert later.id not in bench.state.orders, "one that is sent later has the window of then"
 
 
 def test_orders_on_their_way_hold_back_no_agreement_once_trading_is_open() -> None:
