@@ -88,6 +88,8 @@ MUTANTS = (
            "    state.day_equity += fact.amount\n", ""),
     Mutant("a cancel is asked for once", "engine/reconcile.py",
            '("canceling", "working"): ask_again,', '("canceling", "working"): keep,'),
+    Mutant("a word of a stop's end is believed", "engine/orders.py",
+           "(late or order.protective)", "late"),
     Mutant("a signal may be judged twice", "engine/engine.py",
            "if event.signal.id in state.seen:", "if False:"),
     Mutant("the last row is lost in recovery", "runtime/recover.py",

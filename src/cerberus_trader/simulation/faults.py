@@ -41,6 +41,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     transfers_per_minute: float = 0.0
     cut_off: float = 0.0
     deleverages_per_minute: float = 0.0
+    legs_dropped_per_minute: float = 0.0
 
 
 HIGH = Faults(
@@ -51,7 +52,7 @@ HIGH = Faults(
     price_jump=0.02, feed_gaps_per_minute=1.0, halts_per_minute=0.5, flattens_per_minute=0.5,
     clock_steps_per_minute=1.0, funding_per_minute=2.0, human_per_minute=0.5,
     reconfigured=0.5, reloads_per_minute=2.0, restored=0.5, transfers_per_minute=3.0,
-    cut_off=1.0, deleverages_per_minute=2.0,
+    cut_off=1.0, deleverages_per_minute=2.0, legs_dropped_per_minute=2.0,
 )  # fmt: skip
 """The highest rate that a swarm draws of each."""
 

@@ -182,6 +182,19 @@ class SimVenue:
             if live.order.kind == "limit":
                 return self._end(live, "canceled", "by the venue")
 
+    def drop_leg(self, name: str, leg: str, *, told: bool) -> None:
+        """End the stop (s) or the take-profit (t) of a position of its own accord."""
+        held = self.positions.get(name)
+        if held is None or (held.stop if leg == "s" else held.profit) is None:
+            return
+        if leg == "s":
+            held.stop = None
+        else:
+            held.profit = None
+        if told:
+            leg_id = held.owner[:GROUP_DIGITS] + leg
+            self.tell(OrderReport(0, leg_id, "canceled", "by the venue", filled=ZERO))
+
     def trade_by_hand(self, name: str, side: int, quantity: Decimal) -> None:
         """Let a person trade in the account, past us."""
         order = Order(

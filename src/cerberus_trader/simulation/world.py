@@ -129,6 +129,7 @@ class World:
             for name in NAMES
         }  # fmt: skip
         self.surprised = bool(faults.human_per_minute or faults.restored)
+        self.drops = bool(faults.legs_dropped_per_minute)
         """Whether a person trades past the engine, or its history may end before the venue's."""
         self.configs = self.positions_max = 0
         self.config = self._configure()
@@ -202,6 +203,7 @@ class World:
             (f.reloads_per_minute, self._reload),
             (f.transfers_per_minute, self._transfer),
             (f.deleverages_per_minute, self._deleverage),
+            (f.legs_dropped_per_minute, self._drop_leg),
             (6.0, self._rearm),
             (6.0, self._modify),
         ]
@@ -214,6 +216,8 @@ class World:
 
     async def _heal(self) -> bool:
         """Mend everything, and wait until nothing is in question any more."""
+        if self.drops:  # what is missed now stays missed
+            self._drop_leg()
         self.healed = True
         self.faults = self.venue.faults = Faults()
         self.wall.offset_ns = 0
@@ -412,6 +416,13 @@ class World:
     def _deleverage(self) -> None:
         for name in NAMES:
             self.venue.deleverage(name, D(self.takes.randint(1, 10)) / 10)
+
+    def _drop_leg(self) -> None:
+        """Let a protective order end at the venue, mostly with a word of it."""
+        names = list(self.venue.positions)
+        if names:
+            name, leg = self.takes.choice(names), self.takes.choice("sst")
+            self.venue.drop_leg(name, leg, told=self.takes.random() < 0.7)
 
     def _transfer(self) -> None:
         """Let the account's owner put money in, or take out up to a third."""
