@@ -1,12 +1,14 @@
 """The positions and the cash of an account against the venue's: where they differ, it is right."""
 
+from decimal import Decimal
+
 import msgspec
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import AccountReport
 from cerberus_trader.domain.execution import VenuePosition
 from cerberus_trader.domain.money import ZERO, plain, share_of
-from cerberus_trader.domain.order import order_id
+from cerberus_trader.domain.order import Order, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine.look import Look, acted, correction, freeze, signed
 
@@ -68,6 +70,26 @@ def compare_terms(look: Look, ours: Position, theirs: VenuePosition) -> list[f.F
         return []
     held = replace(ours, margin=theirs.margin)
     return [correction(look, ours.instrument, ours, held, "the venue's margin")]
+
+
+def moved_level(
+    look: Look, position: Position, order: Order, price: Decimal | None
+) -> list[f.Fact]:
+    """Take over a level that somebody moved at the venue (seen twice): what it risks moves along.
+
+    Quantity times the distance is what a stop farther away may lose more.
+    """
+    if price is None or price == order.price or order.price is None or look.before(position):
+        return []
+    ours, there = plain(order.price), plain(price)
+    facts = look.suspect(f"{order.kind}_moved", order.id, ours, there, "noted")
+    if not acted(facts, "noted"):
+        return facts
+    after = replace(position, take_profit=price)
+    if order.kind == "stop":
+        farther = (order.price - price) * position.sign * position.quantity
+        after = replace(position, stop=price, risk=max(position.risk + farther, ZERO))
+    return [*facts, correction(look, position.instrument, position, after, "moved at the venue")]
 
 
 def followed(ours: Position, theirs: VenuePosition) -> Position:

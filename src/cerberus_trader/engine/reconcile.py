@@ -25,7 +25,7 @@ from cerberus_trader.domain.money import ZERO, plain
 from cerberus_trader.domain.order import FORCED, Status, is_own
 from cerberus_trader.domain.position import protective_ids
 from cerberus_trader.engine import breaker, orders, risk
-from cerberus_trader.engine.holdings import compare_balance, compare_positions
+from cerberus_trader.engine.holdings import compare_balance, compare_positions, moved_level
 from cerberus_trader.engine.look import Look, acted, correction, freeze, freeze_facts
 from cerberus_trader.engine.state import State, key_of
 
@@ -47,10 +47,14 @@ def keep(look: Look) -> list[f.Fact]:
 
 def stand(look: Look) -> list[f.Fact]:
     """Take it that a protective order rests, also one of which another word had come."""
-    assert look.order is not None
-    if look.order.status is not Status.UNKNOWN:
+    order, theirs = look.order, look.theirs
+    assert order is not None and theirs is not None
+    if order.status is Status.UNKNOWN:
+        return [f.OrderChanged(look.order_id, Status.ACCEPTED, "found at the venue")]
+    position = look.state.positions.get(key_of(order.account, order.instrument))
+    if position is None or position.id != order.closes or order.kind == "trailing":
         return []
-    return [f.OrderChanged(look.order_id, Status.ACCEPTED, "found at the venue")]
+    return moved_level(look, position, order, theirs.price)
 
 
 def accept(look: Look) -> list[f.Fact]:

@@ -314,7 +314,7 @@ def agreement(world: "World") -> Iterator[str]:
         held = venue.positions.get(position.instrument)
         if held is None or position.strategy == ADOPTED:  # found there: its levels stay theirs
             continue
-        if (position.stop is None) is not (held.stop is None):
+        if position.stop != held.stop:
             yield f"stops of {position.id} differ: {position.stop} with us, {held.stop} there"
     if abs(state.balance - venue.balance) > TOLERANCE:
         yield f"balances differ: {state.balance} with us, {venue.balance} at the venue"

@@ -195,6 +195,12 @@ class SimVenue:
             leg_id = held.owner[:GROUP_DIGITS] + leg
             self.tell(OrderReport(0, leg_id, "canceled", "by the venue", filled=ZERO))
 
+    def move_stop(self, name: str, share: Decimal) -> None:
+        """Let a person move the stop of a position, by a share of its price."""
+        held = self.positions.get(name)
+        if held is not None and held.stop is not None:
+            held.stop = self.instruments[name].price_down(held.stop * (1 + share))
+
     def trade_by_hand(self, name: str, side: int, quantity: Decimal) -> None:
         """Let a person trade in the account, past us."""
         order = Order(

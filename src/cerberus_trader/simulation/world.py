@@ -216,8 +216,8 @@ class World:
 
     async def _heal(self) -> bool:
         """Mend everything, and wait until nothing is in question any more."""
-        if self.drops:  # what is missed now stays missed
-            self._drop_leg()
+        self._drop_leg()  # what is missed now stays missed
+        self._move_stops()
         self.healed = True
         self.faults = self.venue.faults = Faults()
         self.wall.offset_ns = 0
@@ -412,6 +412,11 @@ class World:
     def _human(self) -> None:
         side = self.rng.choice((1, -1))
         self.venue.trade_by_hand(self.rng.choice(NAMES), side, D(self.rng.randint(1, 50)) / 10)
+        self._move_stops()
+
+    def _move_stops(self) -> None:
+        for name in self.venue.positions if self.faults.human_per_minute else ():
+            self.venue.move_stop(name, D(self.takes.randint(-10, 10)) / 1_000)
 
     def _deleverage(self) -> None:
         for name in NAMES:
@@ -420,7 +425,7 @@ class World:
     def _drop_leg(self) -> None:
         """Let a protective order end at the venue, mostly with a word of it."""
         names = list(self.venue.positions)
-        if names:
+        if names and self.drops:
             name, leg = self.takes.choice(names), self.takes.choice("sst")
             self.venue.drop_leg(name, leg, told=self.takes.random() < 0.7)
 

@@ -1,4 +1,4 @@
-"""Protective orders that their venue drops: it is found out, and the position is closed."""
+"""Protective orders that their venue drops, or a person moves there: it is found out."""
 
 from decimal import Decimal as D
 
@@ -8,6 +8,7 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import AccountReport, OrderReport, OrderStatus
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Status
+from cerberus_trader.engine.engine import Step
 from tests.kit import SECOND, Bench, of, settings, submitted
 
 
@@ -18,13 +19,17 @@ def opened() -> tuple[Bench, str]:
     return bench, order.id[:-1] + "s"
 
 
-def look(bench: Bench, *orders: VenueOrder) -> list[f.OrderSubmitted]:
-    """Look at the account, which holds the position and these orders; return what is submitted."""
+def report(bench: Bench, *orders: VenueOrder) -> Step:
+    """Look at the account, which holds the position and these orders."""
     bench.now += 10 * SECOND
     held = bench.state.positions["main/COIN"]
-    theirs = VenuePosition("COIN", 1, held.quantity, held.cost, held.margin, held.leverage)
-    report = AccountReport(bench.now, "main", bench.now, "timer", orders, (theirs,))
-    return of(bench.take(report), f.OrderSubmitted)
+    theirs = VenuePosition("COIN", held.sign, held.quantity, held.cost, held.margin, held.leverage)
+    return bench.take(AccountReport(bench.now, "main", bench.now, "timer", orders, (theirs,)))
+
+
+def look(bench: Bench, *orders: VenueOrder) -> list[f.OrderSubmitted]:
+    """Look at the account; return what is submitted."""
+    return of(report(bench, *orders), f.OrderSubmitted)
 
 
 def answer(bench: Bench, name: str, word: str) -> list[f.OrderSubmitted]:
@@ -75,3 +80,36 @@ def test_a_take_profit_that_its_venue_ends_is_let_go() -> None:
         assert not look(bench, VenueOrder(stop, "COIN", -1, D(1), "working"))
     assert profit not in bench.state.orders
     assert bench.state.positions["main/COIN"].take_profit is None
+
+
+@pytest.mark.parametrize(("side", "sign", "moved"), [("buy", 1, "95"), ("sell", -1, "105")])
+def test_a_stop_that_somebody_moved_is_taken_over_with_what_it_risks(
+    side: str, sign: int, moved: str
+) -> None:
+    bench = Bench()
+    order = bench.open(side, stop=str(100 - 2 * sign))
+    stop, before = order.id[:-1] + "s", bench.state.positions["main/COIN"]
+    there = VenueOrder(stop, "COIN", -sign, D(1), "working", D(0), D(moved), True)
+    bench.now += SECOND
+    early = OrderStatus(bench.now, stop, before.opened_ns, there)
+    assert not bench.take(early).facts, "from before it opened"
+    for action in ("suspected", "noted"):
+        assert [x.action for x in of(report(bench, there), f.MismatchFound)] == [action]
+    after = bench.state.positions["main/COIN"]
+    assert after.stop == bench.state.orders[stop].price == D(moved)
+    assert after.risk == before.risk + 3 * before.quantity
+    assert bench.state.exposures["COIN"].risk == after.risk
+    assert not of(report(bench, there), f.MismatchFound), "both sides agree"
+
+
+def test_a_take_profit_that_somebody_moved_is_taken_over_and_no_trailing_stop() -> None:
+    bench = Bench()
+    order = submitted(bench.signal())
+    bench.fill(order, take_profit=D(110), trailing=D(2), stop=None)
+    profit, trail = order.id[:-1] + "t", order.id[:-1] + "r"
+    before = bench.state.positions["main/COIN"]
+    for _ in range(2):
+        look(bench, VenueOrder(profit, "COIN", -1, D(1), "working", D(0), D(120), True),
+             VenueOrder(trail, "COIN", -1, D(1), "working", D(0), D(99), True))  # fmt: skip
+    after = bench.state.positions["main/COIN"]
+    assert (after.take_profit, after.trailing, after.risk) == (D(120), D(2), before.risk)
