@@ -246,7 +246,8 @@ def reset(state: State, event: Event, fact: f.BreakerReset) -> None:
         state.streak = 0
         for record in state.strategies.values():
             record.streak = 0
-    state.failures = 0
+    if fact.probation or "failures" in fact.conditions:
+        state.failures = 0
     if not state.trips:
         state.cooldown_ms = 0
     state.risk_version += 1

@@ -173,9 +173,11 @@ def booking_trips(
     return trips
 
 
-def trade_trips(state: State, now_ns: int, streak: int) -> list[f.BreakerTripped]:
-    """Trip on consecutive losing trades."""
-    limit = state.settings.breaker.losses_max
+def trade_trips(
+    state: State, now_ns: int, streak: int, limits: Breaker | None = None
+) -> list[f.BreakerTripped]:
+    """Trip on consecutive losing trades, at other limits where given."""
+    limit = (limits or state.settings.breaker).losses_max
     if not limit or streak < limit or "losses" in state.trips:
         return []
     return [f.BreakerTripped(now_ns, "losses", "", str(streak), str(limit), "block")]
@@ -203,12 +205,16 @@ def failure_facts(state: State, now_ns: int, order_id: str = "") -> list[f.Fact]
     count = state.failures + 1 if state.failures and inside else 1
     since = state.failures_since_ns if count > 1 else now_ns
     found: list[f.Fact] = [f.FailureCounted(count, since, order_id)]
-    if limits.failures_max and count >= limits.failures_max and "failures" not in state.trips:
-        trip = f.BreakerTripped(
-            now_ns, "failures", "", str(count), str(limits.failures_max), "block"
-        )
-        found += consequences(state, [trip], now_ns)
-    return found
+    trips = failure_trips(state, now_ns, count, limits)
+    return found + (consequences(state, trips, now_ns) if trips else [])
+
+
+def failure_trips(state: State, now_ns: int, count: int, limits: Breaker) -> list[f.BreakerTripped]:
+    """Trip on consecutive order failures."""
+    limit = limits.failures_max
+    if not limit or count < limit or "failures" in state.trips:
+        return []
+    return [f.BreakerTripped(now_ns, "failures", "", str(count), str(limit), "block")]
 
 
 def day_release(state: State) -> tuple[str, ...]:
@@ -246,13 +252,18 @@ def moved_trips(state: State, now_ns: int, marks: Marks, amount: Decimal) -> lis
 def reload_trips(state: State, event: ConfigEvent) -> list[f.BreakerTripped]:
     """Trip what is reached at the limits of a new configuration.
 
-    Before a price is known of everything that is held, the levels in the market say so.
+    Of losses before a price is known of everything that is held, the levels in the market say so.
     """
-    priced = {name for name, _ in event.marks}
-    if not state.config or not priced.issuperset(state.exposures):
+    if not state.config:
         return []
     now, marks, settings = event.ts_ns, event.marks, event.settings
-    trips = equity_trips(state, now, equity(state, marks), settings.breaker)
+    limits = settings.breaker
+    trips = trade_trips(state, now, state.streak, limits)
+    if now - state.failures_since_ns <= limits.failures_window_ms * MS:
+        trips += failure_trips(state, now, state.failures, limits)
+    if not {name for name, _ in marks}.issuperset(state.exposures):
+        return trips
+    trips += equity_trips(state, now, equity(state, marks), limits)
     for name in state.strategies:
         limit = strategy_limit(state, name, settings)
         if limit is not None:
