@@ -227,7 +227,7 @@ class Desk:
         for p in state.positions.values():
             lines.append(f"position {p.instrument} {_signed(p)} cost {plain(p.cost)} {p.strategy}")
         lines += [f"reserved {name} {plain(kept[0])}" for name, kept in state.reserved.items()]
-        lines += [f"suspect {self.name_of(place)}" for place in state.suspects]
+        lines += [f"suspect {self.name_of(place.partition('/')[2])}" for place in state.suspects]
         lines += ["not reconciled"] if state.unreconciled else []
         return [*lines, f"trading {state.trading}", f"balance {plain(state.balance)}"]
 

@@ -255,9 +255,10 @@ class MismatchFound(msgspec.Struct, frozen=True, array_like=True, tag="mismatch"
 
 
 class SuspicionEnded(msgspec.Struct, frozen=True, array_like=True, tag="unsuspected", gc=False):
-    """Say that a difference is no longer there."""
+    """Say that a difference is no longer there (without an account: in any)."""
 
     place: str
+    account: str = ""
 
 
 class PositionCorrected(msgspec.Struct, frozen=True, array_like=True, tag="corrected", gc=False):

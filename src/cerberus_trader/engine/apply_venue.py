@@ -29,7 +29,8 @@ def order_doubted(state: State, event: Event, fact: f.OrderDoubted) -> None:
 def mismatch_found(state: State, event: Event, fact: f.MismatchFound) -> None:
     """Keep a difference: acted on once, then known."""
     if fact.kind not in ("foreign_fill", "overfill", "lost_order"):
-        state.suspects[fact.place] = (fact.detail(), fact.action != "suspected")
+        place = key_of(fact.account, fact.place)
+        state.suspects[place] = (fact.detail(), fact.action != "suspected")
     if fact.kind in ("foreign_fill", "orphan_order") and is_lost_entry(state, fact.place):
         state.lost[fact.place] = fact.ts_ns
         if len(state.lost) > ENDED_MAX:
@@ -44,7 +45,11 @@ def is_lost_entry(state: State, name: str) -> bool:
 
 def suspicion_ended(state: State, event: Event, fact: f.SuspicionEnded) -> None:
     """Forget a difference that is gone."""
-    state.suspects.pop(fact.place, None)
+    if fact.account:
+        state.suspects.pop(key_of(fact.account, fact.place), None)
+        return
+    for place in [x for x in state.suspects if x.endswith(f"/{fact.place}")]:  # of an older engine
+        del state.suspects[place]
 
 
 def position_corrected(state: State, event: Event, fact: f.PositionCorrected) -> None:
@@ -60,7 +65,7 @@ def balance_corrected(state: State, event: Event, fact: f.BalanceCorrected) -> N
     """Take the venue's balance; what it differs by is a loss or gain of the account."""
     state.balance += fact.amount
     state.counters.corrections += fact.amount
-    place = f"balance {fact.account}"
+    place = key_of(fact.account, f"balance {fact.account}")
     if place in state.suspects:  # the same difference again would be a new one
         state.suspects[place] = ("", False)
     state.risk_version += 1

@@ -142,17 +142,18 @@ def protect(state: State, before_id: str, after: Position | None) -> None:
     for child in children:
         state.orders[child.id] = child
         if state.suspects:  # what was seen of them was of an earlier position of the same entry
-            forget_suspect(state, child.id)
+            forget_suspect(state, child)
     for child_id in protective_ids(before_id):
         if child_id not in held and child_id in state.orders:
             end_order(state, child_id, Status.CANCELED)
 
 
-def forget_suspect(state: State, child_id: str) -> None:
+def forget_suspect(state: State, child: Order) -> None:
     """Begin anew with a leg that was suspected while it was over."""
-    detail, _ = state.suspects.get(child_id, ("", False))
+    place = key_of(child.account, child.id)
+    detail, _ = state.suspects.get(place, ("", False))
     if detail.startswith("orphan_order"):
-        del state.suspects[child_id]
+        del state.suspects[place]
 
 
 def hold(state: State, key: str, after: Position | None) -> None:

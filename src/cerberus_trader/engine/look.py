@@ -48,10 +48,14 @@ class Look:
         there = (self.positions or {}).get(position.instrument)
         return there is not None and there.position_id not in ("", position.id)
 
+    def known(self, place: str) -> tuple[str, bool]:
+        """Return what is suspected of a place of the account, and whether it was acted on."""
+        return self.state.suspects.get(key_of(self.account, place), ("", False))
+
     def suspect(self, kind: str, place: str, ours: str, theirs: str, action: str) -> list[f.Fact]:
         """Act on a difference that is there a second time unchanged, once; the first time, wait."""
         self.touched.append(place)
-        detail, acted = self.state.suspects.get(place, ("", False))
+        detail, acted = self.known(place)
         first = self.mismatch(kind, place, ours, theirs, "suspected")
         if detail != first.detail():
             return [first]

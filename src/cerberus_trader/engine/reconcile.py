@@ -78,8 +78,7 @@ def end(look: Look) -> list[f.Fact]:
             "fills_missing", look.order_id, plain(order.filled), plain(theirs.filled),
             freeze(look.state),
         )  # fmt: skip
-        known = look.state.suspects.get(look.order_id)
-        if facts or known is None or not known[1] or not look.agrees(order.instrument):
+        if facts or not look.known(look.order_id)[1] or not look.agrees(order.instrument):
             return facts
     status = Status.CANCELED if theirs.state == "filled" else orders.REPORTED[theirs.state]
     if theirs.state == "filled" and order.filled >= order.quantity:
@@ -107,7 +106,7 @@ def doubt(look: Look) -> list[f.Fact]:
     """
     order = look.order
     assert order is not None
-    kind, seen_twice = look.state.suspects.get(look.order_id, ("", False))
+    kind, seen_twice = look.known(look.order_id)
     if kind.startswith("fills_missing"):
         look.touched.append(look.order_id)
         if not seen_twice or not look.agrees(order.instrument):
@@ -297,7 +296,10 @@ def on_account(state: State, event: AccountReport) -> list[f.Fact]:
         facts += at(look, name, theirs.get(name))
     facts += compare_positions(look, event)
     facts += compare_balance(look, event)
-    facts += [f.SuspicionEnded(place) for place in state.suspects if place not in look.touched]
+    for suspected in state.suspects:
+        account, _, place = suspected.partition("/")
+        if account == event.account and place not in look.touched:
+            facts.append(f.SuspicionEnded(place, account))
     if settled(look, facts):
         found = event.cause, len(event.orders), len(event.positions)
         facts.append(f.Reconciled(event.ts_ns, event.account, event.venue_ns, *found))

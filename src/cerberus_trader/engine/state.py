@@ -108,7 +108,8 @@ class State(msgspec.Struct):
     `entries` and `closings` list the working orders of a place (see `key_of`), oldest first.
     `unreconciled` names accounts on which nothing new may be opened, and why; `agreed` until when,
     by the venue's clock, our books and the venue's were last seen to agree; `doubts` since when
-    and how often a venue denied an order; `suspects` the differences seen, and whether acted on;
+    and how often a venue denied an order; `suspects` the differences seen, by account and place,
+    and whether acted on;
     `silent` since when an instrument's feed says nothing; `flattening` that an operator wants
     nothing open; `failed` the orders of unknown outcome that were counted as failures;
     `cooldown_ms` the longest cool-down that was configured since something tripped; `lost` the

@@ -18,6 +18,7 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Status, order_id
 from cerberus_trader.engine import books
+from cerberus_trader.engine.apply import apply
 from tests.kit import SECOND, Bench, decision, of, settings, submitted
 
 D = Decimal
@@ -177,3 +178,29 @@ def test_a_balance_that_differs_by_the_same_amount_is_corrected_while_trading_go
         corrected += of(step, f.BalanceCorrected)
     assert [fact.amount for fact in corrected] == [D(-5), D(-5)]
     assert of(step, f.Reconciled) and bench.state.balance == theirs
+
+
+def test_each_account_is_suspected_by_its_own_looks() -> None:
+    """Looked at in turns, with the same difference at the same place: both are seen twice."""
+    bench = Bench(settings(reconcile={"unexplained": "accept"}))
+    theirs = (VenuePosition("COIN", 1, D(1), D(100), D(20), D(5)),)
+    for _ in range(2):
+        for account, held in (("main", theirs), ("second", theirs), ("third", ())):
+            bench.now += 60 * SECOND
+            bench.take(AccountReport(bench.now, account, bench.now, "timer", (), held))
+    assert list(bench.state.positions) == ["main/COIN", "second/COIN"]
+    assert list(bench.state.suspects) == ["main/COIN", "second/COIN"]
+    look = AccountReport(bench.now, "main", bench.now, "timer", (), theirs)
+    assert of(bench.take(look), f.SuspicionEnded) == [f.SuspicionEnded("COIN", "main")]
+    assert list(bench.state.suspects) == ["second/COIN"]
+
+
+def test_a_suspicion_that_an_older_engine_ended_is_ended_in_any_account() -> None:
+    bench = Bench(settings(reconcile={"unexplained": "accept"}))
+    theirs = (VenuePosition("COIN", 1, D(1), D(100), D(20), D(5)),)
+    look = AccountReport(bench.now, "main", bench.now, "timer", (), theirs)
+    bench.take(look)
+    apply(bench.state, look, f.SuspicionEnded("OTHER"))
+    assert bench.state.suspects
+    apply(bench.state, look, f.SuspicionEnded("COIN"))
+    assert not bench.state.suspects
