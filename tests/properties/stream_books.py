@@ -1,15 +1,18 @@
 """What a stream holds: the orders as they really are and as they were told, and what is open."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from cerberus_trader.domain.events import FillReport
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.settings import Settings
 
 ZERO = Decimal(0)
 OPENING = ("entry", "add")
+MS = 1_000_000
+DAY = 86_400_000_000_000
 
 
 class Live:
@@ -36,32 +39,145 @@ class Live:
         return self.order.notional * (self.order.quantity - self.told) / self.order.quantity
 
 
+class Part(NamedTuple):
+    """Hold what of a fill belongs to a strategy: what it paid, and the trade that it ended."""
+
+    strategy: str
+    paid: Decimal
+    ended: tuple[Decimal, Decimal, bool] | None = None
+    """What the trade gained, the risk planned for what was left, whether it was on probation."""
+
+
 class Held:
-    """Hold a position as told: signed quantity and cost, the risk at its stop, its margin."""
+    """Hold a position as told: signed quantity and cost, the risk at its stop, its margin.
+
+    `planned` is the engine's own figure of the risk, `paid` all that the trade has cost so far.
+    """
 
     def __init__(self) -> None:
         self.quantity = self.cost = self.risk = self.margin = ZERO
+        self.planned = self.paid = ZERO
         self.strategy = ""
+        self.probation = False
+        self.levels: tuple[str, ...] = ()
+        self.absences = 0
 
-    def book(self, fill: FillReport, live: Live) -> None:
-        """Add a fill, closing first."""
-        signed, left = fill.side * fill.quantity, fill.quantity
+    def book(self, fill: FillReport, live: Live) -> list[Part]:
+        """Add a fill, closing first; return whose it is. The fee is the owner's of the place."""
+        signed, left, parts = fill.side * fill.quantity, fill.quantity, []
+        fee = fill.fee
         if self.quantity * signed < 0:
             part = min(left, abs(self.quantity))
-            share = part / abs(self.quantity)
+            share, fee_share = part / abs(self.quantity), fee * part / left
+            before = self.planned
+            paid = fill.side * part * fill.price
             self.cost -= self.cost * share
             self.risk -= self.risk * share
+            self.planned -= self.planned * share
             self.quantity += fill.side * part
+            self.paid += paid + fee_share
+            ended = None if self.quantity else (-self.paid, before, self.probation)
+            parts.append(Part(self.strategy, paid + fee, ended))
             left -= part
+            fee = ZERO
         if left:
             if not self.quantity:
-                self.strategy = live.order.strategy
-                self.cost = self.risk = ZERO
+                self.strategy, self.probation = live.order.strategy, live.order.probation
+                self.cost = self.risk = self.planned = self.paid = ZERO
+            paid = fill.side * left * fill.price
             self.quantity += fill.side * left
-            self.cost += fill.side * left * fill.price
+            self.cost += paid
+            self.paid += paid + fill.fee * left / fill.quantity
+            parts.append(Part(self.strategy, paid + fee))
             if live.order.reason in OPENING:
                 self.risk += left * live.order.notional / live.order.quantity * live.stop_fraction
+                self.planned += left * live.order.risk / live.order.quantity
         self.margin = fill.margin if self.quantity else ZERO
+        told = {"stop": fill.stop, "trailing": fill.trailing}
+        self.levels = tuple(kind for kind, level in told.items() if level is not None)
+        self.absences = 0
+        return parts
+
+    def protected(self) -> bool:
+        """Tell whether a stop rests at the venue, as far as is known: it was missed twice else."""
+        return bool(self.levels) and self.absences < 2
+
+
+class Ledger:
+    """Add up what was told: cash and positions, by account and by strategy, and what went wrong."""
+
+    settings: Settings
+    now: int
+
+    def __init__(self, cash: Decimal, prices: dict[str, Decimal]) -> None:
+        self.prices = prices
+        self.held: dict[tuple[str, str], Held] = {}
+        self.cash = self.day_equity = self.peak = cash
+        self.earned: dict[str, Decimal] = {}
+        self.day_bases: dict[str, Decimal] = {}
+        self.day = self.now // DAY
+        self.tripped: dict[str, str] = {}
+        self.streak = self.failures = self.probation = 0
+        self.failures_since = self.now
+        self.failed: set[str] = set()
+
+    def equity(self) -> Decimal:
+        return self.cash + sum(x.quantity * self.prices[y] for (_, y), x in self.held.items())
+
+    def pnl(self, strategy: str) -> Decimal:
+        """Return what a strategy has gained, at the prices of now."""
+        open_ = (x.quantity * self.prices[place[1]] for place, x in self.held.items()
+                 if x.strategy == strategy)  # fmt: skip
+        return self.earned.get(strategy, ZERO) + sum(open_, ZERO)
+
+    def pay(self, strategy: str, amount: Decimal) -> None:
+        self.cash -= amount
+        self.earned[strategy] = self.earned.get(strategy, ZERO) - amount
+
+    def move(self, amount: Decimal) -> None:
+        """Let money come in or go out, which is neither a gain nor a loss."""
+        self.cash, self.peak = self.cash + amount, self.peak + amount
+        self.day_equity += amount
+
+    def roll(self) -> None:
+        """Begin the UTC day, where the time has come."""
+        if self.now // DAY <= self.day:
+            return
+        self.day, self.day_equity = self.now // DAY, self.equity()
+        self.peak = max(self.peak, self.day_equity)
+        self.day_bases = {name: self.pnl(name) for name in self.settings.strategies}
+
+    def enter(self, fill: FillReport, live: Live) -> None:
+        """Book a fill that is told for the first time."""
+        limits = self.settings.breaker
+        held = self.held.setdefault((fill.account, fill.instrument), Held())
+        for part in held.book(fill, live):
+            self.pay(part.strategy, part.paid)
+            if part.ended is None:
+                continue
+            gained, planned, probation = part.ended
+            self.probation = max(self.probation - probation, 0)
+            if not planned or abs(gained) > planned * Decimal(str(limits.scratch_r)):
+                self.streak = 0 if gained > ZERO else self.streak + 1
+            if limits.losses_max and self.streak >= limits.losses_max:
+                self.tripped["losses"] = ""
+        if fill.reason in ("liquidation", "deleveraging") and limits.liquidation_trips:
+            self.tripped[fill.reason] = ""
+        self.failures = 0
+        self.failed.discard(fill.order_id)
+
+    def fail(self, name: str) -> None:
+        """Count an order that failed: once, as long as nothing says that it lives."""
+        if name in self.failed:
+            return
+        limits = self.settings.breaker
+        self.failed.add(name)
+        inside = self.now - self.failures_since <= limits.failures_window_ms * MS
+        self.failures = self.failures + 1 if self.failures and inside else 1
+        if self.failures == 1:
+            self.failures_since = self.now
+        if limits.failures_max and self.failures >= limits.failures_max:
+            self.tripped["failures"] = ""
 
 
 def stop_of(order: Order, item: Instrument) -> Decimal:

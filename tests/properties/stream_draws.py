@@ -8,6 +8,7 @@ import msgspec
 
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.settings import (
+    Account,
     Breaker,
     Cache,
     Intake,
@@ -53,12 +54,14 @@ class Draw:
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
+        # many that bite at once leave little to be held: half of the streams have few of them
+        self.loose, self.usual = rng.choice(((0.75, 0.9), (0.93, 0.98)))
 
     def limit(self, loose: str, *tight: str) -> Decimal:
-        return D(loose if self.rng.random() < 0.75 else self.rng.choice(tight))
+        return D(loose if self.rng.random() < self.loose else self.rng.choice(tight))
 
     def often(self, usual: Any, *others: Any) -> Any:
-        return usual if self.rng.random() < 0.9 else self.rng.choice(others)
+        return usual if self.rng.random() < self.usual else self.rng.choice(others)
 
     def sizers(self) -> Any:
         return tuple(self.rng.sample(SIZERS, self.rng.randint(1, 3)))
@@ -68,20 +71,23 @@ class Draw:
         return Strategy(
             account=account, positions_max=int(limit("9", "1", "2")), add=rng.random() < 0.4,
             reverse=rng.random() < 0.4, budget=limit("1", "0.3", "0.6"),
-            leverage_max=limit("30", "2", "5", "255"), kind=often(*KINDS),
+            leverage_max=D(rng.choice(("30", "255", "255", "5"))), kind=often(*KINDS),
             risk_tolerance=limit("1", "0.2", "0.5"), sizing=often((), self.sizers()),
-            day_loss=limit("0.5", "0.001", "0.02"), day_loss_action=often("off", *ACTIONS),
-            status=often("active", "active", "active", "paused", "stopped"),
+            day_loss=rng.choice((D("0.5"), D("0.001"), D("0.02"))),
+            day_loss_action=rng.choice(("off", "off", *ACTIONS)),
+            status=often("active", "paused", "stopped"),
             instruments=often((), ("COIN",), ("OTHER", "THIRD")),
         )  # fmt: skip
 
     def leverage(self) -> Leverage:
-        rng, limit = self.rng, self.limit
+        rng, limit, often = self.rng, self.limit, self.often
         return Leverage(
-            low=limit("5", "1", "0.5"), extreme=limit("30", "100"),
+            low=limit("5", "1", "0.5"), extreme=D(rng.choice(("30", "100"))),
             volatility_factor_min=1.0, success_factor_min=rng.choice((1.0, 0.5)),
-            drawdown_start=0.5, drawdown_end=0.9, cap=limit("40", "3", "10", "255"),
-            medium=limit("10", "2"), high=limit("20", "4"),
+            drawdown_start=0.5, drawdown_end=0.9,
+            cap=D(rng.choice(("40", "255", "255", "3", "10"))),
+            medium=limit("10", "2"), high=limit("20", "4"), break_even_rate=often(0.4, 0.0, 1.0),
+            sigma_ref=rng.choice((0.05, 0.05, 0.01, 1.0)), wilson_z=often(1.2816, 0.1, 4.0),
             fractional=rng.random() < 0.3, stop_multiple=rng.choice((1.5, 1.0, 3.0)),
         )  # fmt: skip
 
@@ -89,9 +95,10 @@ class Draw:
         rng = self.rng
         return Sizing(
             methods=self.often(("risk",), self.sizers()), obey_quantity=rng.random() < 0.3,
-            risk_fraction=rng.choice((D("0.002"), D("0.01"), D("0.05"))),
+            risk_fraction=rng.choice((D("0.002"), D("0.05"), D("0.3"))),
             balance_fraction=self.limit("0.05", "0.001"),
-            volatility_target=rng.choice((0.01, 0.1)), kelly_max=rng.choice((0.2, 0.01)),
+            volatility_target=rng.choice((0.01, 0.1, 1.0)), kelly_max=rng.choice((0.2, 0.01)),
+            kelly_fraction=rng.choice((0.25, 1.0, 0.01)), reward_ratio=rng.choice((2.0, 0.5, 50.0)),
             margin_reserve=self.limit("0.3", "0", "0.9", "1"),
             slippage_allowance=self.limit("0.002", "0", "0.05"),
             volume_share_max=self.limit("0.01", "0", "0.2"),
@@ -103,11 +110,15 @@ class Draw:
             stop_required=rng.random() < 0.5,
             stop_sigma=rng.choice((2.0, 0.1, 50.0)),
             stop_pct_min=self.limit("1", "0.05"),
+            stop_pct_max=self.limit("8", "60"),
+            holding_hours=rng.choice((4.0, 0.1, 500.0)),
             reward_multiple=self.limit("0", "2", "100"),
         )
 
     def risk(self) -> Risk:
-        limit = self.limit
+        def limit(loose: str, *tight: str) -> Decimal:
+            return D(loose if self.rng.random() < 0.7 else self.rng.choice(tight))
+
         return Risk(
             positions_max=int(limit("9", "0", "1", "2", "3")),
             position_exposure_max=limit("5", "0.2", "0.5"),
@@ -122,13 +133,15 @@ class Draw:
     def breaker(self) -> Breaker:
         rng, limit, often = self.rng, self.limit, self.often
         return Breaker(
-            day_loss=limit("0.3", "0", "0.002", "0.02"), day_loss_action=often("off", *ACTIONS),
+            day_loss=limit("0.3", "0", "0.002", "0.02"),
+            day_loss_action=rng.choice(("off", *ACTIONS)),
             drawdown_soft=rng.choice((D("0.5"), D("0.00001"), D("0.01"))),
             drawdown_hard=limit("0.6", "0.003", "0.03"),
-            drawdown_action=often("off", *ACTIONS), cooldown_ms=often(0, 5_000),
+            drawdown_action=rng.choice(("off", *ACTIONS)), cooldown_ms=often(0, 5_000),
             day_release=rng.random() < 0.5, half_open_trades=rng.choice((0, 1, 5)),
             half_open_size=limit("0.25", "0.01", "1"), scratch_r=rng.choice((0.1, 0.0, 1.0)),
-            failures_max=int(limit("0", "3")), losses_max=int(limit("0", "2")),
+            failures_max=rng.choice((0, 0, 1, 3)), losses_max=rng.choice((0, 0, 1, 2)),
+            liquidation_trips=rng.choice((False, False, True)),
             failures_window_ms=often(600_000, 1_000),
         )  # fmt: skip
 
@@ -136,6 +149,8 @@ class Draw:
         often = self.often
         return Intake(
             remember_max=often(100_000, 1, 2),
+            remember_ms=often(86_400_000, 10_000),
+            signal_ahead_ms_max=often(1_000, 0, 60_000),
             confidence_min=often(0.0, 0.0, 0.5),
             volume_min=often(D(0), D(0), D(50)),
             spread_bps_max=self.limit("50", "5"),
@@ -155,11 +170,13 @@ class Draw:
         rng, often = self.rng, self.often
         accounts = (("a", "main"), ("b", "main"), ("c", "second"))
         return Settings(
+            account=Account(balance=D(rng.choice((10_000, 10_000, 2_000, 500)))),
             leverage=self.leverage(), sizing=self.sizing(), risk=self.risk(),
             breaker=self.breaker(), levels=self.levels(), intake=self.intake(),
             killswitch=self.killswitch(),
             cache=Cache(ttl_ms=often(60_000, 0, 1), entries_max=often(1_024, 1)),
-            orders=Orders(retries_max=rng.choice((0, 2)), fok_leftover=often("close", "keep")),
+            orders=Orders(retries_max=rng.choice((0, 2, 10)), backoff_ms=often(250, 1, 60_000),
+                          fok_leftover=often("close", "keep")),
             reconcile=Reconcile(unexplained=often("accept", "freeze")),
             paper=Paper(take_profit_order=often("market", "limit")),
             strategies={name: self.strategy(account) for name, account in accounts},

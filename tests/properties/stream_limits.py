@@ -47,8 +47,9 @@ class Sums:
                 self.strategy += abs(held.cost)
             if GROUPS[place[1]] == GROUPS[order.instrument]:
                 self.group += value
-                # the venue of the streams holds no stops: what is isolated may be lost
-                self.risk += max(held.risk, min(held.margin, abs(held.cost)))
+                # without a stop at the venue what is isolated may be lost
+                bare = ZERO if held.protected() else min(held.margin, abs(held.cost))
+                self.risk += max(held.risk, bare)
         for live in stream.waiting():
             rest = live.rest()
             self.gross += rest
@@ -164,13 +165,35 @@ def floors(stream: "Stream") -> Iterator[tuple[str, Decimal]]:
         yield "drawdown", stream.peak * (1 - limits.drawdown_hard)
 
 
+def strategy_floor(stream: "Stream", name: str) -> Decimal | None:
+    """Return where a strategy's own loss of the day is at its limit; None where it is off.
+
+    Of a day's beginning that was taken out again, with gains of the day, there is no share.
+    """
+    strategy = stream.settings.strategies[name]
+    if strategy.day_loss_action == "off" or stream.day_equity <= ZERO:
+        return None
+    share = strategy.day_loss * strategy.budget
+    return stream.day_bases.get(name, ZERO) - share * stream.day_equity
+
+
+def counted(stream: "Stream", order: Order) -> Iterator[str]:
+    """Say which counts of what went wrong are at their limits."""
+    limits = stream.settings.breaker
+    if limits.losses_max and stream.streak >= limits.losses_max:
+        yield f"{order.id} left after {stream.streak} losses"
+    inside = stream.now - stream.failures_since <= limits.failures_window_ms * 1_000_000
+    if limits.failures_max and stream.failures >= limits.failures_max and inside:
+        yield f"{order.id} left after {stream.failures} failures"
+
+
 def measured(stream: "Stream", condition: str, value: float, scope: str) -> None:
     """Note what a measurement forbids from now on."""
     limits, beyond = stream.settings.killswitch, value > 1e6
     if condition == "feed":
         (stream.silent.add if beyond else stream.silent.discard)(scope)
     elif beyond and getattr(limits, f"{condition}_action") != "off":
-        stream.tripped.add(condition)
+        stream.tripped[condition] = ""
 
 
 def stopped(stream: "Stream", new: "Live") -> Iterator[str]:
@@ -178,8 +201,8 @@ def stopped(stream: "Stream", new: "Live") -> Iterator[str]:
     order = new.order
     if stream.trading != "active":
         yield f"{order.id} left while trading was {stream.trading}"
-    for name, trip in stream.engine.state.trips.items():
-        if trip.scope in ("", order.strategy):
+    for name, scope in stream.tripped.items():
+        if scope in ("", order.strategy):
             yield f"{order.id} left past {name}"
     if order.account in stream.down:
         yield f"{order.id} left while {order.account} was not reconciled"
@@ -188,15 +211,18 @@ def stopped(stream: "Stream", new: "Live") -> Iterator[str]:
     allowed = stream.settings.strategies[order.strategy].instruments
     if allowed and order.instrument not in allowed:
         yield f"{order.id} left for {order.instrument}, which {order.strategy} may not trade"
-    for name in stream.tripped:
-        yield f"{order.id} left past the {name} of the kill switch"
+    for name, floor in floors(stream):
+        if stream.equity() <= floor:
+            yield f"{order.id} left at an equity of {stream.equity()} with the {name} at {floor}"
+    own = strategy_floor(stream, order.strategy)
+    if own is not None and stream.pnl(order.strategy) <= own:
+        gained = stream.pnl(order.strategy)
+        yield f"{order.id} left with {gained} of {order.strategy}'s day and the limit at {own}"
+    yield from counted(stream, order)
     if order.attempt:
         return
     if order.instrument in stream.silent:
         yield f"{order.id} left while the feed of {order.instrument} was silent"
-    for name, floor in floors(stream):
-        if stream.equity() <= floor:
-            yield f"{order.id} left at an equity of {stream.equity()} with the {name} at {floor}"
     intake, asked = stream.settings.intake, stream.asked
     if asked is not None and asked.confidence < intake.confidence_min:
         yield f"{order.id} left with a confidence of {asked.confidence}"

@@ -10,50 +10,48 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-import msgspec
-
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.events import (
-    AccountReport,
     ConfigEvent,
     FillReport,
     FundingReport,
     LevelHit,
-    LinkEvent,
     Measured,
     OperatorEvent,
-    OrderModified,
     OrderReport,
     OrderStatus,
     SignalEvent,
     TimerEvent,
 )
-from cerberus_trader.domain.execution import VenuePosition
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.market import Snapshot
-from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine import breaker
 from cerberus_trader.engine.engine import Engine, Step
 from cerberus_trader.runtime.gate import Gate
 from tests.kit import ITEMS, NOON
-from tests.properties.stream_books import OPENING, Held, Live, stop_of, venue_order
+from tests.properties.stream_books import OPENING, Live, stop_of, venue_order
 from tests.properties.stream_draws import Draw, fields_of, items_of
 from tests.properties.stream_limits import breaches, measured
+from tests.properties.stream_venue import Venue
 
 D = Decimal
 ZERO = D(0)
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 STATES = {"halt": "halted", "resume": "active", "freeze": "frozen", "thaw": "active"}
+ALIVE = (Status.ACCEPTED, Status.PARTIALLY_FILLED)
 NAMES = tuple(item.name for item in ITEMS)
-COMMANDS = ("halt", "resume", "resume", "deposit", "withdraw", "cancel_all", "flatten",
-            "pause_strategy", "resume_strategy", "reset_breaker", "reset_breaker", "freeze", "thaw",
-            "stop_strategy", "shutdown", "modify", "modify", "modify")  # fmt: skip
+COMMANDS = (
+    "halt", "flatten", "freeze", "pause_strategy", "stop_strategy", "shutdown", "cancel_all",
+    *("resume",) * 3, *("thaw",) * 2, *("resume_strategy",) * 3, *("reset_breaker",) * 5,
+    "deposit", "withdraw", "withdraw", *("modify",) * 3,
+)  # fmt: skip
 
 
-class Stream:
+class Stream(Venue):
     """Drive one engine through one stream."""
 
     def __init__(self, seed: int) -> None:
@@ -63,34 +61,28 @@ class Stream:
         self.now = NOON + self.rng.choice((0, 0, 0, DAY // 2 - 40 * SECOND))
         self.settings = Draw(self.rng).settings()
         self.items = items_of(self.rng)
-        self.prices = dict.fromkeys(NAMES, D(100))
-        self.lives: dict[str, Live] = {}
-        self.real: dict[tuple[str, str], Decimal] = {}
-        self.held: dict[tuple[str, str], Held] = {}
-        self.cash = self.settings.account.balance
-        self.queue: list[Any] = []
-        self.taken: set[str] = set()
-        self.down: set[str] = set()
+        super().__init__(self.settings.account.balance, dict.fromkeys(NAMES, D(100)))
         self.paused: set[str] = set()
         self.off = {x for x, y in self.settings.strategies.items() if y.status != "active"}
         self.silent: set[str] = set()
-        self.tripped: set[str] = set()
         self.trading = "active"
-        self.day, self.probation = self.now // DAY, 0
-        self.day_equity = self.peak = self.cash
-        self.trades = self.signals = self.entries = 0
+        self.signals = self.entries = 0
         self.asked: Signal | None = None
-        self.sigma, self.age_ms, self.settling = 0.0, 0, False
+        self.sigma, self.age_ms = 0.0, 0
         self.said: list[Signal] = []
-        self.found: list[str] = []
         self.take(ConfigEvent(self.now, self.settings, "c", self.items, "stream"))
+        if self.rng.random() < 0.5:  # the money is the venue's, else the operator tells of it
+            for account in ("main", "second"):
+                self.view(account)
 
     def run(self) -> list[str]:
-        """Let ten to thirty things happen."""
+        """Let ten to thirty things happen, now and then many more."""
         acts = (self.signal, self.deliver, self.trade, self.silence, self.answer, self.look,
-                self.price, self.operate, self.reload, self.fund, self.measure)  # fmt: skip
-        weights = (40, 25, 25, 4, 5, 3, 6, 4, 1, 1, 1)
-        for act in self.rng.choices(acts, weights, k=self.rng.randint(10, 30)):
+                self.price, self.operate, self.reload, self.fund, self.measure, self.transfer,
+                self.strike)  # fmt: skip
+        weights = (30, 35, 35, 3, 4, 3, 12, 5, 1, 1, 1, 3, 6)
+        longest = self.rng.choice((30, 30, 30, 120))
+        for act in self.rng.choices(acts, weights, k=self.rng.randint(10, longest)):
             self.now += self.rng.choice((1, SECOND // 10, SECOND, 5 * SECOND))
             act()
         self.settle()
@@ -102,14 +94,17 @@ class Stream:
         `taken` is how many places were taken before, where the event itself changes that.
         """
         before = len(self.places()) if taken is None else taken
-        if self.now // DAY > self.day:
-            self.day, self.day_equity = self.now // DAY, self.equity()
-            self.peak = max(self.peak, self.day_equity)
+        self.roll()
+        peak = self.peak
         if isinstance(event, SignalEvent | FillReport | FundingReport):
             self.peak = max(self.peak, self.equity())
         step = self.engine.step(event)
+        if any(isinstance(fact, f.SignalIgnored) for fact in step.facts):
+            self.peak = peak  # of what was said before nothing is decided
         for fact in step.facts:
             self.told(fact)
+        if isinstance(event, OrderReport):
+            self.failed_or_lived(event, step)
         for command in step.commands:
             if isinstance(command, SubmitOrder) and command.order.attempt:
                 self.queue.append(("send", command.order))  # after a pause
@@ -129,20 +124,35 @@ class Stream:
         """Take notice of what the engine did by itself, or of a reset that it granted."""
         if isinstance(fact, f.TradingStateChanged) and fact.actor == "reconciliation":
             self.trading = fact.state
+        elif isinstance(fact, f.BreakerTripped):
+            name = f"{fact.condition}:{fact.scope}" if fact.scope else fact.condition
+            self.tripped[name] = fact.scope
+        elif isinstance(fact, f.OrderChanged) and fact.status in ALIVE:
+            self.failed.discard(fact.order_id)
         elif isinstance(fact, f.BreakerReset):
-            if fact.actor == "day":
-                self.tripped -= {x for x in self.tripped if "day_loss" in x}
-                return
-            if "drawdown" in fact.conditions:
-                self.peak = self.equity()
-            self.tripped -= set(fact.conditions)
-            self.probation = self.settings.breaker.half_open_trades or self.probation
+            self.released(fact)
 
-    def equity(self) -> Decimal:
-        return self.cash + sum(x.quantity * self.prices[y] for (_, y), x in self.held.items())
+    def released(self, fact: f.BreakerReset) -> None:
+        """Forget what a person, or the new day, released."""
+        for name in fact.conditions:
+            self.tripped.pop(name, None)
+        if fact.actor == "day":
+            return
+        if "drawdown" in fact.conditions:
+            self.peak = self.equity()
+        self.probation = self.settings.breaker.half_open_trades or self.probation
+        if self.settings.breaker.half_open_trades or "losses" in fact.conditions:
+            self.streak = 0
+        if self.settings.breaker.half_open_trades or "failures" in fact.conditions:
+            self.failures = 0
 
-    def marks(self) -> Any:
-        return tuple(self.prices.items())
+    def failed_or_lived(self, event: OrderReport, step: Step) -> None:
+        """Count an order that failed, where the report said anything new."""
+        if any(isinstance(x, f.OrderChanged) and x.order_id == event.order_id for x in step.facts):
+            if event.state in ("rejected", "unknown"):
+                self.fail(event.order_id)
+            elif event.state == "accepted":
+                self.failures = 0
 
     # -- what happens ----------------------------------------------------------------------
 
@@ -153,7 +163,9 @@ class Stream:
         else:
             self.signals += 1
             name = rng.choice(NAMES)
-            side: Any = rng.choice(("buy", "buy", "sell", "sell", "close"))
+            open_ = any(x.quantity for (_, y), x in self.held.items() if y == name)
+            closes = ("close",) if open_ or rng.random() < 0.2 else ()
+            side: Any = rng.choice(("buy", "buy", "sell", "sell", *closes))
             fields = fields_of(rng, side, self.prices[name])
             made = self.now - rng.choice((0, 0, 0, 0, 5 * SECOND))
             self.asked = Signal(f"s{self.signals}", made, name, side,
@@ -194,185 +206,11 @@ class Stream:
             self.entries += 1
             self.found += breaches(self, live)
 
-    def trade(self) -> None:
-        """Let an order arrive, fill, end, or get lost on its way."""
-        rng = self.rng
-        open_ = [x for x in self.lives.values() if x.state in ("flying", "working")]
-        if not open_:
-            return
-        live = rng.choice(open_)
-        if live.state == "flying":
-            fate = rng.choice(("accepted",) * 5 + ("rejected", "retry", "not_sent", "lost"))
-            live.state = {"accepted": "working", "lost": "lost"}.get(fate, "ended")
-            if fate != "lost":
-                self.queue.append((fate, live.order.id))
-        elif rng.random() < 0.2:
-            self.finish(live, rng.choice(("canceled", "expired")))
-        else:
-            self.fill(live)
-
-    def fill(self, live: Live) -> None:
-        """Fill all or a part; a reduce-only order takes no more than is open."""
-        order, rng = live.order, self.rng
-        place = (order.account, order.instrument)
-        open_ = self.real.get(place, ZERO)
-        left = order.quantity - live.filled
-        if order.reduce_only:
-            left = min(left, max(-order.side * open_, ZERO))
-        quantity = left if self.settling or rng.random() < 0.6 else (left / 3).quantize(D("0.001"))
-        if quantity <= ZERO:
-            return self.finish(live, "canceled")
-        live.filled += quantity
-        after = self.real[place] = open_ + order.side * quantity
-        price = self.prices[order.instrument] * D(rng.randint(990, 1010)) / 1000
-        if order.price is not None and (price - order.price) * order.side > ZERO:
-            price = order.price
-        self.trades += 1
-        if live.filled >= order.quantity:
-            live.state = "ended"
-        leverage = order.leverage if not order.reduce_only else D(5)
-        self.queue.append(
-            FillReport(
-                0, order.id, f"t{self.trades}", order.account, order.instrument, order.side,
-                quantity, price, D(rng.randint(0, 100)) / 100, "taker", order.reason,
-                (abs(after) * price / leverage).quantize(D("0.0001")), order.quantity - live.filled,
-            )
-        )  # fmt: skip
-        return None
-
-    def finish(self, live: Live, word: str) -> None:
-        live.state = "ended"
-        self.queue.append((word, live.order.id))
-
-    def deliver(self) -> None:
-        """Bring a word: any of those on their way, some of them again later, some never."""
-        if not self.queue:
-            return
-        word = self.queue.pop(self.rng.randrange(len(self.queue)))
-        if isinstance(word, FillReport) and self.rng.random() < 0.2:
-            self.queue.append(word)
-        self.hear(word)
-
-    def hear(self, word: Any) -> None:
-        """Take a word of the venue, a request that reaches it, or the end of a pause."""
-        if isinstance(word, FillReport):
-            self.book(word)
-        elif word[0] == "send":
-            self.send_again(word[1])
-        elif word[0] == "modify":
-            self.modified(word[1])
-        elif word[0] == "cancel":
-            live = self.lives.get(word[1])
-            if live is not None and live.state == "working":
-                self.finish(live, "canceled")
-        elif self.settling or self.rng.random() < 0.9:
-            self.say(*word)
-
-    def send_again(self, order: Order) -> None:
-        """Let the gate have the last word on another attempt, when its pause is over."""
-        if self.gate.refusal(order, self.now):
-            self.take(OrderReport(self.now, order.id, "not_sent"))
-        else:
-            self.left(order)
-
-    def modified(self, asked: ModifyOrder) -> None:
-        """Change a working order, which the engine hears at once."""
-        live, price, quantity = self.lives[asked.order_id], asked.price, asked.quantity
-        assert price is not None and quantity is not None
-        if live.state != "working" or quantity <= live.filled:
-            return
-        replace = msgspec.structs.replace
-        live.order = replace(live.order, price=price, quantity=quantity, notional=price * quantity)
-        self.take(OrderModified(self.now, asked.order_id, price, quantity))
-
-    def say(self, word: str, name: str) -> None:
-        live = self.lives[name]
-        retry = word == "retry"
-        state: Any = "rejected" if retry else word
-        taken = len(self.places())
-        if state != "accepted" and live.told == live.filled:
-            live.over = True
-        self.take(OrderReport(self.now, name, state, "", retry, live.filled), taken)
-
-    def book(self, word: FillReport) -> None:
-        """Bring a fill, and keep the engine's side of the ledger."""
-        live = self.lives[word.order_id]
-        if word.trade_id not in self.taken:
-            self.taken.add(word.trade_id)
-            live.told += word.quantity
-            held = self.held.setdefault((word.account, word.instrument), Held())
-            before = held.quantity
-            held.book(word, live)
-            if before and before * held.quantity <= ZERO:
-                self.probation = max(self.probation - 1, 0)
-            self.cash -= word.side * word.quantity * word.price + word.fee
-            if live.told >= live.order.quantity:
-                live.over = True
-        fill = msgspec.structs.replace(word, ts_ns=self.now, marks=self.marks())
-        self.take(fill)
-
-    def silence(self) -> None:
-        """Let an answer stay out: the outcome of an order is not known."""
-        live = self.any_life()
-        if live is not None and live.state != "ended":
-            self.take(OrderReport(self.now, live.order.id, "unknown", "no answer"))
-
-    def any_life(self) -> Live | None:
-        return self.rng.choice(list(self.lives.values())) if self.lives else None
-
-    def flush(self, name: str = "") -> None:
-        """Bring every fill, of one order or of all, as is promised before an answer."""
-        fills = [x for x in self.queue if isinstance(x, FillReport) and name in ("", x.order_id)]
-        for word in fills:
-            self.queue.remove(word)
-            self.book(word)
-
-    def answer(self) -> None:
-        """Answer a query truly, when the order could not arrive any more."""
-        live = self.any_life()
-        if live is None or live.state == "flying":
-            return
-        self.flush(live.order.id)
-        self.now += 60 * SECOND
-        theirs = venue_order(live)
-        if theirs is None:
-            live.denials += 1
-            live.over = live.over or live.denials > 2
-        elif theirs.state != "working":
-            live.over = True
-        self.take(OrderStatus(self.now, live.order.id, self.now, theirs))
-
-    def look(self) -> None:
-        """Lose the line to an account, or look at all of it."""
-        account = self.rng.choice(("main", "second"))
-        if self.rng.random() < 0.4:
-            self.down.add(account)
-            self.take(LinkEvent(self.now, account, "lost", "reset"))
-            return
-        if any(x.state == "flying" for x in self.lives.values()):
-            return
-        self.flush()
-        self.now += 60 * SECOND
-        mine = [x for x in self.lives.values() if x.order.account == account]
-        theirs = [found for x in mine if (found := venue_order(x))]
-        for live in mine:
-            live.denials += live.state == "lost"
-            live.over = live.over or live.state == "ended" or live.denials > 2
-        positions = tuple(
-            VenuePosition(name, 1 if quantity > 0 else -1, abs(quantity),
-                          abs(self.held[where, name].cost), self.held[where, name].margin, D(5))
-            for (where, name), quantity in self.real.items() if quantity and where == account
-        )  # fmt: skip
-        self.take(AccountReport(self.now, account, self.now, "timer", tuple(theirs), positions,
-                                None, self.marks()))  # fmt: skip
-        if account not in self.engine.state.unreconciled:
-            self.down.discard(account)
-
     def price(self) -> None:
         name = self.rng.choice(NAMES)
-        self.prices[name] = (self.prices[name] * D(self.rng.randint(90, 110)) / 100).quantize(
-            D("0.01")
-        )
+        far = self.rng.choice((1, 10, 10, 40))
+        moved = self.prices[name] * D(self.rng.randint(100 - far, 100 + far)) / 100
+        self.prices[name] = moved.quantize(D("0.01"))
         self.watch()
         self.take(TimerEvent(self.now, "health", self.marks()))
 
@@ -382,18 +220,6 @@ class Stream:
             value = sum((w * self.prices[name] for name, w in floor.weights), floor.constant)
             if value <= floor.limit:
                 self.take(LevelHit(self.now, "equity", floor.scope, self.marks()))
-
-    def fund(self) -> None:
-        """Let a position pay or receive funding."""
-        for (account, name), held in self.held.items():
-            if held.quantity:
-                amount = D(self.rng.randint(-50, 50))
-                margin = max(held.margin - amount, ZERO)
-                held.margin, self.cash = margin, self.cash - amount
-                self.trades += 1
-                self.take(FundingReport(self.now, account, name, ZERO, self.prices[name], amount,
-                                        margin, self.marks(), f"p{self.trades}"))  # fmt: skip
-                return
 
     def measure(self) -> None:
         """Measure something around the engine, sometimes beyond its limit."""
@@ -405,18 +231,18 @@ class Stream:
     def operate(self) -> None:
         rng = self.rng
         command: Any = rng.choice(COMMANDS)
-        amount = D(rng.randint(1, 3_000)) if command in ("deposit", "withdraw", "modify") else None
+        amount = D(rng.randint(1, 90)) * abs(self.equity()) / 100
+        amount = amount.quantize(D("0.01")) if command in ("deposit", "withdraw") else None
         target, price = rng.choice(("a", "b", "c")) if command.endswith("_strategy") else "", None
         if command == "modify":
             target = next((x.order.id for x in self.waiting() if x.state == "working"), "")
             price = D(rng.randint(80, 120)) if rng.random() < 0.5 else None
             amount = rng.choice((None, D(1), D(5), D(40)))
-        before = self.engine.state.flows
-        self.take(OperatorEvent(self.now, command, "t", "test", target, amount, price,
-                                authorised=True, marks=self.marks()))  # fmt: skip
-        moved = self.engine.state.flows - before
-        self.cash, self.peak = self.cash + moved, self.peak + moved
-        self.day_equity += moved
+        step = self.take(OperatorEvent(self.now, command, "t", "test", target, amount, price,
+                                       authorised=True, marks=self.marks()))  # fmt: skip
+        for fact in step.facts:
+            if isinstance(fact, f.CashMoved):
+                self.move(fact.amount)
         if command in ("halt", "resume", "flatten", "freeze", "thaw"):
             stopped = "reducing" if self.trading == "active" else self.trading
             if self.trading != "frozen" or command == "thaw":
@@ -459,11 +285,17 @@ class Stream:
                 if live.state in ("flying", "working"):
                     live.state = "working"
                     self.fill(live)
-        self.flush()
-        for (account, name), quantity in self.real.items():
-            held = self.held[account, name]
+            self.flush()
+            for live in self.lives.values():
+                live.state = "working" if live.state == "flying" else live.state
+            for account in ("main", "second"):
+                self.view(account)
+        for place, quantity in self.real.items():
+            held = self.held[place]
             if quantity and self.doomed(held.strategy):
-                self.found.append(f"{quantity} {name} of {held.strategy} was not closed")
+                self.found.append(f"{quantity} {place} of {held.strategy} was not closed")
+            elif quantity and held.absences > 2:
+                self.found.append(f"{quantity} {place} was left without its stop")
 
     def doomed(self, strategy: str) -> bool:
         """Tell whether a strategy's positions may not stay open."""

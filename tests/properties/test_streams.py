@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.order import Status
+from cerberus_trader.domain.events import TransferReport
+from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine import apply as folds
 from cerberus_trader.engine.checks import INTAKE, RISK
+from cerberus_trader.engine.engine import HANDLERS
+from cerberus_trader.engine.reconcile import TABLE, keep
 from tests.properties import streams
 
 STREAMS = int(os.environ.get("CERBERUS_STREAMS", "1500"))
-TO_BITE = 500
+TO_BITE = 4_000
 NEEDED = {"LEVERAGE_NONE", "SIZE_BELOW_MINIMUM"}
 """Without them an order has no margin, or no quantity, to divide by."""
 DENIALS = (
@@ -86,6 +89,27 @@ def test_the_checker_notices_what_intake_lets_through(
     assert any(breaches()), code
 
 
+def test_the_checker_notices_moved_money_that_is_not_booked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(HANDLERS, TransferReport, lambda state, event: [])
+    assert any(breaches())
+
+
+def test_the_checker_notices_a_position_that_is_left_without_its_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(TABLE, ("protective", "absent"), keep)
+    assert any("without its stop" in found for found in breaches())
+
+
+def test_the_checker_notices_a_stop_whose_end_is_taken_at_its_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Order, "protective", property(lambda order: False))
+    assert any("without its stop" in found for found in breaches())
+
+
 @pytest.mark.parametrize(
     ("what", "wrong", "words"),
     [
@@ -95,6 +119,13 @@ def test_the_checker_notices_what_intake_lets_through(
         ("risk.base_of", lambda case: D(100), "leverage"),
         ("sizing.loss_per_unit", lambda limits, item, stop: stop, "risk"),
         ("engine.flat_reason", lambda state, position, trips=(): None, "was not closed"),
+        ("breaker.trade_trips", lambda *given: [], "losses"),
+        ("breaker.failure_trips", lambda *given: [], "failures"),
+        ("breaker.forced_trip", lambda *given: [], "left past"),
+        ("breaker.reload_trips", lambda *given: [], "left after"),
+        ("breaker.strategy_limit", lambda *given: None, "'s day"),
+        ("breaker.booking_trips", lambda *given: [], "'s day"),
+        ("intake.unstopped", lambda state, group: D(0), "group risk"),
     ],
 )  # fmt: skip
 def test_the_checker_notices_a_wrong_rule(
