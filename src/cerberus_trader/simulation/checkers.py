@@ -17,6 +17,14 @@ from cerberus_trader.engine.engine import Engine
 from cerberus_trader.engine.holdings import ADOPTED
 from cerberus_trader.engine.state import State, equity, state_hash
 from cerberus_trader.runtime.runner import STALL_S
+from cerberus_trader.simulation.owners import (
+    must_close,
+    others_go_on,
+    own_limits,
+    own_places,
+    own_results,
+    summed,
+)
 
 if TYPE_CHECKING:
     from cerberus_trader.simulation.world import World
@@ -36,6 +44,7 @@ def check(world: "World") -> list[str]:
         *judged_once(rows),
         *nothing_when_stopped(world),
         *stops_cancel(rows),
+        *others_go_on(rows),
         *exits_pass(rows),
         *fills_once(world, rows),
         *transfers_once(world, rows),
@@ -45,6 +54,9 @@ def check(world: "World") -> list[str]:
     ]
     if world.life is not None and world.life.alive:
         found += [*agreement(world), *balanced(world.life.state)]
+        entries = {order.id: order for order in orders_of(rows)}
+        found += [*own_places(world, entries), *own_limits(world), *own_results(world)]
+        found += [*summed(world.life.state), *must_close(world.life.state)]
     return found
 
 
@@ -136,8 +148,8 @@ def nothing_when_stopped(world: "World") -> Iterator[str]:
 
 
 def stops_cancel(rows: list[Row]) -> Iterator[str]:
-    """A halt or a trip asks in the same row for the end of every working entry."""
-    entries: dict[str, None] = {}
+    """A halt or a trip asks in the same row for the end of every working entry it stops."""
+    entries: dict[str, str] = {}
     for row in rows:
         for fact in row.facts:
             if type(fact) is f.OrderChanged and fact.status in TERMINAL:
@@ -147,13 +159,23 @@ def stops_cancel(rows: list[Row]) -> Iterator[str]:
                     entries.pop(row.event.order_id, None)
             elif type(fact) is f.CancelRequested:
                 entries.pop(fact.order_id, None)
-        halted = any(type(x) is f.TradingStateChanged and x.state == "halted" for x in row.facts)
-        tripped = any(type(x) is f.BreakerTripped and not x.scope for x in row.facts)
-        if (halted or tripped) and entries:
-            yield f"{next(iter(entries))} was left working by a stop"
+        for fact in row.facts:
+            scope = scope_of_stop(fact)
+            left = [name for name, owner in entries.items() if scope in ("", owner)]
+            if left:
+                yield f"{left[0]} was left working by a stop"
         for fact in row.facts:
             if type(fact) is f.OrderSubmitted and not fact.order.reduce_only:
-                entries[fact.order.id] = None
+                entries[fact.order.id] = fact.order.strategy
+
+
+def scope_of_stop(fact: f.Fact) -> str | None:
+    """Return whose entries a fact stops: a strategy's, empty for all, None for nobody's."""
+    if type(fact) is f.TradingStateChanged:
+        return "" if fact.state == "halted" else None
+    if type(fact) is f.StrategyChanged:
+        return fact.strategy if fact.status == "stopped" else None
+    return fact.scope if type(fact) is f.BreakerTripped else None
 
 
 def exits_pass(rows: list[Row]) -> Iterator[str]:

@@ -123,10 +123,10 @@ class Life:
         except CerberusError:
             pass
 
-    def operate(self, command: Any, *, authorised: bool = False) -> None:
+    def operate(self, command: Any, *, target: str = "", authorised: bool = False) -> None:
         """Give an operator's command."""
         if self.alive:
-            event = OperatorEvent(0, command, "sim", "simulated", authorised=authorised)
+            event = OperatorEvent(0, command, "sim", "simulated", target, authorised=authorised)
             self.runner.inbox.put_command(Command(event))
 
     def reload(self, config: ConfigEvent) -> None:

@@ -88,6 +88,12 @@ class SimVenue:
         """What tells the ids of this venue's trades from those before it lost its memory."""
         self.most = 0
         """The most instruments that ever had a position or a working entry at once."""
+        self.most_of: dict[str, int] = {}
+        """The same of each strategy's."""
+        self.results: dict[str, Decimal] = {}
+        """What the positions of each strategy brought, fees and funding included."""
+        self.intruders: list[str] = []
+        """The entries that came to a place that another strategy had taken."""
 
     # -- what a client may ask -------------------------------------------------------------
 
@@ -102,10 +108,12 @@ class SimVenue:
             return Ack(False, "busy", retry=True)
         if not order.reduce_only and self.rng.random() < self.faults.refused:
             return Ack(False, "refused by the venue")
+        if not order.reduce_only:
+            self._find_intruder(order)
         self.arrived.append((now, order))
         self.accepted[order.id] = self.accepted.get(order.id, 0) + 1
         live = self._add(order, now)
-        self.most = max(self.most, self._exposed())
+        self._note_exposed()
         slow = self.rng.random() < self.faults.slow_fill
         self.later(self.rng.uniform(0.0, 3.0) if slow else 0.0, lambda: self.work(live))
         return Ack(True)
@@ -171,6 +179,7 @@ class SimVenue:
         amount = (held.quantity * price * rate).quantize(CENT)
         held.margin -= amount
         self._post("funding", amount)
+        self._earn(held.owner, -amount)
         self._book(
             FundingReport(0, "main", name, rate, price, amount, held.margin, (),
                           f"p{self.born}{self._number()}", len(self.bookings) + 1)
@@ -300,8 +309,10 @@ class SimVenue:
         held = self.positions.get(name)
         if held is None:
             held = self.positions[name] = Held(order.id, order.leverage)
+        owner, before = held.owner, self.balance
         self._move(held, order, quantity, price)
         self._post("fees", fee)
+        self._earn(owner, self.balance - before)
         leaves = live.left
         if not held.quantity:
             del self.positions[name]
@@ -383,6 +394,11 @@ class SimVenue:
         self.ledger["cash"] -= amount
         self.balance -= amount
 
+    def _earn(self, owner: str, amount: Decimal) -> None:
+        """Count a result for the strategy whose entry opened the position."""
+        name = self._strategy_of(owner)
+        self.results[name] = self.results.get(name, ZERO) + amount
+
     def _book(self, booking: Booking) -> None:
         self.bookings.append((self.now_ns(), booking))
         self.tell(booking)
@@ -397,12 +413,29 @@ class SimVenue:
             )
         )  # fmt: skip
 
-    def _exposed(self) -> int:
-        names = dict.fromkeys(self.positions)
+    def _note_exposed(self) -> None:
+        """Keep how many instruments have exposure at most, over all and by strategy."""
+        taken = {name: self._strategy_of(held.owner) for name, held in self.positions.items()}
         for live in self._working():
             if not live.order.reduce_only:
-                names[live.order.instrument] = None
-        return len(names)
+                taken.setdefault(live.order.instrument, live.order.strategy)
+        self.most = max(self.most, len(taken))
+        owners = list(taken.values())
+        for owner in dict.fromkeys(owners):
+            self.most_of[owner] = max(self.most_of.get(owner, 0), owners.count(owner))
+
+    def _find_intruder(self, order: Order) -> None:
+        held = self.positions.get(order.instrument)
+        there = [held.owner] if held is not None else []
+        for live in self._working():
+            if live.order.instrument == order.instrument and not live.order.reduce_only:
+                there.append(live.order.id)
+        if any(self._strategy_of(name) != order.strategy for name in there):
+            self.intruders.append(order.id)
+
+    def _strategy_of(self, order_id: str) -> str:
+        live = self.orders.get(order_id)
+        return live.order.strategy if live is not None else ""
 
     def _number(self) -> int:
         self.numbers += 1

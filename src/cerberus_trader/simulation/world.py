@@ -17,23 +17,13 @@ from cerberus_trader.domain.facts import Reconciled
 from cerberus_trader.domain.instrument import Instrument, Tier
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.row import decode_row
-from cerberus_trader.domain.settings import (
-    Account,
-    Breaker,
-    Journal,
-    Leverage,
-    Orders,
-    Reconcile,
-    Risk,
-    Settings,
-    Sizing,
-    Strategy,
-)
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.simulation import loop as virtual
 from cerberus_trader.simulation.checkers import check
+from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several
 from cerberus_trader.simulation.faults import Faults, draw, drawn
 from cerberus_trader.simulation.life import Life, Wall
+from cerberus_trader.simulation.owners import must_close, stopped_strategies
 from cerberus_trader.simulation.store import Disk
 from cerberus_trader.simulation.venue import SimVenue
 
@@ -43,7 +33,6 @@ HEAL_S = 60.0
 LAST_S = 2.0
 D = Decimal
 TIERS = (Tier(D(0), D(1_000_000), D("0.0065"), D(75)),)
-NAMES = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -63,56 +52,6 @@ class Result(msgspec.Struct, frozen=True):
     trace: str
 
 
-def settings_of(rng: Random, surprised: bool) -> Settings:
-    """Draw a configuration: tight limits, quick looks at the account.
-
-    Where the account surprises the engine, the unexplained is accepted, else it would freeze.
-    """
-    chosen = Settings(
-        account=Account(balance=D(100_000)),
-        leverage=Leverage(volatility_factor_min=1.0, drawdown_start=0.5, drawdown_end=0.9),
-        sizing=Sizing(methods=("risk",), risk_fraction=D("0.0005")),
-        risk=Risk(positions_max=rng.choice((1, 2, 3, 4))),
-        breaker=Breaker(
-            failures_max=rng.choice((0, 2, 5)), losses_max=rng.choice((0, 1, 5)), cooldown_ms=0,
-        ),
-        orders=Orders(retries_max=rng.choice((0, 3)), backoff_ms=100),
-        reconcile=Reconcile(
-            interval_ms=2_000, answer_ms_max=1_000, submit_window_ms=2_000,
-            unexplained="accept" if surprised else "freeze",
-        ),
-        journal=Journal(snapshot_rows=rng.choice((100, 100_000))),
-        strategies={
-            "sim": Strategy(
-                sources=("*",), positions_max=4, reverse=rng.random() < 0.3,
-                add=rng.random() < 0.3,
-            )
-        },
-    )  # fmt: skip
-    return chosen if rng.random() < 0.7 else further(chosen, rng)
-
-
-def further(chosen: Settings, rng: Random) -> Settings:
-    """Draw what is rarely changed: how the breaker acts, levels, leftovers, the cache."""
-    replace = msgspec.structs.replace
-    return replace(
-        chosen,
-        breaker=replace(
-            chosen.breaker, day_loss=rng.choice((D("0.04"), D("0.0005"))),
-            drawdown_hard=rng.choice((D("0.25"), D("0.001"))),
-            day_loss_action=rng.choice(("flatten", "block", "off")),
-            drawdown_action=rng.choice(("flatten", "block", "off")),
-            half_open_trades=rng.choice((0, 1, 5)),
-        ),
-        orders=replace(chosen.orders, fok_leftover=rng.choice(("close", "keep"))),
-        cache=replace(chosen.cache, ttl_ms=rng.choice((0, 1_000)), entries_max=rng.choice((1, 99))),
-        levels=replace(
-            chosen.levels, stop_required=rng.random() < 0.5,
-            reward_multiple=rng.choice((D(0), D("0.5"), D(3))),
-        ),
-    )  # fmt: skip
-
-
 class World:
     """Hold one run: the venue, the disk, the engine's lives, and what makes trouble."""
 
@@ -123,6 +62,10 @@ class World:
         self.rng = Random(f"world {seed}")
         self.transfers = Random(f"transfers {seed}")
         self.takes = Random(f"deleverages {seed}")
+        self.commands = Random(f"strategies {seed}")
+        chance = self.commands.random()
+        self.heads = HEADS[: self.commands.choice((2, 3)) if chance < faults.strategies else 1]
+        """The sources of signals, each with a strategy of its name."""
         self.items = {
             name: Instrument(name, tick=D("0.01"), lot=D("0.001"), notional_min=D(5),
                              taker_fee=D("0.0005"), group=name, tiers=TIERS)
@@ -132,6 +75,8 @@ class World:
         self.drops = bool(faults.legs_dropped_per_minute)
         """Whether a person trades past the engine, or its history may end before the venue's."""
         self.configs = self.positions_max = 0
+        self.places_of: dict[str, int] = {}
+        """The most positions that each strategy was ever allowed."""
         self.config = self._configure()
         self.wall = Wall(EPOCH_NS)
         self.disk = Disk("sim")
@@ -204,6 +149,7 @@ class World:
             (f.transfers_per_minute, self._transfer),
             (f.deleverages_per_minute, self._deleverage),
             (f.legs_dropped_per_minute, self._drop_leg),
+            (f.strategy_commands_per_minute, self._command),
             (6.0, self._rearm),
             (6.0, self._modify),
         ]
@@ -256,6 +202,8 @@ class World:
             ended = there is not None and there.state != "working"
             if ended and order.id[-1] not in "str":  # a leg comes again with the rest of its entry
                 return f"the end of {order.id} is on its way"
+        for words in must_close(state):
+            return words
         market = [x for x in self.venue.orders.values() if x.state == "working"]
         if any(live.order.kind == "market" for live in market):
             return "a market order works at the venue"
@@ -315,7 +263,9 @@ class World:
         """Look at an order at the moment it leaves."""
         if not life.alive:
             return  # a timer of a process that is gone: nothing leaves
-        stopped = life.state.trading != "active" or bool(life.state.trips)
+        scopes = [trip.scope for trip in life.state.trips.values()]
+        stopped = life.state.trading != "active" or "" in scopes or order.strategy in scopes
+        stopped |= order.strategy in stopped_strategies(life.state)
         word = "stopped" if stopped and not order.reduce_only else ""
         if life.state.unreconciled and not order.reduce_only:
             word = "not reconciled"
@@ -334,7 +284,12 @@ class World:
         self.configs += 1
         rng = Random(f"settings {self.seed}" + f" {self.configs}" * (self.configs > 1))
         chosen = settings_of(rng, self.surprised)
+        if len(self.heads) > 1:
+            own = Random(f"strategies {self.seed} {self.configs}")
+            chosen = several(chosen, own, self.heads)
         self.positions_max = max(self.positions_max, chosen.risk.positions_max)
+        for name, strategy in chosen.strategies.items():
+            self.places_of[name] = max(self.places_of.get(name, 0), strategy.positions_max)
         items = tuple(self.items.values())
         return ConfigEvent(EPOCH_NS, chosen, f"sim {self.configs}", items, "sim")
 
@@ -376,9 +331,20 @@ class World:
         loop = asyncio.get_running_loop()
         loop.call_later(self.rng.uniform(1.0, 20.0), self._operate, "resume")
 
-    def _operate(self, command: str) -> None:
+    def _operate(self, command: str, target: str = "") -> None:
         if self.life is not None:
-            self.life.operate(command)
+            self.life.operate(command, target=target)
+
+    def _command(self) -> None:
+        """Pause or stop a strategy, and mostly resume it later."""
+        rng = self.commands
+        name, command = rng.choice(self.heads), rng.choice(("pause_strategy", "stop_strategy"))
+        pause, forgotten = rng.uniform(1.0, 20.0), rng.random() < 0.2
+        if self.life is not None:
+            self.life.operate(command, target=name)
+        if not forgotten:
+            loop = asyncio.get_running_loop()
+            loop.call_later(pause, self._operate, "resume_strategy", name)
 
     def _reload(self) -> None:
         """Put another configuration in force while the engine runs."""
@@ -469,6 +435,7 @@ class World:
         number = (
             rng.randint(max(1, self.signals - back), self.signals) if repeated else self.signals
         )
+        source = self.heads[number % len(self.heads)]  # a signal that comes again is its head's
         name = rng.choice(NAMES)
         side = rng.choice(("buy", "sell", "close"))
         now = self.wall.now_ns() + self.wall.offset_ns
@@ -483,7 +450,7 @@ class World:
             asyncio.get_running_loop().call_later(rng.uniform(0.0, 0.1), self._halt)
         self.life.signal(
             Signal(
-                f"s{number}", now, name, side, 0.7, "sim",  # type: ignore[arg-type]
+                f"s{number}", now, name, side, 0.7, source,  # type: ignore[arg-type]
                 order=kind, limit=limit,
                 expires_ms=rng.choice((0, 3_000, 20_000)) if opening else 0,
                 stop_loss_pct=D(rng.choice(("0.3", "1", "2"))) if opening else None,

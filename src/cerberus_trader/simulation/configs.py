@@ -1,0 +1,91 @@
+"""The configurations of a simulated run: what of the settings differs from world to world."""
+
+from decimal import Decimal
+from random import Random
+
+import msgspec
+
+from cerberus_trader.domain.settings import (
+    Account,
+    Breaker,
+    Journal,
+    Leverage,
+    Orders,
+    Reconcile,
+    Risk,
+    Settings,
+    Sizing,
+    Strategy,
+)
+
+D = Decimal
+NAMES = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
+HEADS = ("sim", "second", "third")
+
+
+def settings_of(rng: Random, surprised: bool) -> Settings:
+    """Draw a configuration: tight limits, quick looks at the account.
+
+    Where the account surprises the engine, the unexplained is accepted, else it would freeze.
+    """
+    chosen = Settings(
+        account=Account(balance=D(100_000)),
+        leverage=Leverage(volatility_factor_min=1.0, drawdown_start=0.5, drawdown_end=0.9),
+        sizing=Sizing(methods=("risk",), risk_fraction=D("0.0005")),
+        risk=Risk(positions_max=rng.choice((1, 2, 3, 4))),
+        breaker=Breaker(
+            failures_max=rng.choice((0, 2, 5)), losses_max=rng.choice((0, 1, 5)), cooldown_ms=0,
+        ),
+        orders=Orders(retries_max=rng.choice((0, 3)), backoff_ms=100),
+        reconcile=Reconcile(
+            interval_ms=2_000, answer_ms_max=1_000, submit_window_ms=2_000,
+            unexplained="accept" if surprised else "freeze",
+        ),
+        journal=Journal(snapshot_rows=rng.choice((100, 100_000))),
+        strategies={
+            "sim": Strategy(
+                sources=("*",), positions_max=4, reverse=rng.random() < 0.3,
+                add=rng.random() < 0.3,
+            )
+        },
+    )  # fmt: skip
+    return chosen if rng.random() < 0.7 else further(chosen, rng)
+
+
+def further(chosen: Settings, rng: Random) -> Settings:
+    """Draw what is rarely changed: how the breaker acts, levels, leftovers, the cache."""
+    replace = msgspec.structs.replace
+    return replace(
+        chosen,
+        breaker=replace(
+            chosen.breaker, day_loss=rng.choice((D("0.04"), D("0.0005"))),
+            drawdown_hard=rng.choice((D("0.25"), D("0.001"))),
+            day_loss_action=rng.choice(("flatten", "block", "off")),
+            drawdown_action=rng.choice(("flatten", "block", "off")),
+            half_open_trades=rng.choice((0, 1, 5)),
+        ),
+        orders=replace(chosen.orders, fok_leftover=rng.choice(("close", "keep"))),
+        cache=replace(chosen.cache, ttl_ms=rng.choice((0, 1_000)), entries_max=rng.choice((1, 99))),
+        levels=replace(
+            chosen.levels, stop_required=rng.random() < 0.5,
+            reward_multiple=rng.choice((D(0), D("0.5"), D(3))),
+        ),
+    )  # fmt: skip
+
+
+def several(chosen: Settings, rng: Random, heads: tuple[str, ...]) -> Settings:
+    """Give each head a strategy of its own in the one account; at times one has none."""
+    strategies = {}
+    for name in heads:
+        if name != heads[0] and rng.random() < 0.1:
+            continue  # it has left the configuration, perhaps with a position
+        strategies[name] = Strategy(
+            status="paused" if rng.random() < 0.1 else "active",
+            instruments=rng.choice(((), (), NAMES[:2], NAMES[1:])),
+            budget=rng.choice((D(1), D("0.5"), D("0.05"))),
+            day_loss=rng.choice((D("0.04"), D("0.04"), D("0.001"), D("0.0003"))),
+            day_loss_action=rng.choice(("flatten", "flatten", "block", "off")),
+            positions_max=rng.choice((1, 2, 4)),
+            reverse=rng.random() < 0.3, add=rng.random() < 0.3,
+        )  # fmt: skip
+    return msgspec.structs.replace(chosen, strategies=strategies)
