@@ -4,6 +4,7 @@ They stand outside of the engine: the venue says what really happened, the journ
 wrote. Each violation is one sentence.
 """
 
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -53,7 +54,7 @@ def check(world: "World") -> list[str]:
         *replayed(world, rows),
     ]
     if world.life is not None and world.life.alive:
-        found += [*agreement(world), *balanced(world.life.state)]
+        found += [*agreement(world), *balanced(world.life.state, world.remember_max)]
         entries = {order.id: order for order in orders_of(rows)}
         found += [*own_places(world, entries), *own_limits(world), *own_results(world)]
         found += [*summed(world.life.state), *must_close(world.life.state)]
@@ -117,14 +118,19 @@ def once_at_the_venue(world: "World", rows: list[Row]) -> Iterator[str]:
 
 
 def judged_once(rows: list[Row]) -> Iterator[str]:
-    """A signal is judged once, however often it comes."""
-    judged: dict[str, None] = {}
+    """A signal is judged once, however often it comes, while it is remembered."""
+    judged: dict[str, int] = {}
+    number, remembered = 0, sys.maxsize
     for row in rows:
         for fact in row.facts:
-            if type(fact) is f.SignalJudged:
-                if fact.decision.signal_id in judged:
-                    yield f"signal {fact.decision.signal_id} was judged twice"
-                judged[fact.decision.signal_id] = None
+            if type(fact) is f.ConfigApplied:
+                remembered = min(remembered, fact.settings.intake.remember_max)
+            elif type(fact) is f.SignalJudged:
+                number += 1
+                name = fact.decision.signal_id
+                if number - judged.get(name, -remembered) <= remembered:
+                    yield f"signal {name} was judged twice"
+                judged[name] = number
 
 
 def lost_rows(world: "World") -> list[Row]:
@@ -344,7 +350,7 @@ def agreement(world: "World") -> Iterator[str]:
         yield "the venue's own ledger does not sum to zero"
 
 
-def balanced(state: State) -> Iterator[str]:
+def balanced(state: State, remember_max: int) -> Iterator[str]:
     """Cash is exactly what flowed in, was earned, and was paid."""
     c = state.counters
     if state.balance != state.flows + c.realised - c.fees - c.funding + c.corrections:
@@ -352,5 +358,5 @@ def balanced(state: State) -> Iterator[str]:
     for order in state.orders.values():
         if order.status not in WORKING:
             yield f"order {order.id} is held and {order.status.value}"
-    if len(state.seen) > state.settings.intake.remember_max:
+    if len(state.seen) > remember_max:  # a smaller one acts at the next signal
         yield "the memory of signals grew past its bound"

@@ -89,3 +89,30 @@ def several(chosen: Settings, rng: Random, heads: tuple[str, ...]) -> Settings:
             reverse=rng.random() < 0.3, add=rng.random() < 0.3,
         )  # fmt: skip
     return msgspec.structs.replace(chosen, strategies=strategies)
+
+
+def varied(chosen: Settings, rng: Random) -> Settings:
+    """Draw memory, pauses, windows, and what trips the breaker and the kill switch."""
+    replace = msgspec.structs.replace
+    return replace(
+        chosen,
+        intake=replace(chosen.intake, remember_max=rng.choice((1, 20, 100_000))),
+        orders=replace(chosen.orders, backoff_ms=rng.choice((1, 100, 3_000))),
+        reconcile=replace(
+            chosen.reconcile, interval_ms=rng.choice((500, 2_000, 7_000)),
+            answer_ms_max=rng.choice((200, 1_000, 4_000)),
+            submit_window_ms=rng.choice((300, 2_000, 8_000)),
+        ),
+        breaker=replace(
+            chosen.breaker, cooldown_ms=rng.choice((0, 5_000, 30_000)),
+            liquidation_trips=rng.random() < 0.5, day_release=rng.random() < 0.5,
+            failures_window_ms=rng.choice((3_000, 600_000)),
+        ),
+        killswitch=replace(
+            chosen.killswitch, latency_ms_max=rng.choice((0, 500, 2_000)),
+            latency_action=rng.choice(("block", "flatten", "off")),
+            clock_drift_ms_max=rng.choice((0, 1_000, 3_000)),
+            clock_drift_action=rng.choice(("block", "flatten", "off")),
+            feed_ms_max=rng.choice((3_000, 60_000)),
+        ),
+    )  # fmt: skip

@@ -44,6 +44,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     legs_dropped_per_minute: float = 0.0
     strategies: float = 0.0
     strategy_commands_per_minute: float = 0.0
+    varied: float = 0.0
 
 
 HIGH = Faults(
@@ -55,7 +56,7 @@ HIGH = Faults(
     clock_steps_per_minute=1.0, funding_per_minute=2.0, human_per_minute=0.5,
     reconfigured=0.5, reloads_per_minute=2.0, restored=0.5, transfers_per_minute=3.0,
     cut_off=1.0, deleverages_per_minute=2.0, legs_dropped_per_minute=2.0,
-    strategies=1.0, strategy_commands_per_minute=3.0,
+    strategies=1.0, strategy_commands_per_minute=3.0, varied=1.0,
 )  # fmt: skip
 """The highest rate that a swarm draws of each."""
 

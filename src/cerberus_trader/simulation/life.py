@@ -9,7 +9,9 @@ from cerberus_trader.domain.errors import CerberusError, JournalError
 from cerberus_trader.domain.events import ConfigEvent, OperatorEvent
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.runtime.clock import WallClock
+from cerberus_trader.runtime.health import Health
 from cerberus_trader.runtime.inbox import Command, Due, Instant
+from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.prices import POINT, Tick
 from cerberus_trader.runtime.recover import recover
 from cerberus_trader.runtime.shell import Shell
@@ -87,6 +89,18 @@ class Life:
         self._spawn(self.shell.trading.run())
         self._spawn(self.shell.link.run())
         self._spawn(self._tick())
+
+    def watch_health(self) -> None:
+        """Measure the venue's answers, its clock and the feeds, as the service does."""
+        assert self.shell.link is not None
+        health = Health(
+            self.state, self.shell.market, self.shell.clock, Log("error", "json"),
+            self.runner.inbox.put_report, self.shell.forget, lambda: 0.0,
+        )  # fmt: skip
+        self.shell.trading.health = health
+        self.shell.link.on_latency = health.on_latency
+        self.shell.link.on_drift = health.on_drift
+        self._spawn(health.watch_feeds())
 
     async def _tick(self) -> None:
         while True:

@@ -20,7 +20,7 @@ from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.simulation import loop as virtual
 from cerberus_trader.simulation.checkers import check
-from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several
+from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several, varied
 from cerberus_trader.simulation.faults import Faults, draw, drawn
 from cerberus_trader.simulation.life import Life, Wall
 from cerberus_trader.simulation.owners import must_close, stopped_strategies
@@ -66,19 +66,28 @@ class World:
         chance = self.commands.random()
         self.heads = HEADS[: self.commands.choice((2, 3)) if chance < faults.strategies else 1]
         """The sources of signals, each with a strategy of its name."""
+        drawn = Random(f"varied {seed}")
+        self.varied = drawn.random() < faults.varied
+        """Whether settings, the health watch, midnight and a spot instrument are drawn too."""
+        self.midnight = self.varied and drawn.random() < 0.5
+        self.spot = NAMES[-1:] if self.varied and drawn.random() < 0.5 else ()
         self.items = {
             name: Instrument(name, tick=D("0.01"), lot=D("0.001"), notional_min=D(5),
-                             taker_fee=D("0.0005"), group=name, tiers=TIERS)
+                             taker_fee=D("0.0005"), group=name,
+                             kind="spot" if name in self.spot else "perpetual",
+                             tiers=() if name in self.spot else TIERS)
             for name in NAMES
         }  # fmt: skip
         self.surprised = bool(faults.human_per_minute or faults.restored)
         self.drops = bool(faults.legs_dropped_per_minute)
         """Whether a person trades past the engine, or its history may end before the venue's."""
-        self.configs = self.positions_max = 0
+        self.configs = self.positions_max = self.remember_max = 0
         self.places_of: dict[str, int] = {}
         """The most positions that each strategy was ever allowed."""
         self.config = self._configure()
-        self.wall = Wall(EPOCH_NS)
+        # the epoch is 6,400 s before midnight
+        early = int((6_400 - drawn.uniform(0.2, 0.8) * minutes * 60.0) * 1e9)
+        self.wall = Wall(EPOCH_NS + early * self.midnight)
         self.disk = Disk("sim")
         self.failures: list[str] = []
         self.life: Life | None = None
@@ -245,6 +254,8 @@ class World:
         life.journal.before_sync = life.journal.after_sync = lambda: self._at_sync(life)
         life.client.on_send = lambda order: self._sending(life, order)
         self.life = life
+        if self.varied:
+            life.watch_health()
         life.start()
 
     def _restore(self, rows: int) -> None:
@@ -287,6 +298,9 @@ class World:
         if len(self.heads) > 1:
             own = Random(f"strategies {self.seed} {self.configs}")
             chosen = several(chosen, own, self.heads)
+        if self.varied:
+            chosen = varied(chosen, Random(f"varied {self.seed} {self.configs}"))
+        self.remember_max = max(self.remember_max, chosen.intake.remember_max)
         self.positions_max = max(self.positions_max, chosen.risk.positions_max)
         for name, strategy in chosen.strategies.items():
             self.places_of[name] = max(self.places_of.get(name, 0), strategy.positions_max)

@@ -40,7 +40,7 @@ def rows_of(world: World) -> list[Row]:
 def everything(world: World) -> list[str]:
     """Run every checker, those of the living state too."""
     assert world.life is not None
-    return [*c.check(world), *c.agreement(world), *c.balanced(world.life.state)]
+    return [*c.check(world), *c.agreement(world), *c.balanced(world.life.state, world.remember_max)]
 
 
 def rewrite(world: World, change: Callable[[Row], Row | None]) -> None:
@@ -318,12 +318,12 @@ def test_a_ledger_that_does_not_sum_up_and_memories_that_grew(world: World) -> N
     assert world.life is not None
     state = world.life.state
     state.counters.fees += D("0.01")
-    assert list(c.balanced(state)) == ["the ledger does not sum to zero"]
+    limit = state.settings.intake.remember_max
+    assert list(c.balanced(state, limit)) == ["the ledger does not sum to zero"]
     ended = next(iter(state.ended.values())).order
     state.orders["x"] = replace(ended, id="x", status=Status.FILLED)
-    limit = state.settings.intake.remember_max
     state.seen.update({f"n{i}": 1 for i in range(limit + 1)})
-    assert len(list(c.balanced(state))) == 3
+    assert len(list(c.balanced(state, limit))) == 3
 
 
 def test_what_is_found_while_an_engine_lives_counts_too(world: World) -> None:
