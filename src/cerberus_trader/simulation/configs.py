@@ -17,6 +17,7 @@ from cerberus_trader.domain.settings import (
     Sizing,
     Strategy,
 )
+from cerberus_trader.domain.signal import Signal
 
 D = Decimal
 NAMES = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
@@ -115,4 +116,17 @@ def varied(chosen: Settings, rng: Random) -> Settings:
             clock_drift_action=rng.choice(("block", "flatten", "off")),
             feed_ms_max=rng.choice((3_000, 60_000)),
         ),
+    )  # fmt: skip
+
+
+def wider(signal: Signal, rng: Random) -> Signal:
+    """Let an entry trail its stop, or name none; let a close take a part."""
+    replace = msgspec.structs.replace
+    if rng.random() < 0.5:
+        return signal
+    if signal.side == "close":
+        return replace(signal, quantity=D(rng.choice((1, 10, 50))))
+    return replace(
+        signal, trailing_pct=rng.choice((None, D("0.3"), D(2))),
+        stop_loss_pct=rng.choice((None, signal.stop_loss_pct)),
     )  # fmt: skip

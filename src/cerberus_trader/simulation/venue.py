@@ -38,6 +38,8 @@ class Held:
         self.quantity = self.cost = self.margin = ZERO
         self.stop: Decimal | None = None
         self.profit: Decimal | None = None
+        self.trailing: Decimal | None = None
+        self.best = ZERO
 
     @property
     def sign(self) -> int:
@@ -322,12 +324,12 @@ class SimVenue:
             live.state = "filled"
         flat = not held.quantity
         margin = ZERO if flat else held.margin
-        stop, profit = (None, None) if flat else (held.stop, held.profit)
+        levels = (None, None, None) if flat else (held.stop, held.profit, held.trailing)
         self._book(
             FillReport(
                 0, order_id or order.id, f"v{self.born}{self._number()}", "main", name, order.side,
                 quantity, price, fee, "taker", reason or order.reason,  # type: ignore[arg-type]
-                margin, leaves, stop, profit, sequence=len(self.bookings) + 1,
+                margin, leaves, *levels, sequence=len(self.bookings) + 1,
             )
         )  # fmt: skip
 
@@ -351,12 +353,12 @@ class SimVenue:
         if not held.quantity:
             held.margin = ZERO
         if closed < quantity:  # a person traded through zero
-            held.owner, held.stop, held.profit = order.id, None, None
+            held.owner, held.stop, held.profit, held.trailing = order.id, None, None, None
             self._move(held, order, quantity - closed, price)
 
     def _protect(self, held: Held, order: Order, price: Decimal) -> None:
         bracket = order.bracket
-        if bracket is None or held.stop is not None:
+        if bracket is None or held.stop is not None or held.trailing is not None:
             return
         side = Decimal(order.side)
         if bracket.stop is not None:
@@ -367,6 +369,8 @@ class SimVenue:
             held.profit = bracket.take_profit
         elif bracket.take_profit_pct is not None:
             held.profit = price * (100 + side * bracket.take_profit_pct) / 100
+        if bracket.trailing_pct is not None:
+            held.trailing, held.best = price * bracket.trailing_pct / 100, price
 
     def _test(self, name: str, held: Held, price: Decimal) -> None:
         """Let a level of a position act: liquidation first, then stop, then profit."""
@@ -378,6 +382,10 @@ class SimVenue:
             return self._leave(name, held, price, "s", "stop_loss")
         if held.profit is not None and (price - held.profit) * sign >= ZERO:
             return self._leave(name, held, price, "t", "take_profit")
+        if (price - held.best) * sign > ZERO:
+            held.best = price
+        if held.trailing is not None and (held.best - price) * sign >= held.trailing:
+            return self._leave(name, held, price, "r", "trailing_stop")
 
     def _leave(self, name: str, held: Held, price: Decimal, leg: str, reason: str) -> None:
         order = Order(
@@ -455,7 +463,7 @@ class SimVenue:
 
     def _legs(self, name: str, held: Held) -> list[VenueOrder]:
         rows = []
-        for letter, price in (("s", held.stop), ("t", held.profit)):
+        for letter, price in (("s", held.stop), ("t", held.profit), ("r", held.trailing)):
             if price is not None:
                 rows.append(
                     VenueOrder(

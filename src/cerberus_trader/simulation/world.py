@@ -20,7 +20,7 @@ from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.simulation import loop as virtual
 from cerberus_trader.simulation.checkers import check
-from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several, varied
+from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several, varied, wider
 from cerberus_trader.simulation.faults import Faults, draw, drawn
 from cerberus_trader.simulation.life import Life, Wall
 from cerberus_trader.simulation.owners import must_close, stopped_strategies
@@ -69,6 +69,7 @@ class World:
         drawn = Random(f"varied {seed}")
         self.varied = drawn.random() < faults.varied
         """Whether settings, the health watch, midnight and a spot instrument are drawn too."""
+        self.widths = Random(f"signals {seed}")
         self.midnight = self.varied and drawn.random() < 0.5
         self.spot = NAMES[-1:] if self.varied and drawn.random() < 0.5 else ()
         self.items = {
@@ -462,15 +463,14 @@ class World:
         kind: Any = rng.choice(("limit", "limit", "fok")) if limit is not None else "market"
         if rng.random() < self.faults.halts_per_minute / 5:
             asyncio.get_running_loop().call_later(rng.uniform(0.0, 0.1), self._halt)
-        self.life.signal(
-            Signal(
-                f"s{number}", now, name, side, 0.7, source,  # type: ignore[arg-type]
-                order=kind, limit=limit,
-                expires_ms=rng.choice((0, 3_000, 20_000)) if opening else 0,
-                stop_loss_pct=D(rng.choice(("0.3", "1", "2"))) if opening else None,
-                take_profit_pct=D("0.5") if opening and rng.random() < 0.5 else None,
-            )
+        signal = Signal(
+            f"s{number}", now, name, side, 0.7, source,  # type: ignore[arg-type]
+            order=kind, limit=limit,
+            expires_ms=rng.choice((0, 3_000, 20_000)) if opening else 0,
+            stop_loss_pct=D(rng.choice(("0.3", "1", "2"))) if opening else None,
+            take_profit_pct=D("0.5") if opening and rng.random() < 0.5 else None,
         )  # fmt: skip
+        self.life.signal(wider(signal, self.widths) if self.varied else signal)
 
 
 def simulate(seed: int, *, minutes: float = 2.0, faults: Faults | None = None) -> Result:
