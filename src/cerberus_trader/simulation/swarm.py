@@ -21,6 +21,7 @@ INVARIANTS = (
     "statuses follow the table, the engine's time never runs back, deciding never fails",
     "deciding the journal again gives the same rows, folding it the same state",
     "the ledger sums to exactly zero",
+    "places and results belong to the strategy that opened them; a stop of one spares the others",
 )
 SHRINK_RUNS = 60
 

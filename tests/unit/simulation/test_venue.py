@@ -195,6 +195,7 @@ def test_a_cancel_ends_what_works_and_only_that() -> None:
         (Bracket(stop_pct=D(2)), "98", "s", "stop_loss"),
         (Bracket(take_profit=D(103)), "103", "t", "take_profit"),
         (Bracket(take_profit_pct=D(4)), "104", "t", "take_profit"),
+        (Bracket(trailing_pct=D(2)), "98", "r", "trailing_stop"),
         (None, "90.4", "l", "liquidation"),
     ],
 )
@@ -211,6 +212,19 @@ def test_levels_act_at_their_price(
     place = played(main)
     assert (place.fills[-1].order_id, place.fills[-1].reason) == (f"order1e{leg}", reason)
     assert not place.venue.positions and place.sums()
+
+
+def test_a_trailing_stop_follows_the_best_price() -> None:
+    async def main(place: Place) -> None:
+        place.submit(place.order(bracket=Bracket(trailing_pct=D(2))))
+        await asyncio.sleep(1.0)
+        for price in ("110", "108.01"):
+            place.venue.price("ALFA", D(price), D(price) + D("0.02"))
+        assert place.venue.positions and place.fills[-1].trailing == D("2")
+        place.venue.price("ALFA", D(108), D("108.02"))
+
+    place = played(main)
+    assert place.fills[-1].reason == "trailing_stop" and place.fills[-1].trailing is None
 
 
 def test_funding_moves_cash_and_margin_and_only_where_something_is_held() -> None:
@@ -305,4 +319,5 @@ def test_most_counts_instruments_with_a_position_or_a_working_entry() -> None:
         place.submit(place.order(kind="limit", price="91"))
         await asyncio.sleep(1.0)
 
-    assert played(main).venue.most == 1
+    venue = played(main).venue
+    assert venue.most == 1 and venue.most_of == {"s": 1}

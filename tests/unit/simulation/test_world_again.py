@@ -48,3 +48,24 @@ def test_a_position_that_the_venue_closes_by_itself_trips_the_breaker() -> None:
     trips = [x.condition for row in rows for x in row.facts if type(x) is f.BreakerTripped]
     assert "deleveraging" in trips
     assert not any(type(x) is f.MismatchFound for row in taken for x in row.facts)
+
+
+def test_settings_that_seldom_change_are_drawn_and_act() -> None:
+    """Midnight passes, feeds and the venue's clock are watched, stops trail, parts close."""
+    faults = Faults(varied=1.0, feed_gaps_per_minute=3.0, clock_steps_per_minute=3.0)
+    worlds = [lived(seed, faults) for seed in range(8)]
+    assert {world.midnight for world, _ in worlds} == {True, False}
+    assert {world.spot for world, _ in worlds} == {("DELTA",), ()}
+    facts = [fact for _, rows in worlds for row in rows for fact in row.facts]
+    assert {type(fact) for fact in facts} >= {f.DayStarted, f.FeedChanged}
+    assert "clock_drift" in {x.condition for x in facts if type(x) is f.BreakerTripped}
+    trades = {x.trade.reason for x in facts if type(x) is f.Filled and x.trade is not None}
+    assert "trailing_stop" in trades
+    closes = [x.order for x in facts if type(x) is f.OrderSubmitted and x.order.reason == "signal"]
+    assert any(order.quantity == 10 for order in closes)
+
+
+def test_a_signal_is_judged_again_only_when_it_was_forgotten() -> None:
+    world, rows = lived(1, Faults(varied=1.0, clock_steps_per_minute=3.0))
+    names = [x.decision.signal_id for row in rows for x in row.facts if type(x) is f.SignalJudged]
+    assert world.remember_max < 100_000 and len(set(names)) < len(names)
