@@ -84,7 +84,7 @@ def several(chosen: Settings, rng: Random, heads: tuple[str, ...]) -> Settings:
             status="paused" if rng.random() < 0.1 else "active",
             instruments=rng.choice(((), (), NAMES[:2], NAMES[1:])),
             budget=rng.choice((D(1), D("0.5"), D("0.05"))),
-            day_loss=rng.choice((D("0.04"), D("0.04"), D("0.001"), D("0.0003"))),
+            day_loss=rng.choice((D("0.04"), D("0.001"), D("0.0002"))),
             day_loss_action=rng.choice(("flatten", "flatten", "block", "off")),
             positions_max=rng.choice((1, 2, 4)),
             reverse=rng.random() < 0.3, add=rng.random() < 0.3,
