@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import FillReport, TransferReport
 from cerberus_trader.domain.order import TERMINAL, WORKING, Order, Status, may_follow
+from cerberus_trader.domain.position import protective_ids
 from cerberus_trader.domain.row import Row, decode_row, encode_row
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.engine import Engine
@@ -293,6 +294,8 @@ def lawful(rows: list[Row]) -> Iterator[str]:
             elif type(fact) is f.Filled and type(row.event) is FillReport:
                 if status.get(row.event.order_id) is not Status.PENDING_CANCEL:
                     status[row.event.order_id] = fact.status
+                for leg in protective_ids(fact.position_id):  # held anew, as the fill tells of it
+                    status.pop(leg, None)
             elif type(fact) is f.CancelRequested and fact.order_id in status:
                 status[fact.order_id] = Status.PENDING_CANCEL
 
@@ -338,16 +341,23 @@ def agreement(world: "World") -> Iterator[str]:
     there = {name for name, live in venue.orders.items() if live.state == "working"}
     if working != there:
         yield f"orders differ: {sorted(working)} with us, {sorted(there)} at the venue"
+    yield from stops_differ(world)
+    if abs(state.balance - venue.balance) > TOLERANCE:
+        yield f"balances differ: {state.balance} with us, {venue.balance} at the venue"
+    if sum(venue.ledger.values()) != ZERO:
+        yield "the venue's own ledger does not sum to zero"
+
+
+def stops_differ(world: "World") -> Iterator[str]:
+    """Every stop is where the venue has it; one that was found there stays the venue's."""
+    assert world.life is not None
+    state, venue = world.life.state, world.venue
     for position in state.positions.values():
         held = venue.positions.get(position.instrument)
         if held is None or position.strategy == ADOPTED:  # found there: its levels stay theirs
             continue
         if position.stop != held.stop:
             yield f"stops of {position.id} differ: {position.stop} with us, {held.stop} there"
-    if abs(state.balance - venue.balance) > TOLERANCE:
-        yield f"balances differ: {state.balance} with us, {venue.balance} at the venue"
-    if sum(venue.ledger.values()) != ZERO:
-        yield "the venue's own ledger does not sum to zero"
 
 
 def balanced(state: State, remember_max: int) -> Iterator[str]:

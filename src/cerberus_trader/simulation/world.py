@@ -19,7 +19,7 @@ from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.simulation import loop as virtual
-from cerberus_trader.simulation.checkers import check
+from cerberus_trader.simulation.checkers import check, stops_differ
 from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several, varied, wider
 from cerberus_trader.simulation.faults import Faults, draw, drawn
 from cerberus_trader.simulation.life import Life, Wall
@@ -212,7 +212,7 @@ class World:
             ended = there is not None and there.state != "working"
             if ended and order.id[-1] not in "str":  # a leg comes again with the rest of its entry
                 return f"the end of {order.id} is on its way"
-        for words in must_close(state):
+        for words in (*must_close(state), *stops_differ(self)):
             return words
         market = [x for x in self.venue.orders.values() if x.state == "working"]
         if any(live.order.kind == "market" for live in market):
