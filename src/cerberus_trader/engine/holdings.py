@@ -21,11 +21,11 @@ def compare_positions(look: Look, event: AccountReport) -> list[f.Fact]:
     """Hold the positions of an account against the venue's, instrument by instrument."""
     state = look.state
     theirs = look.positions or {}
-    ours = {p.instrument: p for p in state.positions.values() if p.account == event.account}
+    ours = [p.instrument for p in state.positions.values() if p.account == event.account]
     facts: list[f.Fact] = []
     for name in dict.fromkeys([*ours, *theirs]):
         if name in state.instruments:
-            facts += compare_position(look, name, ours.get(name), theirs.get(name))
+            facts += compare_position(look, name, look.held(name), theirs.get(name))
         else:
             facts += look.suspect("position", name, "", "unknown instrument", freeze(state))
     return facts

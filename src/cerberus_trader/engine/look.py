@@ -17,8 +17,8 @@ MS = 1_000_000
 class Look:
     """Hold one look at an account, or at one order: when, and which differences it touched."""
 
-    __slots__ = ("account", "now_ns", "order", "order_id", "positions", "state", "theirs",
-                 "touched", "venue_ns")  # fmt: skip
+    __slots__ = ("account", "corrected", "now_ns", "order", "order_id", "positions", "state",
+                 "theirs", "touched", "venue_ns")  # fmt: skip
 
     def __init__(self, state: State, account: str, now_ns: int, venue_ns: int) -> None:
         self.state = state
@@ -26,10 +26,17 @@ class Look:
         self.now_ns = now_ns
         self.venue_ns = venue_ns
         self.touched: list[str] = []
+        self.corrected: dict[str, Position | None] = {}
         self.positions: dict[str, VenuePosition] | None = None
         self.order: Order | None = None
         self.order_id = ""
         self.theirs: VenueOrder | None = None
+
+    def held(self, name: str) -> Position | None:
+        """Return our position in an instrument, with what this look has corrected of it."""
+        if name in self.corrected:
+            return self.corrected[name]
+        return self.state.positions.get(key_of(self.account, name))
 
     def before(self, position: Position) -> bool:
         """Tell whether the venue may have looked before a position opened."""
@@ -40,8 +47,7 @@ class Look:
         """Tell whether the venue was seen to hold the same position in an instrument as we do."""
         if self.positions is None:
             return False
-        ours = self.state.positions.get(key_of(self.account, name))
-        return signed(ours) == signed(self.positions.get(name))
+        return signed(self.held(name)) == signed(self.positions.get(name))
 
     def misnamed(self, position: Position) -> bool:
         """Tell whether the venue holds a position of ours under another name."""
@@ -83,7 +89,8 @@ def acted(facts: list[f.Fact], action: str) -> bool:
 def correction(
     look: Look, name: str, before: Position | None, after: Position | None, reason: str
 ) -> f.PositionCorrected:
-    """Make the fact that our books follow the venue's."""
+    """Make the fact that our books follow the venue's; a second one builds upon it."""
+    look.corrected[name] = after
     return f.PositionCorrected(look.now_ns, look.account, name, before, after, reason)
 
 

@@ -310,13 +310,24 @@ def opened(
             event.ts_ns, event.stop, event.take_profit, event.trailing, risk, ZERO, event.fee,
             ZERO, order.signal_id if order else "", order.probation if order else False,
         )  # fmt: skip
+    stop, trailing = protection(event, before)
     return Position(
         before.id, before.account, before.strategy, before.instrument, before.sign,
         before.quantity + event.quantity, before.cost + cost, before.leverage, event.margin,
-        before.opened_ns, event.stop, event.take_profit, event.trailing, before.risk + risk,
+        before.opened_ns, stop, event.take_profit, trailing, before.risk + risk,
         before.realised, before.fees + event.fee, before.funding, before.signal_id,
         before.probation, before.health,
     )  # fmt: skip
+
+
+def protection(event: FillReport, before: Position) -> tuple[Decimal | None, Decimal | None]:
+    """Return stop and trailing distance after a fill: where the venue tells none, what there was.
+
+    What it has lost is missed at the next look, and the position closed: not held without a word.
+    """
+    if event.stop is None and event.trailing is None:
+        return before.stop, before.trailing
+    return event.stop, event.trailing
 
 
 def crossed(
@@ -338,10 +349,11 @@ def reduced(event: FillReport, before: Position) -> tuple[Position | None, Decim
     fees = before.fees + event.fee
     if not whole:
         left = before.quantity - event.quantity
+        stop, trailing = protection(event, before)
         after = Position(
             before.id, before.account, before.strategy, before.instrument, before.sign,
             left, before.cost - cost, before.leverage, event.margin, before.opened_ns,
-            event.stop, event.take_profit, event.trailing, before.risk * left / before.quantity,
+            stop, event.take_profit, trailing, before.risk * left / before.quantity,
             before.realised + realised, fees, before.funding, before.signal_id,
             before.probation, before.health,
         )  # fmt: skip

@@ -51,7 +51,7 @@ def stand(look: Look) -> list[f.Fact]:
     assert order is not None and theirs is not None
     if order.status is Status.UNKNOWN:
         return [f.OrderChanged(look.order_id, Status.ACCEPTED, "found at the venue")]
-    position = look.state.positions.get(key_of(order.account, order.instrument))
+    position = look.held(order.instrument)
     if position is None or position.id != order.closes or order.kind == "trailing":
         return []
     return moved_level(look, position, order, theirs.price)
@@ -177,7 +177,7 @@ def unprotected(look: Look) -> list[f.Fact]:
     """
     order, state = look.order, look.state
     assert order is not None
-    position = state.positions.get(key_of(order.account, order.instrument))
+    position = look.held(order.instrument)
     if position is None or position.id != order.closes or look.before(position):
         return []
     if look.misnamed(position):

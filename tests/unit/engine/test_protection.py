@@ -50,6 +50,24 @@ def test_a_stop_that_its_venue_ends_is_asked_about_and_its_position_closed(word:
     assert close.order.reduce_only and close.order.quantity > 0
 
 
+@pytest.mark.parametrize("second", ["entry", "close"])
+def test_a_stop_that_is_lost_between_two_fills_is_missed(second: str) -> None:
+    """The second fill told of none, and the books forgot that there had been one."""
+    bench = Bench()
+    order = submitted(bench.signal())
+    half = order.quantity / 2
+    bench.fill(order, quantity=half, leaves=half, stop=D(98))
+    if second == "close":
+        order, half = submitted(bench.signal("close")), half / 2
+    fill = bench.fill(order, quantity=half, leaves=D(0))
+    assert of(fill, f.Filled)[0].position.stop == D(98)
+    for order in list(bench.state.orders.values()):
+        bench.take(OrderReport(bench.now, order.id, "canceled"))
+    assert not look(bench)
+    (submit,) = look(bench)
+    assert submit.order.quantity == bench.state.positions["main/COIN"].quantity
+
+
 def test_a_stop_that_works_all_the_same_is_asked_about_no_more() -> None:
     bench, stop = opened()
     bench.take(OrderReport(bench.now, stop, "canceled"))
@@ -113,3 +131,22 @@ def test_a_take_profit_that_somebody_moved_is_taken_over_and_no_trailing_stop() 
              VenueOrder(trail, "COIN", -1, D(1), "working", D(0), D(99), True))  # fmt: skip
     after = bench.state.positions["main/COIN"]
     assert (after.take_profit, after.trailing, after.risk) == (D(120), D(2), before.risk)
+
+
+def test_what_one_look_corrects_twice_keeps_both() -> None:
+    """The later correction was made from the books as they had been, and undid the first."""
+    bench = Bench()
+    order = submitted(bench.signal())
+    bench.fill(order, take_profit=D(110), stop=D(98))
+    stop = order.id[:-1] + "s"
+    held = bench.state.positions["main/COIN"]
+    there = VenueOrder(stop, "COIN", -1, held.quantity, "working", D(0), D(97), True)
+    margin = held.margin - 1
+    for _ in range(2):
+        bench.now += 10 * SECOND
+        theirs = VenuePosition("COIN", 1, held.quantity, held.cost, margin, held.leverage)
+        margin -= 1
+        bench.take(AccountReport(bench.now, "main", bench.now, "timer", (there,), (theirs,)))
+    after = bench.state.positions["main/COIN"]
+    assert (after.stop, after.take_profit, after.margin) == (D(97), None, margin + 1)
+    assert [o.id for o in bench.state.orders.values()] == [stop]
