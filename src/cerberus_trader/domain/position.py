@@ -56,13 +56,13 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """Return the liquidation level, None where the position cannot be liquidated."""
         return margin_level(tiers, self.sign, self.quantity, self.cost, self.margin)
 
-    def open_risk(self, tiers: tuple[Tier, ...]) -> Decimal:
+    def open_risk(self, tiers: tuple[Tier, ...], *, missing: bool = False) -> Decimal:
         """Return what may be lost on it: the loss planned at its stop.
 
-        Without a stop all of its isolated margin, where it is liquidated before more is lost, else
-        all that it cost.
+        Without a stop, or with one that is missing at its venue, all of its isolated margin, where
+        it is liquidated before more is lost, else all that it cost.
         """
-        if self.stop is not None or self.trailing is not None:
+        if not missing and (self.stop is not None or self.trailing is not None):
             return self.risk
         liquidated = self.margin > ZERO and self.liquidation(tiers) is not None
         return max(self.margin if liquidated else self.cost, self.risk)

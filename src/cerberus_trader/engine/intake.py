@@ -10,7 +10,7 @@ from cerberus_trader.domain.instrument import BARE, Instrument, MarginLevel
 from cerberus_trader.domain.market import Marks, Snapshot
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import Order
-from cerberus_trader.domain.position import Position
+from cerberus_trader.domain.position import Position, protective_ids
 from cerberus_trader.domain.settings import Settings, Strategy
 from cerberus_trader.domain.signal import Level, Signal
 from cerberus_trader.engine.leverage import confidence_level
@@ -179,11 +179,19 @@ def unstopped(state: State, group: str) -> Decimal:
     """Return what a group's positions without a stop may lose beyond what was planned."""
     beyond = ZERO
     for position in state.positions.values():
-        if position.stop is None and position.trailing is None:
+        missing = bool(state.suspects) and stop_missing(state, position)
+        if missing or (position.stop is None and position.trailing is None):
             item = state.instruments.get(position.instrument, BARE)
             if item.group == group:
-                beyond += position.open_risk(item.tiers) - position.risk
+                beyond += position.open_risk(item.tiers, missing=missing) - position.risk
     return beyond
+
+
+def stop_missing(state: State, position: Position) -> bool:
+    """Tell whether a stop was seen twice not to rest at the venue; its close may yet fail."""
+    legs = [key_of(position.account, name) for name in protective_ids(position.id)]
+    found = [state.suspects.get(leg, ("", False)) for leg in legs]
+    return any(acted and detail.startswith("unprotected") for detail, acted in found)
 
 
 def strategy_name(settings: Settings, source: str) -> str:
