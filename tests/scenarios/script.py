@@ -20,7 +20,10 @@ from cerberus_trader.engine.orders import retry_id
 from tests.kit import Bench, D, settings
 
 LEGS = {".stop": "s", ".profit": "t", ".trailing": "r"}
-FREE = {"leverage": {"volatility_factor_min": 1.0, "success_factor_min": 1.0}}
+FREE = {
+    "leverage": {"volatility_factor_min": 1.0, "success_factor_min": 1.0},
+    "levels": {"stop_required": False},
+}
 
 
 class Case(NamedTuple):
@@ -106,6 +109,8 @@ class Desk:
 
     def do_signal(self, name: str, side: str, instrument: str = "COIN", **given: Any) -> Any:
         values: dict[str, Any] = {"quantity": D(1)} if side != "close" else {}
+        if side != "close" and not any("stop" in key for key in given):
+            values["stop_loss_pct"] = None  # a fill tells of no stop unless the script says so
         values |= given
         price = str(values.pop("price", 100))
         return self.bench.signal(side, instrument=instrument, price=price, id=name, **values)

@@ -126,6 +126,11 @@ class Bracket(msgspec.Struct, frozen=True, array_like=True, gc=False):
     trailing_pct: Decimal | None = None
     take_profit_limit: bool = False
 
+    @property
+    def protects(self) -> bool:
+        """Tell whether it asks for a stop, fixed or trailing."""
+        return not (self.stop is self.stop_pct is self.trailing is self.trailing_pct is None)
+
 
 class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Hold one order: ours from its submission on, whatever the venue says of it.

@@ -6,7 +6,7 @@ its way, or be left out of a list. Only when the venue has denied it twice, at t
 could no longer have become live, and with every fill taken, is it over.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -23,7 +23,7 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.money import ZERO, plain
 from cerberus_trader.domain.order import FORCED, Status, is_own
-from cerberus_trader.domain.position import protective_ids
+from cerberus_trader.domain.position import Position, protective_ids
 from cerberus_trader.engine import breaker, orders, risk
 from cerberus_trader.engine.holdings import compare_balance, compare_positions, moved_level
 from cerberus_trader.engine.look import Look, acted, correction, freeze, freeze_facts
@@ -175,7 +175,7 @@ def unprotected(look: Look) -> list[f.Fact]:
 
     A close that fails is tried again at the next look.
     """
-    order, state = look.order, look.state
+    order = look.order
     assert order is not None
     position = look.held(order.instrument)
     if position is None or position.id != order.closes or look.before(position):
@@ -188,10 +188,35 @@ def unprotected(look: Look) -> list[f.Fact]:
             after = replace(position, take_profit=None)
             facts.append(correction(look, position.instrument, position, after, "no profit order"))
         return facts
-    facts = look.suspect("unprotected", look.order_id, order.kind, "absent", "closed")
-    left = risk.uncovered(state, position)
+    return close_unprotected(look, position, look.order_id, order.kind)
+
+
+def close_unprotected(look: Look, position: Position, leg: str, kind: str) -> list[f.Fact]:
+    """Close a position without its stop, as often as that takes."""
+    facts = look.suspect("unprotected", leg, kind, "absent", "closed")
+    left = risk.uncovered(look.state, position)
     if (not facts or acted(facts, "closed")) and left > ZERO:
-        facts += orders.reduction(state, position, "breaker", left, look.now_ns)
+        facts += orders.reduction(look.state, position, "breaker", left, look.now_ns)
+    return facts
+
+
+def never_protected(look: Look, theirs: Mapping[str, VenueOrder]) -> list[f.Fact]:
+    """Close positions whose entries asked for a stop, and filled without one."""
+    state, facts = look.state, list[f.Fact]()
+    for position in state.positions.values():
+        if position.account != look.account or look.before(position) or look.misnamed(position):
+            continue
+        entry = state.orders.get(position.id)
+        if entry is None:
+            ended = state.ended.get(position.id)
+            entry = ended.order if ended is not None else None
+        if entry is None or entry.bracket is None or entry.side != position.sign:
+            continue
+        stop, _, trailing = protective_ids(position.id)
+        bare = position.stop is None and position.trailing is None
+        bare = bare and stop not in theirs and trailing not in theirs
+        if bare and entry.bracket.protects and look.agrees(position.instrument):
+            facts += close_unprotected(look, position, stop, "stop")
     return facts
 
 
@@ -294,6 +319,7 @@ def on_account(state: State, event: AccountReport) -> list[f.Fact]:
     ours = [order.id for order in state.orders.values() if order.account == event.account]
     for name in dict.fromkeys([*ours, *theirs]):
         facts += at(look, name, theirs.get(name))
+    facts += never_protected(look, theirs)
     facts += compare_positions(look, event)
     facts += compare_balance(look, event)
     for suspected in state.suspects:

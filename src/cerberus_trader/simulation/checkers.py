@@ -356,7 +356,12 @@ def stops_differ(world: "World") -> Iterator[str]:
         held = venue.positions.get(position.instrument)
         if held is None or position.strategy == ADOPTED:  # found there: its levels stay theirs
             continue
-        if position.stop != held.stop:
+        entry = venue.orders.get(held.owner)
+        asked = entry is not None and entry.order.side == held.sign
+        bracket = entry.order.bracket if entry is not None and asked else None
+        if bracket is not None and bracket.protects and held.stop is held.trailing is None:
+            yield f"position {position.id} has no stop, and was to have one"
+        elif position.stop != held.stop:
             yield f"stops of {position.id} differ: {position.stop} with us, {held.stop} there"
 
 

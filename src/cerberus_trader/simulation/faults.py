@@ -45,6 +45,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     strategies: float = 0.0
     strategy_commands_per_minute: float = 0.0
     varied: float = 0.0
+    unattached: float = 0.0
 
 
 HIGH = Faults(
@@ -57,6 +58,7 @@ HIGH = Faults(
     reconfigured=0.5, reloads_per_minute=2.0, restored=0.5, transfers_per_minute=3.0,
     cut_off=1.0, deleverages_per_minute=2.0, legs_dropped_per_minute=2.0,
     strategies=1.0, strategy_commands_per_minute=3.0, varied=1.0,
+    unattached=0.2,
 )  # fmt: skip
 """The highest rate that a swarm draws of each."""
 

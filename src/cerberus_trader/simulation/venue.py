@@ -360,6 +360,8 @@ class SimVenue:
         bracket = order.bracket
         if bracket is None or held.stop is not None or held.trailing is not None:
             return
+        if self.faults.unattached and self.rng.random() < self.faults.unattached:
+            return
         side = Decimal(order.side)
         if bracket.stop is not None:
             held.stop = bracket.stop

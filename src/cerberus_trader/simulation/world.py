@@ -81,7 +81,7 @@ class World:
         }  # fmt: skip
         self.surprised = bool(faults.human_per_minute or faults.restored)
         """Whether a person trades past the engine, or its history may end before the venue's."""
-        self.drops = bool(faults.legs_dropped_per_minute)
+        self.drops = bool(faults.legs_dropped_per_minute or faults.unattached)
         self.configs = self.positions_max = self.remember_max = 0
         self.places_of: dict[str, int] = {}
         """The most positions that each strategy was ever allowed."""

@@ -150,3 +150,33 @@ def test_what_one_look_corrects_twice_keeps_both() -> None:
     after = bench.state.positions["main/COIN"]
     assert (after.stop, after.take_profit, after.margin) == (D(97), None, margin + 1)
     assert [o.id for o in bench.state.orders.values()] == [stop]
+
+
+@pytest.mark.parametrize("trailing", [False, True])
+def test_an_entry_that_fills_without_the_stop_it_asked_for_is_closed(trailing: bool) -> None:
+    """Nobody missed what had never been there."""
+    bench = Bench()
+    asked = {"trailing_pct": D(1), "stop_loss_pct": None} if trailing else {}
+    order = submitted(bench.signal(**asked))
+    bench.fill(order)
+    leg = VenueOrder(order.id[:-1] + "sr"[trailing], "COIN", -1, order.quantity, "working")
+    for _ in range(3):
+        assert not look(bench, leg), "a word of it is on its way"
+    assert not look(bench)
+    (close,) = look(bench)
+    assert close.order.reduce_only and close.order.quantity == order.quantity
+    bench.take(OrderReport(bench.now, close.order.id, "rejected", "busy"))
+    assert look(bench)[0].order.quantity == order.quantity
+
+
+def test_a_position_without_a_stop_that_nobody_asked_for_stays() -> None:
+    bench = Bench(settings(levels={"stop_required": False}))
+    order = submitted(bench.signal(stop_loss_pct=None))
+    bench.fill(order)
+    assert not look(bench) and not look(bench)
+    turned = VenuePosition("COIN", -1, D(2), D(200), D(20), D(10), order.id)
+    for _ in range(4):
+        bench.now += 10 * SECOND
+        bench.take(AccountReport(bench.now, "main", bench.now, "timer", (), (turned,)))
+    held = bench.state.positions["main/COIN"]
+    assert held.sign == -1 and not bench.state.closings, "a person has turned it"
