@@ -214,6 +214,7 @@ class Venue(Ledger):
         elif word[0] == "modify":
             self.modified(word[1])
         elif word[0] == "leg":
+            self.told_end(word[1])
             self.take(OrderReport(self.now, word[1], word[2]))
         elif word[0] == "cancel":
             live = self.lives.get(word[1])
@@ -221,6 +222,13 @@ class Venue(Ledger):
                 self.finish(live, "canceled")
         elif self.settling or self.rng.random() < 0.9:
             self.say(*word)
+
+    def told_end(self, name: str) -> None:
+        """Note that a stop, which may rest no more, was said to have ended."""
+        for place, held in self.held.items():
+            rest = self.rests.get(place, NO_REST)
+            if any(rest.leg(kind) == name for kind in held.levels if kind not in rest.levels):
+                held.absences = 2
 
     def send_again(self, order: Order) -> None:
         """Let the gate have the last word on another attempt, when its pause is over."""

@@ -180,7 +180,8 @@ def filled(state: State, event: FillReport, fact: f.Filled) -> None:
         end_order(state, event.order_id, Status.FILLED, event.quantity)
     else:
         keep_partial(state, order, event, fact)
-    protect(state, fact.position_id, fact.position)
+    told = event.stop is not None or event.trailing is not None
+    protect(state, fact.position_id, fact.position, told=told)
     if event.reason == "liquidation":
         counters.liquidations += 1
     if fact.trade is not None:

@@ -135,9 +135,16 @@ def keep_partial(state: State, order: Order, event: FillReport, fact: f.Filled) 
     state.failed.pop(order.id, None)
 
 
-def protect(state: State, before_id: str, after: Position | None) -> None:
-    """Hold the protective orders of a position, and end those of levels that are no more."""
+def protect(state: State, before_id: str, after: Position | None, *, told: bool = True) -> None:
+    """Hold the protective orders of a position, and end those of levels that are no more.
+
+    Of stops that were not `told` of nobody knows: the venue is asked about them.
+    """
     children = protective_orders(after) if after is not None else []
+    if not told:
+        children = [
+            replace(x, status=Status.UNKNOWN) if x.kind != "take_profit" else x for x in children
+        ]
     held = [child.id for child in children]
     for child in children:
         state.orders[child.id] = child

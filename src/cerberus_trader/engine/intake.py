@@ -9,7 +9,7 @@ from cerberus_trader.domain.events import SignalEvent
 from cerberus_trader.domain.instrument import BARE, Instrument, MarginLevel
 from cerberus_trader.domain.market import Marks, Snapshot
 from cerberus_trader.domain.money import ZERO
-from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.position import Position, protective_ids
 from cerberus_trader.domain.settings import Settings, Strategy
 from cerberus_trader.domain.signal import Level, Signal
@@ -179,7 +179,7 @@ def unstopped(state: State, group: str) -> Decimal:
     """Return what a group's positions without a stop may lose beyond what was planned."""
     beyond = ZERO
     for position in state.positions.values():
-        missing = bool(state.suspects) and stop_missing(state, position)
+        missing = stop_missing(state, position)
         if missing or (position.stop is None and position.trailing is None):
             item = state.instruments.get(position.instrument, BARE)
             if item.group == group:
@@ -188,10 +188,20 @@ def unstopped(state: State, group: str) -> Decimal:
 
 
 def stop_missing(state: State, position: Position) -> bool:
-    """Tell whether a stop was seen twice not to rest at the venue; its close may yet fail."""
-    legs = [key_of(position.account, name) for name in protective_ids(position.id)]
-    found = [state.suspects.get(leg, ("", False)) for leg in legs]
-    return any(acted and detail.startswith("unprotected") for detail, acted in found)
+    """Tell whether nobody knows that a stop still rests at the venue, or it is known not to.
+
+    It was missed twice, and the close of its position may yet fail.
+    """
+    for name in protective_ids(position.id):
+        leg = state.orders.get(name)
+        if leg is None or leg.kind == "take_profit":
+            continue
+        if leg.status is Status.UNKNOWN:
+            return True
+        detail, acted = state.suspects.get(key_of(position.account, name), ("", False))
+        if acted and detail.startswith("unprotected"):
+            return True
+    return False
 
 
 def strategy_name(settings: Settings, source: str) -> str:
