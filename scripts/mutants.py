@@ -94,6 +94,13 @@ MUTANTS = (
            "if event.signal.id in state.seen:", "if False:"),
     Mutant("the last row is lost in recovery", "runtime/recover.py",
            "    for row in restored.rows:\n", "    for row in list(restored.rows)[:-1]:\n"),
+    Mutant("anyone enters a place that is taken", "engine/checks.py",
+           'return "" if not owner or owner == case.name else owner', 'return ""'),
+    Mutant("a trip of one strategy cancels the entries of all", "engine/breaker.py",
+           'f"breaker {trip.condition}", trip.scope)', 'f"breaker {trip.condition}", "")'),
+    Mutant("what is stopped keeps its positions", "engine/operator.py",
+           "        *flatten_all(state, event.ts_ns, name),\n",
+           "        *orders.cancel_entries(state, event.actor, name),\n"),
 )  # fmt: skip
 
 PROGRAM = f"""

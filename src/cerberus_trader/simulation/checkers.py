@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ZERO = Decimal(0)
 TOLERANCE = Decimal("0.01")
+DENIED = "the venue denied it twice"
 NO_PROFIT = "no profit order"
 EPSILON_S = 1e-6
 
@@ -43,6 +44,7 @@ def check(world: "World") -> list[str]:
     found = [
         *durable_first(world, rows),
         *once_at_the_venue(world, rows),
+        *proven_over(world, rows),
         *judged_once(rows),
         *nothing_when_stopped(world),
         *stops_cancel(rows),
@@ -116,6 +118,22 @@ def once_at_the_venue(world: "World", rows: list[Row]) -> Iterator[str]:
     for signal, quantity in traded.items():
         if quantity > approved.get(signal, ZERO):
             yield f"signal {signal} traded {quantity}, approved were {approved.get(signal, ZERO)}"
+
+
+def proven_over(world: "World", rows: list[Row]) -> Iterator[str]:
+    """What two denials have ended never arrives afterwards: nothing may be left on its way.
+
+    Where the clock differs by more than is configured, or a history was lost, nothing proves it.
+    """
+    if world.skewed or world.disk.lost:
+        return
+    arrived = {order.id: ts_ns for ts_ns, order in world.venue.arrived}
+    for row, at in zip(rows, world.disk.appended, strict=True):
+        then_ns = world.wall.epoch_ns + int(at * 1e9)
+        denied = [x for x in row.facts if type(x) is f.OrderChanged and x.reason == DENIED]
+        for fact in denied:
+            if arrived.get(fact.order_id, 0) > then_ns:
+                yield f"order {fact.order_id} arrived after it was held for over"
 
 
 def judged_once(rows: list[Row]) -> Iterator[str]:

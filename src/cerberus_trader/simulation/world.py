@@ -82,6 +82,7 @@ class World:
         self.surprised = bool(faults.human_per_minute or faults.restored)
         """Whether a person trades past the engine, or its history may end before the venue's."""
         self.drops = bool(faults.legs_dropped_per_minute or faults.unattached)
+        self.skewed = bool(faults.clock_steps_per_minute)
         self.configs = self.positions_max = self.remember_max = 0
         self.places_of: dict[str, int] = {}
         """The most positions that each strategy was ever allowed."""

@@ -114,6 +114,23 @@ def test_a_signal_that_was_judged_twice(world: World) -> None:
     assert "was judged twice" in found
 
 
+def test_an_order_that_arrives_after_it_was_held_for_over(world: World) -> None:
+    rows = rows_of(world)
+    stamp, order = world.venue.arrived[-1]
+    said = f.OrderChanged(order.id, Status.EXPIRED, c.DENIED)
+    index = next(i for i, r in enumerate(rows) if order in c.orders_of([r]))
+    rows[index] = replace(rows[index], facts=(*rows[index].facts, said))
+    sent_ns = world.wall.epoch_ns + int(world.disk.appended[index] * 1e9)
+    assert stamp > sent_ns
+    (found,) = c.proven_over(world, rows)
+    assert found == f"order {order.id} arrived after it was held for over"
+    world.skewed = True
+    assert list(c.proven_over(world, rows)) == []
+    world.skewed = False
+    world.venue.arrived[-1] = (sent_ns, order)
+    assert list(c.proven_over(world, rows)) == []
+
+
 def test_taken_twice_by_the_venue(world: World) -> None:
     name = next(iter(world.venue.accepted))
     world.venue.accepted[name] = 2
