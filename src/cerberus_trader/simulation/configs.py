@@ -116,6 +116,7 @@ def varied(chosen: Settings, rng: Random) -> Settings:
             clock_drift_action=rng.choice(("block", "flatten", "off")),
             feed_ms_max=rng.choice((3_000, 60_000)),
         ),
+        shutdown=rng.choice(("close", "cancel_orders_only", "leave")),
     )  # fmt: skip
 
 

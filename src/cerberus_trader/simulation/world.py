@@ -70,6 +70,7 @@ class World:
         self.varied = drawn.random() < faults.varied
         """Whether settings, the health watch, midnight and a spot instrument are drawn too."""
         self.widths = Random(f"signals {seed}")
+        self.stops = Random(f"stops {seed}")
         self.midnight = self.varied and drawn.random() < 0.5
         self.spot = NAMES[-1:] if self.varied and drawn.random() < 0.5 else ()
         self.items = {
@@ -312,9 +313,15 @@ class World:
     # -- trouble ---------------------------------------------------------------------------
 
     def _crash(self) -> None:
-        if self.life is not None and self.life.alive:
-            self.crashes += 1
-            self.life.crash()
+        life = self.life
+        if life is None or not life.alive:
+            return
+        if self.varied and self.stops.random() < 0.3:  # stopped cleanly, or not quite
+            life.operate("shutdown")
+            asyncio.get_running_loop().call_later(self.stops.uniform(0.1, 3.0), life.crash)
+            return
+        self.crashes += 1
+        life.crash()
 
     def _partition(self) -> None:
         life = self.life

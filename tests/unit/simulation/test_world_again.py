@@ -69,3 +69,12 @@ def test_a_signal_is_judged_again_only_when_it_was_forgotten() -> None:
     world, rows = lived(1, Faults(varied=1.0, clock_steps_per_minute=3.0))
     names = [x.decision.signal_id for row in rows for x in row.facts if type(x) is f.SignalJudged]
     assert world.remember_max < 100_000 and len(set(names)) < len(names)
+
+
+def test_some_lives_end_with_a_stop_of_each_policy() -> None:
+    faults = Faults(varied=1.0, crashes_per_minute=6.0)
+    lives = [lived(seed, faults) for seed in range(8)]
+    facts = [fact for _, rows in lives for row in rows for fact in row.facts]
+    told = {x.reason for x in facts if type(x) is f.TradingStateChanged}
+    assert {f"shutdown, policy {name}" for name in ("close", "cancel_orders_only", "leave")} <= told
+    assert any(world.lives > world.crashes + 1 for world, _ in lives)
