@@ -47,7 +47,7 @@ class Venue(Ledger):
         self.legs: dict[str, Live] = {}
         self.real: dict[Place, Decimal] = {}
         self.rests: dict[Place, Rest] = {}
-        self.holds = self.rng.choice((True, True, False))
+        self.holds = self.rng.choice((True, True, True, True, False))
         self.queue: list[Any] = []
         self.taken: set[str] = set()
         self.down: set[str] = set()
@@ -161,7 +161,7 @@ class Venue(Ledger):
         rest = self.rests.get(place)
         if rest is None or not rest.levels or rng.random() < 0.2:
             self.force(place)
-        elif rng.random() < 0.4:
+        elif rng.random() < 0.6:
             kind = rng.choice(list(rest.levels))
             self.rests[place] = Rest(rest.name, {x: y for x, y in rest.levels.items() if x != kind})
             if rng.random() < 0.6:

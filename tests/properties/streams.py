@@ -80,7 +80,7 @@ class Stream(Venue):
         acts = (self.signal, self.deliver, self.trade, self.silence, self.answer, self.look,
                 self.price, self.operate, self.reload, self.fund, self.measure, self.transfer,
                 self.strike)  # fmt: skip
-        weights = (30, 35, 35, 3, 4, 3, 12, 5, 1, 1, 1, 3, 6)
+        weights = (30, 35, 35, 3, 4, 2, 12, 5, 1, 1, 1, 3, 9)
         longest = self.rng.choice((30, 30, 30, 120))
         for act in self.rng.choices(acts, weights, k=self.rng.randint(10, longest)):
             self.now += self.rng.choice((1, SECOND // 10, SECOND, 5 * SECOND))

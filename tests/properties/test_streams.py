@@ -20,7 +20,7 @@ from cerberus_trader.engine.reconcile import TABLE, keep
 from tests.properties import streams
 
 STREAMS = int(os.environ.get("CERBERUS_STREAMS", "1500"))
-TO_BITE = 4_000
+TO_BITE = 10_000
 NEEDED = {"LEVERAGE_NONE", "SIZE_BELOW_MINIMUM"}
 """Without them an order has no margin, or no quantity, to divide by."""
 DENIALS = (
@@ -124,8 +124,9 @@ def test_the_checker_notices_a_stop_whose_end_is_taken_at_its_word(
         ("breaker.forced_trip", lambda *given: [], "left past"),
         ("breaker.reload_trips", lambda *given: [], "left after"),
         ("breaker.strategy_limit", lambda *given: None, "'s day"),
-        ("breaker.booking_trips", lambda *given: [], "'s day"),
+        ("breaker.booking_trips", lambda *given: [], " at "),
         ("intake.unstopped", lambda state, group: D(0), "group risk"),
+        ("intake.stop_missing", lambda state, position: False, "group risk"),
     ],
 )  # fmt: skip
 def test_the_checker_notices_a_wrong_rule(
