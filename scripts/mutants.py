@@ -98,9 +98,6 @@ MUTANTS = (
            'return "" if not owner or owner == case.name else owner', 'return ""'),
     Mutant("a trip of one strategy cancels the entries of all", "engine/breaker.py",
            'f"breaker {trip.condition}", trip.scope)', 'f"breaker {trip.condition}", "")'),
-    Mutant("what is stopped keeps its positions", "engine/operator.py",
-           "        *flatten_all(state, event.ts_ns, name),\n",
-           "        *orders.cancel_entries(state, event.actor, name),\n"),
 )  # fmt: skip
 
 PROGRAM = f"""

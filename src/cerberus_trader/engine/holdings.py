@@ -11,10 +11,9 @@ from cerberus_trader.domain.money import ZERO, plain, share_of
 from cerberus_trader.domain.order import Order, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine.look import Look, acted, correction, freeze, signed
+from cerberus_trader.engine.state import ADOPTED
 
 replace = msgspec.structs.replace
-ADOPTED = "adopted"
-"""The strategy that owns what was found in an account and is nobody's."""
 
 
 def compare_positions(look: Look, event: AccountReport) -> list[f.Fact]:

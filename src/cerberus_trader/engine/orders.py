@@ -18,7 +18,7 @@ from cerberus_trader.engine.risk import (
     reduction_id,
     uncovered,
 )
-from cerberus_trader.engine.state import State, key_of, strategy_of
+from cerberus_trader.engine.state import ADOPTED, State, key_of, strategy_of
 
 REPORTED = {
     "accepted": Status.ACCEPTED,
@@ -276,7 +276,7 @@ def book_fill(state: State, event: FillReport) -> f.Filled | None:
     if order is None and event.order_id in state.ended:
         order = state.ended[event.order_id].order
     before = state.positions.get(key_of(event.account, event.instrument))
-    strategy = order.strategy if order else before.strategy if before else "unknown"
+    strategy = order.strategy if order else before.strategy if before else ADOPTED
     if before is None or before.sign == event.side:
         after: Position | None = opened(event, order, before, strategy)
         realised, trade = ZERO, None

@@ -20,6 +20,8 @@ from cerberus_trader.domain.position import Position
 from cerberus_trader.domain.settings import Settings, Strategy
 
 DAY_NS = 86_400_000_000_000
+ADOPTED = "adopted"
+"""The strategy that owns what was found in an account and is nobody's."""
 ENDED_MAX = 1_000
 TRADES_MAX = 20_000
 

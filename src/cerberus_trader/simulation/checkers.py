@@ -16,8 +16,7 @@ from cerberus_trader.domain.position import protective_ids
 from cerberus_trader.domain.row import Row, decode_row, encode_row
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.engine import Engine
-from cerberus_trader.engine.holdings import ADOPTED
-from cerberus_trader.engine.state import State, equity, state_hash
+from cerberus_trader.engine.state import ADOPTED, State, equity, state_hash
 from cerberus_trader.runtime.runner import STALL_S
 from cerberus_trader.simulation.owners import (
     must_close,

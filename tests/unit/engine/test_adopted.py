@@ -13,9 +13,9 @@ from cerberus_trader.domain.money import brief
 from cerberus_trader.domain.settings import Strategy
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.checks import INTAKE, RISK
-from cerberus_trader.engine.holdings import ADOPTED
 from cerberus_trader.engine.intake import Case, held_of
 from cerberus_trader.engine.risk import without
+from cerberus_trader.engine.state import ADOPTED
 from tests.kit import COIN, ITEMS, SECOND, Bench, D, changed, decision, settings, submitted
 
 FREE = {"volatility_factor_min": 1.0, "success_factor_min": 1.0}

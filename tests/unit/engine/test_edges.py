@@ -150,7 +150,7 @@ def test_what_the_venue_did_without_us_is_booked() -> None:
     )  # fmt: skip
     (filled, *_) = of(bench.take(report), f.Filled)
     position = bench.state.positions["main/COIN"]
-    assert position.strategy == filled.strategy == "unknown" and position.quantity == 2
+    assert position.strategy == filled.strategy == "adopted" and position.quantity == 2
     assert position.leverage == 1 and position.risk == 0
 
 
