@@ -23,6 +23,7 @@ from cerberus_trader.domain.events import (
     OrderStatus,
     SignalEvent,
     TimerEvent,
+    marks_of,
 )
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.market import Snapshot
@@ -94,7 +95,8 @@ class Stream(Venue):
         `taken` is how many places were taken before, where the event itself changes that.
         """
         before = len(self.places()) if taken is None else taken
-        self.roll()
+        if marks_of(event) or not any(held.quantity for held in self.held.values()):
+            self.roll()  # else the day begins with the next event that brings prices
         peak = self.peak
         if isinstance(event, SignalEvent | FillReport | FundingReport):
             self.peak = max(self.peak, self.equity())

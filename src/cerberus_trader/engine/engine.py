@@ -84,11 +84,17 @@ def decide(state: State, event: e.Event) -> list[f.Fact]:
 
 
 def new_day(state: State, event: e.Event) -> list[f.Fact]:
-    """Begin the UTC day at the first event at or after midnight; the clock never goes back."""
+    """Begin the UTC day at the first event at or after midnight; the clock never goes back.
+
+    With something held it is one that brings prices, or the timer of the day: the last known ones
+    may be old, and every loss of the day would be counted from them.
+    """
     day = state.now_ns // DAY_NS
     if not state.config or day <= state.day:
         return []
     marks = e.marks_of(event)
+    if state.exposures and not marks and type(event) is not e.TimerEvent:
+        return []
     now = equity(state, marks)
     bases = tuple((name, strategy_pnl(state, name, marks)) for name in state.strategies)
     facts: list[f.Fact] = [f.DayStarted(day, now, bases)]

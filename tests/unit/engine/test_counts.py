@@ -1,5 +1,6 @@
 """The counts that trip the breaker, against limits that change and days that begin."""
 
+from decimal import Decimal as D
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import ConfigEvent, OrderReport, TimerEvent
 from cerberus_trader.engine.state import Trip
-from tests.kit import DAY, ITEMS, SECOND, Bench, decision, of, settings, submitted
+from tests.kit import DAY, HOUR, ITEMS, SECOND, Bench, decision, of, settings, submitted
 
 
 def failed(bench: Bench, times: int) -> None:
@@ -55,3 +56,16 @@ def test_a_day_that_releases_its_loss_forgets_no_failures() -> None:
     assert of(bench.take(TimerEvent(bench.now, "day", ())), f.BreakerReset)
     failed(bench, 1)
     assert list(bench.state.trips) == ["failures"]
+
+
+def test_a_day_does_not_begin_with_prices_of_before_where_the_next_event_brings_new_ones() -> None:
+    bench = Bench()
+    order = bench.open()
+    bench.now += 12 * HOUR
+    late = bench.take(OrderReport(bench.now, order.id, "canceled"))
+    assert of(late, f.DayStarted) == [], "the last price known is of twelve hours ago"
+    (day,) = of(bench.take(TimerEvent(bench.now, "day", (("COIN", D(101)),))), f.DayStarted)
+    quantity = bench.state.positions["main/COIN"].quantity
+    assert day.equity == D(10_000) + quantity
+    bench.now += DAY
+    assert of(bench.take(TimerEvent(bench.now, "day", ())), f.DayStarted), "none is known now"
