@@ -75,7 +75,8 @@ def refuse(state: State, event: OperatorEvent) -> str:
         reached = breaker.reached_without(state, event.marks, event.amount)
         if reached:
             return f"what is left would reach the limit of {reached}: take less"
-    if command.endswith("_strategy") and event.target not in state.settings.strategies:
+    known = event.target in state.settings.strategies or event.target in state.strategies
+    if command.endswith("_strategy") and not known:
         return f"no strategy {event.target!r} is configured"
     return ""
 

@@ -349,6 +349,17 @@ def test_strategies_pause_resume_and_stop() -> None:
     assert bench.state.strategies["default"].status == "stopped"
 
 
+def test_a_strategy_that_left_the_configuration_can_be_stopped_while_it_holds_something() -> None:
+    bench = Bench()
+    bench.open()
+    others = changed(Settings(), strategies={"other": Strategy(sources=("*",))})
+    bench.take(ConfigEvent(bench.now, others, "c2", ITEMS))
+    step = bench.take(OperatorEvent(bench.now, "stop_strategy", "ann", target="default"))
+    assert submitted(step).reduce_only and bench.state.strategies["default"].status == "stopped"
+    (refused,) = bench.take(OperatorEvent(bench.now, "stop_strategy", "ann", target="no")).facts
+    assert isinstance(refused, f.CommandRefused)
+
+
 def test_a_configuration_that_pauses_counts_past_an_earlier_word() -> None:
     def configured(status: Any) -> ConfigEvent:
         strategies = {"default": Strategy(sources=("*",), status=status)}
