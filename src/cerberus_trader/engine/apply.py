@@ -11,6 +11,7 @@ from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import TERMINAL, Status
 from cerberus_trader.engine.apply_venue import VENUE_FOLDS
 from cerberus_trader.engine.books import (
+    doubt_stop,
     end_order,
     forget,
     hold,
@@ -137,7 +138,8 @@ def order_changed(state: State, event: Event, fact: f.OrderChanged) -> None:
         state.risk_version += 1
     elif fact.order_id in state.orders:
         order = state.orders[fact.order_id]
-        state.orders[fact.order_id] = replace(order, status=fact.status)
+        state.orders[fact.order_id] = after = replace(order, status=fact.status)
+        doubt_stop(state, after)
         if fact.status is not Status.UNKNOWN:
             state.doubts.pop(fact.order_id, None)
             state.failed.pop(fact.order_id, None)

@@ -97,6 +97,8 @@ def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZER
     state.ended[order_id] = Ended(order, status, order.filled + filled)
     if state.doubts:
         state.doubts.pop(order_id, None)
+    if state.unsure:
+        state.unsure.pop(order_id, None)
     if state.failed:
         state.failed.pop(order_id, None)
     if len(state.ended) > ENDED_MAX:
@@ -148,11 +150,20 @@ def protect(state: State, before_id: str, after: Position | None, *, told: bool 
     held = [child.id for child in children]
     for child in children:
         state.orders[child.id] = child
+        doubt_stop(state, child)
         if state.suspects:  # what was seen of them was of an earlier position of the same entry
             forget_suspect(state, child)
     for child_id in protective_ids(before_id):
         if child_id not in held and child_id in state.orders:
             end_order(state, child_id, Status.CANCELED)
+
+
+def doubt_stop(state: State, order: Order) -> None:
+    """Note whether anybody knows that a stop rests at its venue."""
+    if order.status is Status.UNKNOWN and order.protective and order.kind != "take_profit":
+        state.unsure[order.id] = None
+    elif state.unsure:
+        state.unsure.pop(order.id, None)
 
 
 def forget_suspect(state: State, child: Order) -> None:

@@ -50,7 +50,7 @@ def account_floors(state: State, limits: Breaker) -> list[tuple[str, Decimal, st
 def account_limits(state: State, limits: Breaker | None = None) -> list[tuple[str, Decimal, str]]:
     """Return the untripped equity conditions of the account, at other limits where given."""
     found = account_floors(state, limits or state.settings.breaker)
-    return [limit for limit in found if limit[0] not in state.trips]
+    return [limit for limit in found if limit[0] not in state.trips] if state.trips else found
 
 
 def strategy_floor(

@@ -116,7 +116,8 @@ class State(msgspec.Struct):
     nothing open; `failed` the orders of unknown outcome that were counted as failures;
     `cooldown_ms` the longest cool-down that was configured since something tripped; `lost` the
     entries of ours that only the venue remembers, and when it told of them; `window_end_ns` until
-    when an order may arrive that was sent under a longer `submit_window_ms`.
+    when an order may arrive that was sent under a longer `submit_window_ms`; `unsure` the stops
+    of which nobody knows whether they rest at their venue.
     """
 
     engine_id: str = ""
@@ -161,6 +162,7 @@ class State(msgspec.Struct):
     cooldown_ms: int = 0
     lost: dict[str, int] = msgspec.field(default_factory=OrderedDict)
     window_end_ns: int = 0
+    unsure: dict[str, None] = {}
 
     def __post_init__(self) -> None:
         # what forgets its oldest entry: a plain dict takes longer to find it the more it forgot
