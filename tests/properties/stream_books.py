@@ -138,13 +138,19 @@ class Ledger:
         """Let money come in or go out, which is neither a gain nor a loss."""
         self.cash, self.peak = self.cash + amount, self.peak + amount
         self.day_equity += amount
+        if self.day_equity <= ZERO < self.equity():  # of nothing there is no share to lose
+            self.begin()
 
     def roll(self) -> None:
         """Begin the UTC day, where the time has come."""
         if self.now // DAY <= self.day:
             return
-        self.day, self.day_equity = self.now // DAY, self.equity()
+        self.begin()
         self.peak = max(self.peak, self.day_equity)
+
+    def begin(self) -> None:
+        """Count the gains and losses of the day from now on."""
+        self.day, self.day_equity = self.now // DAY, self.equity()
         self.day_bases = {name: self.pnl(name) for name in self.settings.strategies}
 
     def enter(self, fill: FillReport, live: Live) -> None:

@@ -166,12 +166,9 @@ def floors(stream: "Stream") -> Iterator[tuple[str, Decimal]]:
 
 
 def strategy_floor(stream: "Stream", name: str) -> Decimal | None:
-    """Return where a strategy's own loss of the day is at its limit; None where it is off.
-
-    Of a day's beginning that was taken out again, with gains of the day, there is no share.
-    """
+    """Return where a strategy's own loss of the day is at its limit; None where it is off."""
     strategy = stream.settings.strategies[name]
-    if strategy.day_loss_action == "off" or stream.day_equity <= ZERO:
+    if strategy.day_loss_action == "off":
         return None
     share = strategy.day_loss * strategy.budget
     return stream.day_bases.get(name, ZERO) - share * stream.day_equity

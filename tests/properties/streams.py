@@ -14,8 +14,6 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.events import (
     ConfigEvent,
-    FillReport,
-    FundingReport,
     LevelHit,
     Measured,
     OperatorEvent,
@@ -97,12 +95,9 @@ class Stream(Venue):
         before = len(self.places()) if taken is None else taken
         if marks_of(event) or not any(held.quantity for held in self.held.values()):
             self.roll()  # else the day begins with the next event that brings prices
-        peak = self.peak
-        if isinstance(event, SignalEvent | FillReport | FundingReport):
-            self.peak = max(self.peak, self.equity())
         step = self.engine.step(event)
-        if any(isinstance(fact, f.SignalIgnored) for fact in step.facts):
-            self.peak = peak  # of what was said before nothing is decided
+        if any(isinstance(x, f.SignalJudged | f.Filled | f.FundingBooked) for x in step.facts):
+            self.peak = max(self.peak, self.equity())  # what comes again says nothing new
         for fact in step.facts:
             self.told(fact)
         if isinstance(event, OrderReport):

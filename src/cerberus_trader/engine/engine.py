@@ -252,9 +252,9 @@ def on_transfer(state: State, event: e.TransferReport) -> list[f.Fact]:
     """
     if f"{event.account}/{event.name}" in state.trade_ids:
         return []
-    facts: list[f.Fact] = [f.CashMoved(event.amount, "the venue")]
     if event.account not in state.agreed:
-        return facts
+        return [f.CashMoved(event.amount, "the venue")]
+    facts = portfolio.move_cash(state, event.marks, event.amount, "the venue")
     trips = breaker.moved_trips(state, event.ts_ns, event.marks, event.amount)
     if trips:
         return facts + breaker.consequences(state, trips, event.ts_ns)

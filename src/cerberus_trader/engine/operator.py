@@ -10,7 +10,7 @@ from cerberus_trader.domain.events import OperatorEvent
 from cerberus_trader.domain.facts import TradingState
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.engine import breaker, orders
-from cerberus_trader.engine.portfolio import free_balance
+from cerberus_trader.engine.portfolio import free_balance, move_cash
 from cerberus_trader.engine.risk import flatten
 from cerberus_trader.engine.state import State
 
@@ -50,7 +50,7 @@ def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
     if command in ("deposit", "withdraw"):
         assert event.amount is not None
         signed = event.amount if command == "deposit" else -event.amount
-        return [f.CashMoved(signed, event.actor)]
+        return move_cash(state, event.marks, signed, event.actor)
     if command == "modify":
         found = orders.modify(state, event.target, event.price, event.amount)
         return [f.CommandRefused(command, event.actor, found)] if isinstance(found, str) else found

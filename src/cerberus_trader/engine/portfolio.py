@@ -14,7 +14,7 @@ from cerberus_trader.domain.position import (
     PositionRow,
     SystemMetrics,
 )
-from cerberus_trader.engine.state import State, equity, key_of
+from cerberus_trader.engine.state import State, equity, key_of, strategy_pnl
 from cerberus_trader.engine.strategies import success_rate
 
 ORDER: tuple[HealthState, ...] = ("ok", "watch", "danger", "critical")
@@ -39,6 +39,20 @@ def free_balance(state: State, marks: Marks) -> Decimal:
     """Return what may be taken out: neither margin, nor reserved, nor lost on open positions."""
     worth = min(state.balance, equity(state, marks))
     return worth - state.margin - sum((held[2] for held in state.reserved.values()), ZERO)
+
+
+def move_cash(state: State, marks: Marks, amount: Decimal, actor: str) -> list[f.Fact]:
+    """Move money in, or (negative) out: the day's start moves along.
+
+    Where all that the day began with is taken out, with gains of the day, the day begins anew: of
+    nothing there is no share to lose.
+    """
+    facts: list[f.Fact] = [f.CashMoved(amount, actor)]
+    left = equity(state, marks) + amount
+    if state.day_equity + amount <= ZERO < left:
+        bases = tuple((name, strategy_pnl(state, name, marks)) for name in state.strategies)
+        facts.append(f.DayStarted(state.day, left, bases))
+    return facts
 
 
 def change_of(

@@ -37,6 +37,17 @@ def look(bench: Bench, balance: str) -> Step:
     )  # fmt: skip
 
 
+def test_a_day_whose_whole_beginning_is_taken_out_begins_anew() -> None:
+    """Its base fell below nothing, and no loss of the day was at its limit any more."""
+    bench = outside(settings(risk={"group_risk_max": D(1)}))
+    bench.state.balance += 15_000  # what the day has gained
+    step = moved(bench, "-12000")
+    assert [fact.equity for fact in of(step, f.DayStarted)] == [D(13_000)]
+    assert bench.state.day_equity == equity(bench.state) == D(13_000)
+    assert not of(moved(bench, "-3000", "m2"), f.DayStarted)
+    assert bench.state.day_equity == D(10_000)
+
+
 def moved(bench: Bench, amount: str, name: str = "m1", **marks: str) -> Step:
     """Let a person move money at the venue."""
     return bench.take(
