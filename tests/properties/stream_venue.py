@@ -224,7 +224,13 @@ class Venue(Ledger):
             self.say(*word)
 
     def told_end(self, name: str) -> None:
-        """Note that a stop, which may rest no more, was said to have ended."""
+        """Note that a stop, which may rest no more, was said to have ended.
+
+        Of one that nobody knows it says nothing: fills out of order have given its position another
+        name, until the next look.
+        """
+        if name not in self.engine.state.orders:
+            return
         for place, held in self.held.items():
             rest = self.rests.get(place, NO_REST)
             if any(rest.leg(kind) == name for kind in held.levels if kind not in rest.levels):
@@ -354,6 +360,8 @@ class Venue(Ledger):
         if rest is None or not self.real[place]:
             return
         kind = self.rng.choice(("stop", "take_profit", "trailing"))
+        if rest.leg(kind) not in self.engine.state.orders:
+            return  # nobody asks
         self.now += 60 * SECOND
         theirs = next((x for x in leg_orders(rest, place[1], self.real[place])
                        if x.order_id == rest.leg(kind)), None)  # fmt: skip

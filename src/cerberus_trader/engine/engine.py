@@ -252,7 +252,7 @@ def on_transfer(state: State, event: e.TransferReport) -> list[f.Fact]:
     """
     if f"{event.account}/{event.name}" in state.trade_ids:
         return []
-    if event.account not in state.agreed:
+    if event.account in state.unreconciled and event.account not in state.agreed:
         return [f.CashMoved(event.amount, "the venue")]
     facts = portfolio.move_cash(state, event.marks, event.amount, "the venue")
     trips = breaker.moved_trips(state, event.ts_ns, event.marks, event.amount)

@@ -37,6 +37,17 @@ def look(bench: Bench, balance: str) -> Step:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("connecting", [False, True])
+def test_a_transfer_to_an_account_that_trades_is_held_against_its_limits(connecting: bool) -> None:
+    """One whose first look was still to come let its limits be reached, and went on trading."""
+    bench = Bench(settings(breaker={"day_loss": D("0.04")}))
+    if connecting:
+        bench.take(LinkEvent(bench.now, "main", "connecting"))
+    bench.state.balance -= 300  # what the day has lost
+    step = moved(bench, "-5000")
+    assert bool(of(step, f.BreakerTripped)) is not connecting, "nobody knows yet what it holds"
+
+
 def test_a_day_whose_whole_beginning_is_taken_out_begins_anew() -> None:
     """Its base fell below nothing, and no loss of the day was at its limit any more."""
     bench = outside(settings(risk={"group_risk_max": D(1)}))
