@@ -60,6 +60,7 @@ class Held:
         self.strategy = ""
         self.probation = False
         self.levels: tuple[str, ...] = ()
+        self.stop: Decimal | None = None
         self.absences = 0
 
     def book(self, fill: FillReport, live: Live) -> list[Part]:
@@ -95,8 +96,13 @@ class Held:
         self.margin = fill.margin if self.quantity else ZERO
         told = {"stop": fill.stop, "trailing": fill.trailing}
         self.levels = tuple(kind for kind, level in told.items() if level is not None)
+        self.stop = fill.stop if self.quantity else None
         self.absences = 0
         return parts
+
+    def lost_at(self, stop: Decimal | None) -> Decimal:
+        """Return what a stop is away from the entry, for all of it."""
+        return self.cost - self.quantity * stop if stop is not None else ZERO
 
     def protected(self) -> bool:
         """Tell whether a stop rests at the venue, as far as is known: it was missed twice else."""

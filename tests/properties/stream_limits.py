@@ -49,7 +49,8 @@ class Sums:
                 self.group += value
                 # without a stop at the venue what is isolated may be lost
                 bare = ZERO if held.protected() else min(held.margin, abs(held.cost))
-                self.risk += max(held.risk, bare)
+                moved = stop_price(new) if place == self.place and held.quantity else None
+                self.risk += max(held.risk, bare, held.lost_at(held.stop), held.lost_at(moved))
         for live in stream.waiting():
             rest = live.rest()
             self.gross += rest
@@ -61,6 +62,14 @@ class Sums:
             if GROUPS[live.order.instrument] == GROUPS[order.instrument]:
                 self.group += rest
                 self.risk += rest * live.stop_fraction
+
+
+def stop_price(new: "Live") -> Decimal | None:
+    """Return where an entry wants the stop of all that it adds to."""
+    order, bracket = new.order, new.order.bracket
+    if bracket is None or bracket.stop is not None or bracket.stop_pct is None:
+        return bracket.stop if bracket is not None else None
+    return order.notional / order.quantity * (100 - order.side * bracket.stop_pct) / 100
 
 
 def breaches(stream: "Stream", new: "Live") -> list[str]:

@@ -56,6 +56,16 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """Return the liquidation level, None where the position cannot be liquidated."""
         return margin_level(tiers, self.sign, self.quantity, self.cost, self.margin)
 
+    @property
+    def stop_risk(self) -> Decimal:
+        """Return the loss planned at its stop, or what lies up to the stop where that is more.
+
+        An entry that adds to a position may bring a stop that is farther away, for all of it.
+        """
+        if self.stop is None:
+            return self.risk
+        return max(self.risk, -self.unrealised(self.stop))
+
     def open_risk(self, tiers: tuple[Tier, ...], *, missing: bool = False) -> Decimal:
         """Return what may be lost on it: the loss planned at its stop.
 
@@ -63,7 +73,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
         it is liquidated before more is lost, else all that it cost.
         """
         if not missing and (self.stop is not None or self.trailing is not None):
-            return self.risk
+            return self.stop_risk
         liquidated = self.margin > ZERO and self.liquidation(tiers) is not None
         return max(self.margin if liquidated else self.cost, self.risk)
 

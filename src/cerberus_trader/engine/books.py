@@ -193,7 +193,7 @@ def weigh(state: State, record: StrategyState, position: Position, sign: int) ->
     if exposure is None:
         exposure = state.exposures[name] = Exposure()
     quantity, cost = position.quantity, position.cost
-    risk, margin = position.risk, position.margin
+    risk, margin = position.stop_risk, position.margin
     if sign < 0:
         quantity, cost, risk, margin = -quantity, -cost, -risk, -margin
     record.positions += sign

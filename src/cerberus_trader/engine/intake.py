@@ -36,9 +36,9 @@ class Case:
     __slots__ = (
         "action", "cache_hit", "cache_key", "entry", "equity", "event", "fault", "granted",
         "held", "held_sign", "instrument", "key", "level", "leverage", "limits", "liquidation",
-        "margin", "market", "marks", "name", "notional", "now", "owner", "position", "quantity",
-        "record", "reference", "risk", "settings", "sign", "signal", "sizing", "state", "stop",
-        "stop_fraction", "strategy", "take_profit", "trailing", "unit",
+        "margin", "market", "marks", "moved", "name", "notional", "now", "owner", "position",
+        "quantity", "record", "reference", "risk", "settings", "sign", "signal", "sizing", "state",
+        "stop", "stop_fraction", "strategy", "take_profit", "trailing", "unit",
     )  # fmt: skip
 
     def __init__(self, state: State, event: SignalEvent) -> None:
@@ -88,6 +88,7 @@ class Case:
         self.notional: Decimal = ZERO
         self.unit: Decimal = ZERO
         self.risk: Decimal = ZERO
+        self.moved: Decimal = ZERO
         self.margin: Decimal = ZERO
 
 
@@ -184,7 +185,7 @@ def unstopped(state: State, group: str) -> Decimal:
         if missing or (position.stop is None and position.trailing is None):
             item = state.instruments.get(position.instrument, BARE)
             if item.group == group:
-                beyond += position.open_risk(item.tiers, missing=missing) - position.risk
+                beyond += position.open_risk(item.tiers, missing=missing) - position.stop_risk
     return beyond
 
 

@@ -45,7 +45,8 @@ def submit_entry(ticket: Approved) -> f.OrderSubmitted:
             sized.quantity, signal.id, case.reference if limit else None, record.granted,
             False, "", ticket.bracket, case.now,
             signal.ts_ns + signal.expires_ms * MS if signal.expires_ms else 0,
-            sized.notional, case.risk, bool(case.state.probation_left), fok=signal.order == "fok",
+            sized.notional, case.risk + case.moved, bool(case.state.probation_left),
+            fok=signal.order == "fok",
         )
     )  # fmt: skip
 

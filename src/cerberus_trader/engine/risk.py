@@ -235,6 +235,9 @@ def plan(case: Case) -> None:
     case.held = held_of(case, instrument)
     if case.action == "reverse" and case.position is not None:
         case.held = without(case, case.position)
+    elif case.action == "add" and case.position is not None and case.stop is not None:
+        case.moved = moved_risk(case.position, case.stop)
+        case.held = replace(case.held, group_risk=case.held.group_risk + case.moved)
     case.limits = limits_of(case.settings, case.strategy, case.equity)
     case.unit = unit_of(case, instrument)
     record, sized = leverage_and_size(case, instrument)
@@ -246,6 +249,11 @@ def plan(case: Case) -> None:
         case.liquidation = margin_level(
             instrument.tiers, case.sign, case.quantity, case.notional, margin
         )
+
+
+def moved_risk(position: Position, stop: Decimal) -> Decimal:
+    """Return what a position may lose more once an entry that adds to it moves its stop."""
+    return max(replace(position, stop=stop).stop_risk - position.stop_risk, ZERO)
 
 
 def unit_of(case: Case, instrument: Instrument, leverage: Decimal = ZERO) -> Decimal:
