@@ -52,11 +52,11 @@ bench-peers: $(CORE)  ## compare with other engines, in a virtual environment of
 trace: $(DEV)  ## print requirement -> tests, and what is missing
 	@$(BIN)/python scripts/trace.py
 
-sim: $(CORE)  ## crash and mislead the engine in virtual time: 500 runs, some 2,800 crashes
+sim: $(CORE)  ## crash and mislead the engine in virtual time: 500 runs, some 2,600 crashes
 	@$(BIN)/cerberus sim --runs 500 --jobs 2
 
-sim-long: $(CORE)  ## the same at length: 19,000 runs, some 100,000 crashes (half an hour)
-	@$(BIN)/cerberus sim --runs 19000 --jobs 2 --seed 1000000
+sim-long: $(CORE)  ## the same at length: 19,500 runs, some 100,000 crashes (half an hour)
+	@$(BIN)/cerberus sim --runs 19500 --jobs 2 --seed 1000000
 
 reliability: $(CORE)  ## measure the reliability goals in about three minutes, one table
 	@$(BIN)/python -m scripts.reliability

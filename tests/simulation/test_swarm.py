@@ -7,7 +7,7 @@ import pytest
 from cerberus_trader.simulation.swarm import faults_of
 from cerberus_trader.simulation.world import Result, simulate
 
-CHUNKS, RUNS = 12, 31  # some 2,000 crashes; `make sim` runs 500
+CHUNKS, RUNS = 12, 34  # some 2,000 crashes; `make sim` runs 500
 CORPUS = Path(__file__).with_name("corpus.txt")
 
 
