@@ -38,6 +38,10 @@ class Live:
             return ZERO
         return self.order.notional * (self.order.quantity - self.told) / self.order.quantity
 
+    def price(self) -> Decimal:
+        """Return the price at which it was judged, or to which it was changed."""
+        return self.order.notional / self.order.quantity
+
 
 class Part(NamedTuple):
     """Hold what of a fill belongs to a strategy: what it paid, and the trade that it ended."""
@@ -61,9 +65,18 @@ class Held:
         self.probation = False
         self.levels: tuple[str, ...] = ()
         self.stop: Decimal | None = None
+        self.stop_at = 0
         self.absences = 0
 
-    def book(self, fill: FillReport, live: Live) -> list[Part]:
+    def side(self) -> int:
+        """Return +1 long, -1 short, 0 flat."""
+        return (self.quantity > ZERO) - (self.quantity < ZERO)
+
+    def price(self) -> Decimal:
+        """Return the average price, 0 where nothing is held."""
+        return self.cost / self.quantity if self.quantity else ZERO
+
+    def book(self, fill: FillReport, live: Live, now: int) -> list[Part]:
         """Add a fill, closing first; return whose it is. The fee is the owner's of the place."""
         signed, left, parts = fill.side * fill.quantity, fill.quantity, []
         fee = fill.fee
@@ -82,6 +95,7 @@ class Held:
             left -= part
             fee = ZERO
         if left:
+            self.stop_at = now
             if not self.quantity:
                 self.strategy, self.probation = live.order.strategy, live.order.probation
                 self.cost = self.risk = self.planned = self.paid = ZERO
@@ -163,7 +177,7 @@ class Ledger:
         """Book a fill that is told for the first time."""
         limits = self.settings.breaker
         held = self.held.setdefault((fill.account, fill.instrument), Held())
-        for part in held.book(fill, live):
+        for part in held.book(fill, live, self.now):
             self.pay(part.strategy, part.paid)
             if part.ended is None:
                 continue

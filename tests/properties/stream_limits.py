@@ -49,8 +49,9 @@ class Sums:
                 self.group += value
                 # without a stop at the venue what is isolated may be lost
                 bare = ZERO if held.protected() else min(held.margin, abs(held.cost))
-                moved = stop_price(new) if place == self.place and held.quantity else None
-                self.risk += max(held.risk, bare, held.lost_at(held.stop), held.lost_at(moved))
+                stops = wishes(stream, place, held.side())
+                moved = abs(held.cost) * away(stops, held.price(), held.side())
+                self.risk += max(held.risk, bare, held.lost_at(held.stop), moved)
         for live in stream.waiting():
             rest = live.rest()
             self.gross += rest
@@ -61,15 +62,41 @@ class Sums:
                 self.position += rest if live.order.side == order.side else ZERO
             if GROUPS[live.order.instrument] == GROUPS[order.instrument]:
                 self.group += rest
-                self.risk += rest * live.stop_fraction
+                self.risk += rest * max(live.stop_fraction, moved_fraction(stream, live))
 
 
-def stop_price(new: "Live") -> Decimal | None:
-    """Return where an entry wants the stop of all that it adds to."""
-    order, bracket = new.order, new.order.bracket
-    if bracket is None or bracket.stop is not None or bracket.stop_pct is None:
-        return bracket.stop if bracket is not None else None
-    return order.notional / order.quantity * (100 - order.side * bracket.stop_pct) / 100
+def wishes(stream: "Stream", place: tuple[str, str], side: int) -> list[tuple[Decimal, Decimal]]:
+    """Return the stops that may come to hold for a side of a place, as entries bring them.
+
+    Each with the share of any price that it takes where it is a percentage or a distance.
+    """
+    found = []
+    for live in stream.waiting():
+        order, bracket = live.order, live.order.bracket
+        if (order.account, order.instrument, order.side) != (*place, side) or not live.stopped:
+            continue
+        assert bracket is not None
+        moving = live.price() * (1 - order.side * live.stop_fraction), live.stop_fraction
+        found.append(moving if bracket.stop is None else (bracket.stop, ZERO))
+    return found
+
+
+def away(stops: list[tuple[Decimal, Decimal]], price: Decimal, side: int) -> Decimal:
+    """Return the share of a price that is lost down to the farthest of some stops."""
+    return max((max((price - stop) * side / price, share) for stop, share in stops), default=ZERO)
+
+
+def moved_fraction(stream: "Stream", live: "Live") -> Decimal:
+    """Return what an entry loses at the farthest stop that may come to hold for it.
+
+    That is one that is on its way too, or one that was told while it was: it may have filled first.
+    """
+    order = live.order
+    place = (order.account, order.instrument)
+    stops, held = wishes(stream, place, order.side), stream.held.get(place)
+    if stops and held is not None and held.stop is not None and held.side() == order.side:
+        stops += [(held.stop, ZERO)] * (order.created_ns <= held.stop_at)
+    return away(stops, live.price(), order.side)
 
 
 def breaches(stream: "Stream", new: "Live") -> list[str]:

@@ -87,7 +87,8 @@ def moved_level(
     after = replace(position, take_profit=price)
     if order.kind == "stop":
         farther = (order.price - price) * position.sign * position.quantity
-        after = replace(position, stop=price, risk=max(position.risk + farther, ZERO))
+        risk = max(position.risk + farther, ZERO)
+        after = replace(position, stop=price, risk=risk, stop_ns=look.now_ns)
     return [*facts, correction(look, position.instrument, position, after, "moved at the venue")]
 
 

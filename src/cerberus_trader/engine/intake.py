@@ -29,14 +29,15 @@ class Case:
 
     `action` is entry, add, close or reverse; `sign` is +1 buy, -1 sell, 0 close; `owner` and
     `held_sign` say whose the place is and on which side, empty and 0 where it is free;
-    `reference` is the price that levels are held against; `unit` the loss per notional at the
-    stop, `risk` that of the whole order; `margin` what the order locks.
+    `reference` is the price that levels are held against; `stop_fraction` how far its own stop
+    lies, `away` how far the one that may come to hold for it; `unit` the loss per notional at the
+    farther one, `risk` that of the whole order, `planned` at its own; `margin` what it locks.
     """
 
     __slots__ = (
-        "action", "cache_hit", "cache_key", "entry", "equity", "event", "fault", "granted",
+        "action", "away", "cache_hit", "cache_key", "entry", "equity", "event", "fault", "granted",
         "held", "held_sign", "instrument", "key", "level", "leverage", "limits", "liquidation",
-        "margin", "market", "marks", "moved", "name", "notional", "now", "owner", "position",
+        "margin", "market", "marks", "name", "notional", "now", "owner", "planned", "position",
         "quantity", "record", "reference", "risk", "settings", "sign", "signal", "sizing", "state",
         "stop", "stop_fraction", "strategy", "take_profit", "trailing", "unit",
     )  # fmt: skip
@@ -76,6 +77,7 @@ class Case:
         self.take_profit: Decimal | None = None
         self.trailing: Decimal | None = None
         self.stop_fraction: Decimal = ZERO
+        self.away: Decimal = ZERO
         self.fault: str = ""
         self.liquidation: MarginLevel | None = None
         self.held: Held = NOTHING
@@ -88,7 +90,7 @@ class Case:
         self.notional: Decimal = ZERO
         self.unit: Decimal = ZERO
         self.risk: Decimal = ZERO
-        self.moved: Decimal = ZERO
+        self.planned: Decimal = ZERO
         self.margin: Decimal = ZERO
 
 

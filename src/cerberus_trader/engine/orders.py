@@ -11,6 +11,7 @@ from cerberus_trader.domain.money import ONE, ZERO, brief, share_of
 from cerberus_trader.domain.order import TERMINAL, Order, Reason, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
 from cerberus_trader.domain.settings import RETRIES_MAX
+from cerberus_trader.engine import stops
 from cerberus_trader.engine.risk import (
     Approved,
     Reducing,
@@ -45,7 +46,7 @@ def submit_entry(ticket: Approved) -> f.OrderSubmitted:
             sized.quantity, signal.id, case.reference if limit else None, record.granted,
             False, "", ticket.bracket, case.now,
             signal.ts_ns + signal.expires_ms * MS if signal.expires_ms else 0,
-            sized.notional, case.risk + case.moved, bool(case.state.probation_left),
+            sized.notional, case.planned, bool(case.state.probation_left),
             fok=signal.order == "fok",
         )
     )  # fmt: skip
@@ -117,6 +118,8 @@ def modify(
         return f"the quantity must lie above {order.filled:f} filled and at most {order.quantity:f}"
     if rounded * asked > order.notional or rounded <= ZERO:
         return f"the change would raise the order's notional above {order.notional:f}"
+    if stops.moves_others(state, order, rounded):
+        return "the change would move the stop of all that is at its place farther away"
     stop = order.bracket.stop if order.bracket is not None else None
     if stop is not None and (rounded - stop) * order.side <= ZERO:
         return f"the price lies beyond the stop {stop:f}"
@@ -279,12 +282,12 @@ def book_fill(state: State, event: FillReport) -> f.Filled | None:
     before = state.positions.get(key_of(event.account, event.instrument))
     strategy = order.strategy if order else before.strategy if before else ADOPTED
     if before is None or before.sign == event.side:
-        after: Position | None = opened(event, order, before, strategy)
+        after: Position | None = opened(state, event, order, before, strategy)
         realised, trade = ZERO, None
     elif event.quantity <= before.quantity:
-        after, realised, trade = reduced(event, before)
+        after, realised, trade = reduced(state, event, before)
     else:
-        after, realised, trade = crossed(event, order, before, strategy)
+        after, realised, trade = crossed(state, event, order, before, strategy)
     held = before or after
     assert held is not None
     done = event.leaves <= ZERO
@@ -297,7 +300,7 @@ def book_fill(state: State, event: FillReport) -> f.Filled | None:
 
 
 def opened(
-    event: FillReport, order: Order | None, before: Position | None, strategy: str
+    state: State, event: FillReport, order: Order | None, before: Position | None, strategy: str
 ) -> Position:
     """Return the position after an entry's fill."""
     cost = event.quantity * event.price
@@ -310,6 +313,7 @@ def opened(
             event.quantity, cost, order.leverage if order else ONE, event.margin,
             event.ts_ns, event.stop, event.take_profit, event.trailing, risk, ZERO, event.fee,
             ZERO, order.signal_id if order else "", order.probation if order else False,
+            stop_ns=state.now_ns,
         )  # fmt: skip
     stop, trailing = protection(event, before)
     return Position(
@@ -317,7 +321,7 @@ def opened(
         before.quantity + event.quantity, before.cost + cost, before.leverage, event.margin,
         before.opened_ns, stop, event.take_profit, trailing, before.risk + risk,
         before.realised, before.fees + event.fee, before.funding, before.signal_id,
-        before.probation, before.health,
+        before.probation, before.health, stop_ns=state.now_ns,
     )  # fmt: skip
 
 
@@ -332,16 +336,18 @@ def protection(event: FillReport, before: Position) -> tuple[Decimal | None, Dec
 
 
 def crossed(
-    event: FillReport, order: Order | None, before: Position, strategy: str
+    state: State, event: FillReport, order: Order | None, before: Position, strategy: str
 ) -> tuple[Position, Decimal, Trade | None]:
     """Return the position that a fill opens beyond the one it closes, and what that one gained."""
     fee = share_of(event.fee, before.quantity, event.quantity)
-    _, realised, trade = reduced(replace(event, quantity=before.quantity, fee=fee), before)
+    _, realised, trade = reduced(state, replace(event, quantity=before.quantity, fee=fee), before)
     rest = replace(event, quantity=event.quantity - before.quantity, fee=event.fee - fee)
-    return opened(rest, order, None, strategy), realised, trade
+    return opened(state, rest, order, None, strategy), realised, trade
 
 
-def reduced(event: FillReport, before: Position) -> tuple[Position | None, Decimal, Trade | None]:
+def reduced(
+    state: State, event: FillReport, before: Position
+) -> tuple[Position | None, Decimal, Trade | None]:
     """Return the position after a closing fill, the gain realised, and the trade if it ended."""
     whole = event.quantity >= before.quantity
     cost = before.cost if whole else share_of(before.cost, event.quantity, before.quantity)
@@ -357,6 +363,7 @@ def reduced(event: FillReport, before: Position) -> tuple[Position | None, Decim
             stop, event.take_profit, trailing, before.risk * left / before.quantity,
             before.realised + realised, fees, before.funding, before.signal_id,
             before.probation, before.health,
+            stop_ns=before.stop_ns if stop == before.stop else state.now_ns,
         )  # fmt: skip
         return after, realised, None
     pnl = before.realised + realised - fees - before.funding

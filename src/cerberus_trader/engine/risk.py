@@ -16,7 +16,7 @@ from cerberus_trader.domain.money import HUNDRED, ONE, ZERO, brief, from_belief
 from cerberus_trader.domain.order import Bracket, Order, Reason, Status, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.domain.signal import Signal
-from cerberus_trader.engine import decision_cache, leverage, sizing
+from cerberus_trader.engine import decision_cache, leverage, sizing, stops
 from cerberus_trader.engine.checks import INTAKE, RETRY, RISK, Check
 from cerberus_trader.engine.intake import NOTHING, Case, Held, held_of, limits_of
 from cerberus_trader.engine.state import State, day_fraction, drawdown, key_of
@@ -124,7 +124,7 @@ def outgrown(state: State, order: Order) -> str:
         return f"the strategy {order.strategy} is not configured any more"
     held = case.position
     case.action = "entry" if held is None else "add" if held.sign == order.side else "reverse"
-    case.held = held_of(case, case.instrument or BARE)
+    case.held = held_at_worst(case, case.instrument or BARE)
     if held is not None and held.sign != order.side:
         case.held = without(case, held)
     case.limits = limits_of(case.settings, case.strategy, case.equity)
@@ -232,18 +232,19 @@ def plan(case: Case) -> None:
     else:
         case.reference = market.bid if market.bid == market.ask else (market.bid + market.ask) / 2
     plan_levels(case, instrument)
-    case.held = held_of(case, instrument)
+    case.held = held_at_worst(case, instrument)
     if case.action == "reverse" and case.position is not None:
         case.held = without(case, case.position)
-    elif case.action == "add" and case.position is not None and case.stop is not None:
-        case.moved = moved_risk(case.position, case.stop)
-        case.held = replace(case.held, group_risk=case.held.group_risk + case.moved)
+    if case.state.entries:
+        case.away = stops.away(case)
     case.limits = limits_of(case.settings, case.strategy, case.equity)
     case.unit = unit_of(case, instrument)
     record, sized = leverage_and_size(case, instrument)
     case.leverage, case.granted = record, record.granted
     case.sizing, case.quantity, case.notional = sized, sized.quantity, sized.notional
-    case.risk = brief(case.notional * case.unit)
+    case.risk = case.planned = brief(case.notional * case.unit)
+    if case.away > case.stop_fraction:
+        case.planned = brief(case.notional * unit_of(case, instrument, case.granted, own=True))
     if case.granted:
         case.margin = margin = case.notional / case.granted
         case.liquidation = margin_level(
@@ -251,17 +252,25 @@ def plan(case: Case) -> None:
         )
 
 
-def moved_risk(position: Position, stop: Decimal) -> Decimal:
-    """Return what a position may lose more once an entry that adds to it moves its stop."""
-    return max(replace(position, stop=stop).stop_risk - position.stop_risk, ZERO)
+def held_at_worst(case: Case, instrument: Instrument) -> Held:
+    """Sum what is held and on its way, stops counted where entries on their way may move them."""
+    held = held_of(case, instrument)
+    if case.action != "add" and not case.state.entries:
+        return held
+    moved = stops.moved_risk(case, instrument.group)
+    return replace(held, group_risk=held.group_risk + moved)
 
 
-def unit_of(case: Case, instrument: Instrument, leverage: Decimal = ZERO) -> Decimal:
+def unit_of(
+    case: Case, instrument: Instrument, leverage: Decimal = ZERO, *, own: bool = False
+) -> Decimal:
     """Return what one unit of notional may lose: down to the stop, without one its whole margin.
 
-    Before the leverage is granted, the most that may be granted stands for it.
+    That is the farthest stop which may come to hold for it, or only its `own`. Before the leverage
+    is granted, the most that may be granted stands for it.
     """
-    unit = sizing.loss_per_unit(case.settings.sizing, instrument, case.stop_fraction)
+    fraction = case.stop_fraction if own else max(case.stop_fraction, case.away)
+    unit = sizing.loss_per_unit(case.settings.sizing, instrument, fraction)
     if case.stop_fraction:
         return unit
     most = leverage or min(case.settings.leverage.cap, case.strategy.leverage_max)

@@ -226,25 +226,6 @@ def test_a_health_timer_without_a_price_leaves_a_position_as_it_was() -> None:
     assert not bench.take(TimerEvent(bench.now, "health", ())).facts
 
 
-@pytest.mark.req("E-3.2.2")
-@pytest.mark.parametrize(("side", "sign"), [("buy", 1), ("sell", -1)])
-def test_an_add_that_moves_the_stop_away_counts_what_the_earlier_part_may_lose(
-    side: str, sign: int
-) -> None:
-    """The new stop is that of all that is held; the earlier part was counted at its old one."""
-    bench = Bench(adding(risk={"group_risk_max": D(1)}))
-    bench.open(side, stop=str(100 - sign), stop_loss_pct=D(1), quantity=D(2))
-    (before,) = bench.state.positions.values()
-    add = submitted(bench.signal(side, stop_loss_pct=D(5), quantity=D(1)))
-    alone = add.notional * D("0.05")
-    assert add.risk >= alone + 2 * D(5) - before.stop_risk, "also while it is on its way"
-    bench.fill(add, stop=D(100 - 5 * sign))
-    (after,) = bench.state.positions.values()
-    assert after.stop_risk == after.risk >= 3 * D(5)
-    nearer = submitted(bench.signal(side, stop_loss_pct=D(1), quantity=D(1)))
-    assert nearer.risk < D(2), "one that is nearer takes nothing back before it fills"
-
-
 def test_a_stop_that_the_venue_has_put_farther_away_counts_as_it_is() -> None:
     bench = Bench(adding(risk={"group_risk_max": D(1)}))
     bench.open(stop="80", stop_loss_pct=D(2), quantity=D(2))
