@@ -66,7 +66,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """
         if self.stop is None:
             return self.risk
-        return max(self.risk, -self.unrealised(self.stop))
+        lost = (self.cost - self.quantity * self.stop) * self.sign
+        return max(self.risk, lost)
 
     def open_risk(self, tiers: tuple[Tier, ...], *, missing: bool = False) -> Decimal:
         """Return what may be lost on it: the loss planned at its stop.

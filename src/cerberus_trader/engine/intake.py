@@ -181,9 +181,12 @@ def held_of(case: Case, instrument: Instrument) -> Held:
 def unstopped(state: State, group: str) -> Decimal:
     """Return what a group's positions without a stop may lose beyond what was planned."""
     beyond = ZERO
-    doubtful = bool(state.unsure or state.suspects)
-    for position in state.positions.values():
-        missing = doubtful and stop_missing(state, position)
+    if state.unsure or state.suspects:
+        doubtful = list(state.positions.values())
+    else:
+        doubtful = [held for held in state.positions.values() if held.stop is None]
+    for position in doubtful:
+        missing = stop_missing(state, position)
         if missing or (position.stop is None and position.trailing is None):
             item = state.instruments.get(position.instrument, BARE)
             if item.group == group:
