@@ -65,6 +65,7 @@ class Held:
         self.probation = False
         self.levels: tuple[str, ...] = ()
         self.stop: Decimal | None = None
+        self.trailing: Decimal | None = None
         self.stop_at = 0
         self.absences = 0
 
@@ -72,9 +73,12 @@ class Held:
         """Return +1 long, -1 short, 0 flat."""
         return (self.quantity > ZERO) - (self.quantity < ZERO)
 
-    def price(self) -> Decimal:
-        """Return the average price, 0 where nothing is held."""
-        return self.cost / self.quantity if self.quantity else ZERO
+    def worst(self) -> Decimal:
+        """Return what may be lost by itself: without a stop at the venue what is isolated."""
+        bare = ZERO if self.protected() else min(self.margin, abs(self.cost))
+        trails = self.stop is None and self.trailing is not None
+        trailed = abs(self.quantity) * (self.trailing or ZERO) if trails else ZERO
+        return max(self.risk, bare, self.lost_at(self.stop), trailed)
 
     def book(self, fill: FillReport, live: Live, now: int) -> list[Part]:
         """Add a fill, closing first; return whose it is. The fee is the owner's of the place."""
@@ -111,6 +115,7 @@ class Held:
         told = {"stop": fill.stop, "trailing": fill.trailing}
         self.levels = tuple(kind for kind, level in told.items() if level is not None)
         self.stop = fill.stop if self.quantity else None
+        self.trailing = fill.trailing if self.quantity else None
         self.absences = 0
         return parts
 

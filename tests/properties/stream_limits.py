@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.order import Order
 from tests.kit import ITEMS
+from tests.properties.stream_stops import moved
 
 if TYPE_CHECKING:
     from tests.properties.stream_books import Live
@@ -47,11 +48,7 @@ class Sums:
                 self.strategy += abs(held.cost)
             if GROUPS[place[1]] == GROUPS[order.instrument]:
                 self.group += value
-                # without a stop at the venue what is isolated may be lost
-                bare = ZERO if held.protected() else min(held.margin, abs(held.cost))
-                stops = wishes(stream, place, held.side())
-                moved = abs(held.cost) * away(stops, held.price(), held.side())
-                self.risk += max(held.risk, bare, held.lost_at(held.stop), moved)
+                self.risk += held.worst()
         for live in stream.waiting():
             rest = live.rest()
             self.gross += rest
@@ -62,41 +59,10 @@ class Sums:
                 self.position += rest if live.order.side == order.side else ZERO
             if GROUPS[live.order.instrument] == GROUPS[order.instrument]:
                 self.group += rest
-                self.risk += rest * max(live.stop_fraction, moved_fraction(stream, live))
-
-
-def wishes(stream: "Stream", place: tuple[str, str], side: int) -> list[tuple[Decimal, Decimal]]:
-    """Return the stops that may come to hold for a side of a place, as entries bring them.
-
-    Each with the share of any price that it takes where it is a percentage or a distance.
-    """
-    found = []
-    for live in stream.waiting():
-        order, bracket = live.order, live.order.bracket
-        if (order.account, order.instrument, order.side) != (*place, side) or not live.stopped:
-            continue
-        assert bracket is not None
-        moving = live.price() * (1 - order.side * live.stop_fraction), live.stop_fraction
-        found.append(moving if bracket.stop is None else (bracket.stop, ZERO))
-    return found
-
-
-def away(stops: list[tuple[Decimal, Decimal]], price: Decimal, side: int) -> Decimal:
-    """Return the share of a price that is lost down to the farthest of some stops."""
-    return max((max((price - stop) * side / price, share) for stop, share in stops), default=ZERO)
-
-
-def moved_fraction(stream: "Stream", live: "Live") -> Decimal:
-    """Return what an entry loses at the farthest stop that may come to hold for it.
-
-    That is one that is on its way too, or one that was told while it was: it may have filled first.
-    """
-    order = live.order
-    place = (order.account, order.instrument)
-    stops, held = wishes(stream, place, order.side), stream.held.get(place)
-    if stops and held is not None and held.stop is not None and held.side() == order.side:
-        stops += [(held.stop, ZERO)] * (order.created_ns <= held.stop_at)
-    return away(stops, live.price(), order.side)
+                self.risk += rest * live.stop_fraction
+        for place in stream.places():
+            if GROUPS[place[1]] == GROUPS[order.instrument]:
+                self.risk += moved(stream, place, 1, new) + moved(stream, place, -1, new)
 
 
 def breaches(stream: "Stream", new: "Live") -> list[str]:

@@ -88,7 +88,7 @@ def moved_level(
     if order.kind == "stop":
         farther = (order.price - price) * position.sign * position.quantity
         risk = max(position.risk + farther, ZERO)
-        after = replace(position, stop=price, risk=risk, stop_ns=look.now_ns)
+        after = replace(position, stop=price, risk=risk, stop_ns=look.state.now_ns)
     return [*facts, correction(look, position.instrument, position, after, "moved at the venue")]
 
 

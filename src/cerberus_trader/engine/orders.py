@@ -11,7 +11,6 @@ from cerberus_trader.domain.money import ONE, ZERO, brief, share_of
 from cerberus_trader.domain.order import TERMINAL, Order, Reason, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
 from cerberus_trader.domain.settings import RETRIES_MAX
-from cerberus_trader.engine import stops
 from cerberus_trader.engine.risk import (
     Approved,
     Reducing,
@@ -118,9 +117,11 @@ def modify(
         return f"the quantity must lie above {order.filled:f} filled and at most {order.quantity:f}"
     if rounded * asked > order.notional or rounded <= ZERO:
         return f"the change would raise the order's notional above {order.notional:f}"
-    if stops.moves_others(state, order, rounded):
-        return "the change would move the stop of all that is at its place farther away"
     stop = order.bracket.stop if order.bracket is not None else None
+    dearer = (rounded - order.price) * order.side > ZERO
+    if strategy_of(state, order.strategy).add and (dearer or (stop is None and price is not None)):
+        # what else is there was judged by where this one's stop and price were
+        return "its strategy adds to positions, whose stops would move: cancel it, and signal anew"
     if stop is not None and (rounded - stop) * order.side <= ZERO:
         return f"the price lies beyond the stop {stop:f}"
     if stop is not None and asked * abs(rounded - stop) > order.quantity * abs(order.price - stop):
@@ -357,13 +358,14 @@ def reduced(
     if not whole:
         left = before.quantity - event.quantity
         stop, trailing = protection(event, before)
+        levels = (before.stop, before.trailing)
         after = Position(
             before.id, before.account, before.strategy, before.instrument, before.sign,
             left, before.cost - cost, before.leverage, event.margin, before.opened_ns,
             stop, event.take_profit, trailing, before.risk * left / before.quantity,
             before.realised + realised, fees, before.funding, before.signal_id,
             before.probation, before.health,
-            stop_ns=before.stop_ns if stop == before.stop else state.now_ns,
+            stop_ns=before.stop_ns if (stop, trailing) == levels else state.now_ns,
         )  # fmt: skip
         return after, realised, None
     pnl = before.realised + realised - fees - before.funding

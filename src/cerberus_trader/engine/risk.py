@@ -232,19 +232,20 @@ def plan(case: Case) -> None:
     else:
         case.reference = market.bid if market.bid == market.ask else (market.bid + market.ask) / 2
     plan_levels(case, instrument)
+    if case.action == "add" or case.state.entries:
+        case.brought = stops.planned_stop(bracket_of(case), case.reference, case.sign)
+        case.beyond = stops.beyond(case)
     case.held = held_at_worst(case, instrument)
     if case.action == "reverse" and case.position is not None:
         case.held = without(case, case.position)
-    if case.state.entries:
-        case.away = stops.away(case)
     case.limits = limits_of(case.settings, case.strategy, case.equity)
     case.unit = unit_of(case, instrument)
     record, sized = leverage_and_size(case, instrument)
     case.leverage, case.granted = record, record.granted
     case.sizing, case.quantity, case.notional = sized, sized.quantity, sized.notional
     case.risk = case.planned = brief(case.notional * case.unit)
-    if case.away > case.stop_fraction:
-        case.planned = brief(case.notional * unit_of(case, instrument, case.granted, own=True))
+    if case.beyond:
+        case.risk = brief(case.notional * (case.unit + case.beyond))
     if case.granted:
         case.margin = margin = case.notional / case.granted
         case.liquidation = margin_level(
@@ -261,16 +262,12 @@ def held_at_worst(case: Case, instrument: Instrument) -> Held:
     return replace(held, group_risk=held.group_risk + moved)
 
 
-def unit_of(
-    case: Case, instrument: Instrument, leverage: Decimal = ZERO, *, own: bool = False
-) -> Decimal:
+def unit_of(case: Case, instrument: Instrument, leverage: Decimal = ZERO) -> Decimal:
     """Return what one unit of notional may lose: down to the stop, without one its whole margin.
 
-    That is the farthest stop which may come to hold for it, or only its `own`. Before the leverage
-    is granted, the most that may be granted stands for it.
+    Before the leverage is granted, the most that may be granted stands for it.
     """
-    fraction = case.stop_fraction if own else max(case.stop_fraction, case.away)
-    unit = sizing.loss_per_unit(case.settings.sizing, instrument, fraction)
+    unit = sizing.loss_per_unit(case.settings.sizing, instrument, case.stop_fraction)
     if case.stop_fraction:
         return unit
     most = leverage or min(case.settings.leverage.cap, case.strategy.leverage_max)
@@ -350,7 +347,7 @@ def leverage_and_size(case: Case, instrument: Instrument) -> tuple[LeverageRecor
     fall, base, room = drawdown(case.state, case.equity), base_of(case), room_of(case)
     ask = sizing.Ask(
         case.reference, signal.quantity, signal.volume, signal.confidence, market.sigma,
-        case.record.success_low, scale_of(case, fall),
+        case.record.success_low, scale_of(case, fall), case.beyond,
     )  # fmt: skip
     bounds = sizing.free_bounds(settings.sizing, case.strategy, ask, room, case.equity, case.unit)
     planned = sizing.least(bounds)

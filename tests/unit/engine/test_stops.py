@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import OrderReport, SignalEvent
+from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.intake import Case
 from cerberus_trader.engine.risk import held_at_worst
@@ -70,22 +72,49 @@ def test_an_add_is_sized_by_the_farthest_stop_that_may_come_to_hold_for_it() -> 
     assert decision(bench.signal(stop_loss_pct=D(10), quantity=D(1))).code != "", "no room is left"
 
 
-def test_limits_on_their_way_count_down_to_the_lowest_stop() -> None:
+@SIDES
+@pytest.mark.parametrize(("second", "counted"), [(95, 15), (94, 11), (93, 11)])
+def test_a_limit_moves_the_stop_of_all_unless_it_lies_beyond_it(
+    side: str, sign: int, second: int, counted: int
+) -> None:
+    """The price passes the stop at 94 before a limit at 94 or beyond fills: then all is closed."""
     bench = adds()
-    for limit, stop in ((100, 99), (95, 90)):
-        bench.signal(order="limit", limit=D(limit), stop_loss_pct=None, stop_loss=D(stop),
-                     quantity=D(1))  # fmt: skip
-    assert D(15) <= at_worst(bench) < D(16)
+    for limit, stop in ((100, 94), (second, second - 5)):
+        bench.signal(side, order="limit", limit=D(100 - sign * (100 - limit)), quantity=D(1),
+                     stop_loss_pct=None, stop_loss=D(100 - sign * (100 - stop)))  # fmt: skip
+    assert counted <= at_worst(bench) < counted + 1
 
 
-def test_a_percentage_holds_from_wherever_it_fills() -> None:
-    """The first one's stop was planned at 90, and lies at 72 if it fills now, after the second."""
+def test_a_grid_counts_each_limit_at_its_own_stop() -> None:
     bench = adds()
-    bench.signal(stop_loss_pct=D(10), quantity=D(1))
-    bench.signal(price="80", stop_loss_pct=D(1), quantity=D(1))
-    second = D(80) * D("0.1")
-    first = D(100) - D(80) * D("0.99")  # filled at 100, and then under the stop of the second
-    assert first + second <= at_worst(bench) < first + second + 1
+    for limit in (100, 95, 90, 85):
+        bench.signal(order="limit", limit=D(limit), stop_loss_pct=D(2), quantity=D(1))
+    assert sum(D(x) * 2 / 100 for x in (100, 95, 90, 85)) <= at_worst(bench) < D(9)
+
+
+def test_a_limit_that_another_stop_leads_to_is_reached() -> None:
+    """The market entry's stop moves from 98 to 88, below the last limit, whose stop is at 85."""
+    bench = adds()
+    for limit, stop in ((None, 98), (D(99), 88), (D(90), 85)):
+        fields = {"order": "limit", "limit": limit} if limit else {}
+        bench.signal(stop_loss_pct=None, stop_loss=D(stop), quantity=D(1), **fields)
+    assert D(15 + 14 + 5) <= at_worst(bench) < D(35)
+
+
+def test_another_entrys_far_stop_does_not_change_what_a_trade_risks_as_planned() -> None:
+    bench = adds()
+    alone = submitted(bench.signal(stop_loss_pct=D(2))).quantity
+    crowded = adds()
+    crowded.signal(stop_loss_pct=D(20), quantity=D("0.1"))
+    assert submitted(crowded.signal(stop_loss_pct=D(2))).quantity == alone
+
+
+def test_an_add_is_denied_that_would_move_the_stop_of_too_much() -> None:
+    bench = Bench(adding(risk={"group_risk_max": D("0.001"), "position_exposure_max": D(10)}))
+    bench.open(stop="99", stop_loss_pct=D(1), quantity=D(4))
+    step = bench.signal(stop_loss_pct=D(3), quantity=D("0.1"))
+    assert decision(step).code == "SIZE_BELOW_MINIMUM", "12 at the new stop, 10 are allowed"
+    assert decision(bench.signal(stop_loss_pct=D(1), quantity=D("0.1"))).code == ""
 
 
 @pytest.mark.parametrize("asked", [{"trailing": D(5)}, {"trailing_pct": D(5)}])
@@ -149,21 +178,77 @@ def test_the_sides_of_a_place_do_not_move_each_others_stops() -> None:
     assert D(6) <= at_worst(bench) < D(7)
 
 
-@SIDES
-def test_a_change_may_not_move_the_stop_of_what_else_is_there(side: str, sign: int) -> None:
+@pytest.mark.parametrize("told", [{"trailing": D(10)}, {"trailing": D(10), "stop": D(90)}])
+def test_a_trailing_stop_that_has_come_to_hold_counts_for_all(told: dict[str, Decimal]) -> None:
+    bench = adds(levels={"stop_required": False})
+    bench.open(stop="99", stop_loss_pct=D(1), quantity=D(2))
+    bench.now += 1
+    add = submitted(bench.signal(stop_loss_pct=None, trailing=D(10), quantity=D(1)))
+    assert D(30) <= at_worst(bench) < D(31)
+    bench.signal(stop_loss_pct=D(1), quantity=D(1))
+    bench.now += 1
+    bench.fill(add, **told)
+    assert D(40) <= at_worst(bench) < D(41), "what is on its way too"
+
+
+def test_a_stopless_add_counts_at_the_stop_of_what_is_held() -> None:
+    bench = adds(levels={"stop_required": False}, leverage={"cap": D(20)})
+    bench.open(stop="70", stop_loss_pct=D(30), quantity=D(1))
+    bench.now += 1
+    bench.signal(stop_loss_pct=None, quantity=D(1))
+    assert D(60) <= at_worst(bench)
+
+
+def test_a_stop_that_is_missing_closes_nothing_before_a_limit_fills() -> None:
     bench = adds()
-    order = submitted(
-        bench.signal(side, order="limit", limit=D(100 - sign), stop_loss_pct=D(2), quantity=D(1))
+    entry = bench.open(stop="98", stop_loss_pct=D(2), quantity=D(1), leverage=D(10))
+    bench.signal(order="limit", limit=D(90), stop_loss_pct=D(10), quantity=D(1))
+    known = at_worst(bench)
+    bench.state.unsure[entry.id[:-1] + "s"] = None
+    bench.state.orders[entry.id[:-1] + "s"] = changed(
+        bench.state.orders[entry.id[:-1] + "s"], status=Status.UNKNOWN
     )
-    bench.take(OrderReport(bench.now, order.id, "accepted"))
-    farther, nearer = D(100 - 2 * sign), D(100) - sign * D("0.5")
+    assert at_worst(bench) >= known + D(19) - D("2.6"), "down to the stop at 81"
 
-    def refused(price: Decimal) -> bool:
+
+def test_what_a_snapshot_of_before_tells_nothing_of_counts_as_late() -> None:
+    bench = adds()
+    bench.open(stop="95", stop_loss_pct=D(5), quantity=D(1))
+    bench.now += 1
+    bench.signal(stop_loss_pct=D(1), quantity=D(1))
+    known = at_worst(bench)
+    (key,) = bench.state.positions
+    bench.state.positions[key] = changed(bench.state.positions[key], stop_ns=0)
+    assert at_worst(bench) > known + D(3)
+
+
+def test_what_cost_nothing_is_no_fault() -> None:
+    bench = adds()
+    bench.open(stop="95", stop_loss_pct=D(5), quantity=D(1))
+    (key,) = bench.state.positions
+    bench.state.positions[key] = changed(bench.state.positions[key], cost=D(0))
+    assert decision(bench.signal(stop_loss_pct=D(1), quantity=D(1))).code == ""
+
+
+@SIDES
+def test_where_a_strategy_adds_a_change_may_only_lower_what_an_entry_risks(
+    side: str, sign: int
+) -> None:
+    """Nobody knows what else is judged before the venue has changed it."""
+    bench = adds()
+    fixed = submitted(bench.signal(side, order="limit", limit=D(100 - sign), quantity=D(1),
+                                   stop_loss_pct=None, stop_loss=D(100 - 5 * sign)))  # fmt: skip
+    moving = submitted(bench.signal(side, order="limit", limit=D(100 - sign), quantity=D(1)))
+    for order in (fixed, moving):
+        bench.take(OrderReport(bench.now, order.id, "accepted"))
+
+    def granted(order: Order, price: Decimal | None) -> bool:
         (fact,) = modify(bench, order.id, price, D("0.9")).facts
-        return "move the stop of all" in getattr(fact, "reason", "")
+        if isinstance(fact, f.ModifyRequested):
+            return True
+        assert "adds to positions" in fact.reason
+        return False
 
-    assert not refused(farther), "it is alone"
-    other = submitted(bench.signal(side, stop_loss_pct=D(1), quantity=D(1)))
-    assert refused(farther) and not refused(nearer)
-    bench.fill(other, stop=D(100 - sign))
-    assert refused(farther) and not refused(nearer)
+    nearer, farther = D(100) - sign * D("0.5"), D(100 - 2 * sign)
+    assert [granted(fixed, price) for price in (nearer, farther, None)] == [False, True, True]
+    assert [granted(moving, price) for price in (nearer, farther, None)] == [False, False, True]
