@@ -197,6 +197,11 @@ def test_a_stopless_add_counts_at_the_stop_of_what_is_held() -> None:
     bench.now += 1
     bench.signal(stop_loss_pct=None, quantity=D(1))
     assert D(60) <= at_worst(bench)
+    crowded = adds(levels={"stop_required": False}, leverage={"cap": D(20)})
+    crowded.open(stop="70", stop_loss_pct=D(30), quantity=D(1))
+    room = changed(crowded.state.settings.risk, group_risk_max=D("0.005"))  # 50, of which 20 left
+    crowded.state.settings = changed(crowded.state.settings, risk=room)
+    assert submitted(crowded.signal(stop_loss_pct=None, quantity=D(1))).quantity < D("0.7")
 
 
 def test_a_stop_that_is_missing_closes_nothing_before_a_limit_fills() -> None:
