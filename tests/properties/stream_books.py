@@ -65,7 +65,7 @@ class Held:
         self.probation = False
         self.levels: tuple[str, ...] = ()
         self.stop: Decimal | None = None
-        self.trailing: Decimal | None = None
+        self.begun: Decimal | None = None
         self.stop_at = 0
         self.absences = 0
 
@@ -76,9 +76,7 @@ class Held:
     def worst(self) -> Decimal:
         """Return what may be lost by itself: without a stop at the venue what is isolated."""
         bare = ZERO if self.protected() else min(self.margin, abs(self.cost))
-        trails = self.stop is None and self.trailing is not None
-        trailed = abs(self.quantity) * (self.trailing or ZERO) if trails else ZERO
-        return max(self.risk, bare, self.lost_at(self.stop), trailed)
+        return max(self.risk, bare, self.lost_at(self.stop), self.lost_at(self.begun))
 
     def book(self, fill: FillReport, live: Live, now: int) -> list[Part]:
         """Add a fill, closing first; return whose it is. The fee is the owner's of the place."""
@@ -115,7 +113,10 @@ class Held:
         told = {"stop": fill.stop, "trailing": fill.trailing}
         self.levels = tuple(kind for kind, level in told.items() if level is not None)
         self.stop = fill.stop if self.quantity else None
-        self.trailing = fill.trailing if self.quantity else None
+        if left and fill.stop is None and fill.trailing is not None:
+            self.begun = fill.price - fill.side * fill.trailing
+        elif fill.stop is not None or fill.trailing is None:
+            self.begun = None
         self.absences = 0
         return parts
 

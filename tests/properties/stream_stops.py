@@ -58,14 +58,14 @@ def moved(stream: "Stream", place: tuple[str, str], side: int, new: "Live") -> D
     start = Part(ZERO, ZERO)
     if held is not None and there:
         own += held.worst()
-        stop = held.stop
-        if stop is None and held.trailing is not None:
-            stop = abs(held.cost / held.quantity) - side * held.trailing
+        stop = held.stop if held.stop is not None else held.begun
         start = Part(abs(held.quantity), abs(held.cost), stop)
-    parts = [part_of(live, told) for live in lives]
+    alone = [x.order.id for x in lives if there and held and x.told == abs(held.quantity)]
+    parts = [part_of(x, told if x.order.id not in alone else 0) for x in lives]
     worst = max(
         filled(start, order, early, side)
-        for order in permutations(parts)
+        for count in range(len(parts) + 1)
+        for order in permutations(parts, count)
         for early in range(len(order) + 1)
         if all(part.late for part in order[:early])
     )

@@ -75,10 +75,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
         Without a stop, or with one that is missing at its venue, all of its isolated margin, where
         it is liquidated before more is lost, else all that it cost.
         """
-        if not missing and self.stop is not None:
+        if not missing and (self.stop is not None or self.trailing is not None):
             return self.stop_risk
-        if not missing and self.trailing is not None:
-            return max(self.risk, self.quantity * self.trailing)
         liquidated = self.margin > ZERO and self.liquidation(tiers) is not None
         return max(self.margin if liquidated else self.cost, self.risk)
 

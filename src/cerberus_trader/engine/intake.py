@@ -30,13 +30,12 @@ class Case:
     `action` is entry, add, close or reverse; `sign` is +1 buy, -1 sell, 0 close; `owner` and
     `held_sign` say whose the place is and on which side, empty and 0 where it is free;
     `reference` is the price that levels are held against; `unit` the loss per notional at the
-    stop, `planned` that of the whole order; `brought` the stop as it moves that of all at its
-    place, `beyond` how much farther another may come to hold for it, as a share of the price,
-    `risk` what may be lost then; `margin` what the order locks.
+    stop, `planned` that of the whole order; `away` how far the stop may lie that comes to hold
+    for it, as a share of the price, `risk` what may be lost then; `margin` what the order locks.
     """
 
     __slots__ = (
-        "action", "beyond", "brought", "cache_hit", "cache_key", "entry", "equity", "event",
+        "action", "away", "cache_hit", "cache_key", "entry", "equity", "event",
         "fault", "granted", "held", "held_sign", "instrument", "key", "level", "leverage",
         "limits", "liquidation", "margin", "market", "marks", "name", "notional", "now", "owner",
         "planned", "position", "quantity", "record", "reference", "risk", "settings", "sign",
@@ -79,8 +78,7 @@ class Case:
         self.take_profit: Decimal | None = None
         self.trailing: Decimal | None = None
         self.stop_fraction: Decimal = ZERO
-        self.brought: Decimal | None = None
-        self.beyond: Decimal = ZERO
+        self.away: Decimal = ZERO
         self.fault: str = ""
         self.liquidation: MarginLevel | None = None
         self.held: Held = NOTHING
@@ -182,7 +180,7 @@ def held_of(case: Case, instrument: Instrument) -> Held:
 
 
 def unstopped(state: State, group: str) -> Decimal:
-    """Return what a group's positions without a fixed stop may lose beyond what was planned."""
+    """Return what a group's positions without a stop may lose beyond what was planned."""
     beyond = ZERO
     if state.unsure or state.suspects:
         doubtful = list(state.positions.values())
@@ -190,7 +188,7 @@ def unstopped(state: State, group: str) -> Decimal:
         doubtful = [held for held in state.positions.values() if held.stop is None]
     for position in doubtful:
         missing = stop_missing(state, position)
-        if missing or position.stop is None:
+        if missing or (position.stop is None and position.trailing is None):
             item = state.instruments.get(position.instrument, BARE)
             if item.group == group:
                 beyond += position.open_risk(item.tiers, missing=missing) - position.stop_risk

@@ -119,7 +119,8 @@ def modify(
         return f"the change would raise the order's notional above {order.notional:f}"
     stop = order.bracket.stop if order.bracket is not None else None
     dearer = (rounded - order.price) * order.side > ZERO
-    if strategy_of(state, order.strategy).add and (dearer or (stop is None and price is not None)):
+    moves = stop is None and rounded != order.price
+    if strategy_of(state, order.strategy).add and (dearer or moves):
         # what else is there was judged by where this one's stop and price were
         return "its strategy adds to positions, whose stops would move: cancel it, and signal anew"
     if stop is not None and (rounded - stop) * order.side <= ZERO:
@@ -317,10 +318,14 @@ def opened(
             stop_ns=state.now_ns,
         )  # fmt: skip
     stop, trailing = protection(event, before)
+    quantity, cost, risk = before.quantity + event.quantity, before.cost + cost, before.risk + risk
+    if stop is None and trailing is not None:  # it may begin anew from this fill, for all
+        lost = (cost - quantity * (event.price - before.sign * trailing)) * before.sign
+        risk = max(risk, lost)
     return Position(
         before.id, before.account, before.strategy, before.instrument, before.sign,
-        before.quantity + event.quantity, before.cost + cost, before.leverage, event.margin,
-        before.opened_ns, stop, event.take_profit, trailing, before.risk + risk,
+        quantity, cost, before.leverage, event.margin,
+        before.opened_ns, stop, event.take_profit, trailing, risk,
         before.realised, before.fees + event.fee, before.funding, before.signal_id,
         before.probation, before.health, stop_ns=state.now_ns,
     )  # fmt: skip

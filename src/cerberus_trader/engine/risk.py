@@ -18,7 +18,7 @@ from cerberus_trader.domain.position import Position
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine import decision_cache, leverage, sizing, stops
 from cerberus_trader.engine.checks import INTAKE, RETRY, RISK, Check
-from cerberus_trader.engine.intake import NOTHING, Case, Held, held_of, limits_of
+from cerberus_trader.engine.intake import NOTHING, Case, Held, limits_of, stop_missing
 from cerberus_trader.engine.state import State, day_fraction, drawdown, key_of
 
 HOURS_OF_DAY = 24.0
@@ -124,7 +124,7 @@ def outgrown(state: State, order: Order) -> str:
         return f"the strategy {order.strategy} is not configured any more"
     held = case.position
     case.action = "entry" if held is None else "add" if held.sign == order.side else "reverse"
-    case.held = held_at_worst(case, case.instrument or BARE)
+    case.held = stops.held_at_worst(case, case.instrument or BARE)
     if held is not None and held.sign != order.side:
         case.held = without(case, held)
     case.limits = limits_of(case.settings, case.strategy, case.equity)
@@ -233,9 +233,8 @@ def plan(case: Case) -> None:
         case.reference = market.bid if market.bid == market.ask else (market.bid + market.ask) / 2
     plan_levels(case, instrument)
     if case.action == "add" or case.state.entries:
-        case.brought = stops.planned_stop(bracket_of(case), case.reference, case.sign)
-        case.beyond = stops.beyond(case)
-    case.held = held_at_worst(case, instrument)
+        case.away = stops.away(case, instrument)
+    case.held = stops.held_at_worst(case, instrument)
     if case.action == "reverse" and case.position is not None:
         case.held = without(case, case.position)
     case.limits = limits_of(case.settings, case.strategy, case.equity)
@@ -244,22 +243,13 @@ def plan(case: Case) -> None:
     case.leverage, case.granted = record, record.granted
     case.sizing, case.quantity, case.notional = sized, sized.quantity, sized.notional
     case.risk = case.planned = brief(case.notional * case.unit)
-    if case.beyond:
-        case.risk = brief(case.notional * (case.unit + case.beyond))
+    if case.away > case.stop_fraction:
+        case.risk = brief(case.notional * max(case.unit, far_unit(case, instrument)))
     if case.granted:
         case.margin = margin = case.notional / case.granted
         case.liquidation = margin_level(
             instrument.tiers, case.sign, case.quantity, case.notional, margin
         )
-
-
-def held_at_worst(case: Case, instrument: Instrument) -> Held:
-    """Sum what is held and on its way, stops counted where entries on their way may move them."""
-    held = held_of(case, instrument)
-    if case.action != "add" and not case.state.entries:
-        return held
-    moved = stops.moved_risk(case, instrument.group)
-    return replace(held, group_risk=held.group_risk + moved)
 
 
 def unit_of(case: Case, instrument: Instrument, leverage: Decimal = ZERO) -> Decimal:
@@ -274,6 +264,13 @@ def unit_of(case: Case, instrument: Instrument, leverage: Decimal = ZERO) -> Dec
     return max(unit, ONE / most)
 
 
+def far_unit(case: Case, instrument: Instrument) -> Decimal:
+    """Return what one unit of notional may lose at the farthest stop that may come to hold."""
+    if case.away <= case.stop_fraction:
+        return ZERO
+    return sizing.loss_per_unit(case.settings.sizing, instrument, case.away)
+
+
 def without(case: Case, position: Position) -> Held:
     """Take the position that a reversal closes first out of what is held."""
     held = case.held
@@ -281,11 +278,12 @@ def without(case: Case, position: Position) -> Held:
     mark = prices.get(position.instrument) or case.state.marks.get(position.instrument, ZERO)
     notional = position.quantity * mark
     tiers = (case.instrument or BARE).tiers
+    missing = stop_missing(case.state, position)
     return replace(
         held,
         gross=max(held.gross - notional, ZERO),
         group=max(held.group - notional, ZERO),
-        group_risk=max(held.group_risk - position.open_risk(tiers), ZERO),
+        group_risk=max(held.group_risk - position.open_risk(tiers, missing=missing), ZERO),
         free_margin=held.free_margin + position.margin,
         strategy=held.strategy - position.cost,
     )
@@ -347,7 +345,7 @@ def leverage_and_size(case: Case, instrument: Instrument) -> tuple[LeverageRecor
     fall, base, room = drawdown(case.state, case.equity), base_of(case), room_of(case)
     ask = sizing.Ask(
         case.reference, signal.quantity, signal.volume, signal.confidence, market.sigma,
-        case.record.success_low, scale_of(case, fall), case.beyond,
+        case.record.success_low, scale_of(case, fall), far_unit(case, instrument),
     )  # fmt: skip
     bounds = sizing.free_bounds(settings.sizing, case.strategy, ask, room, case.equity, case.unit)
     planned = sizing.least(bounds)

@@ -63,8 +63,8 @@ class Room(msgspec.Struct, frozen=True, gc=False):
 class Ask(msgspec.Struct, frozen=True, gc=False):
     """Hold what sizing needs to know of a signal; sigma is daily, -1 unknown.
 
-    `beyond` is how much more a unit may lose where another entry moves the stop: it counts for
-    what the group may lose, not for what this trade risks as planned.
+    `far_unit` is what a unit of notional may lose where another entry moves the stop: it counts
+    for what the group may lose, not for what this trade risks as planned.
     """
 
     price: Decimal
@@ -74,7 +74,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     sigma: float
     success_low: float
     scale: Decimal
-    beyond: Decimal = ZERO
+    far_unit: Decimal = ZERO
 
 
 def kelly(probability: float, reward: float) -> float:
@@ -116,7 +116,7 @@ def free_bounds(
             bounds[5] = share * fraction / unit
     bounds[7], bounds[8], bounds[9] = room.position, room.group, room.gross
     if room.group_risk is not None:
-        bounds[10] = room.group_risk / (unit + ask.beyond)
+        bounds[10] = room.group_risk / max(unit, ask.far_unit)
     bounds[11], bounds[12] = room.strategy, room.order
     if ask.volume is not None and limits.volume_share_max:
         bounds[13] = ask.volume * ask.price * limits.volume_share_max

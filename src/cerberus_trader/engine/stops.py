@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from cerberus_trader.domain.instrument import BARE
-from cerberus_trader.domain.money import HUNDRED, ONE, ZERO
-from cerberus_trader.domain.order import Bracket, Order
+import msgspec
+
+from cerberus_trader.domain.instrument import BARE, Instrument
+from cerberus_trader.domain.money import HUNDRED, ZERO
+from cerberus_trader.domain.order import Order
 from cerberus_trader.domain.position import Position
-from cerberus_trader.engine.intake import Case, stop_missing
+from cerberus_trader.engine.intake import Case, Held, held_of, stop_missing
 from cerberus_trader.engine.state import State
 
 
@@ -25,29 +27,33 @@ class Wish(NamedTuple):
     stop: Decimal
 
 
-def planned_stop(bracket: Bracket | None, price: Decimal, side: int) -> Decimal | None:
-    """Return where an entry's stop begins if it fills at a price; None where it brings none."""
+def stop_of(order: Order, item: Instrument) -> Decimal | None:
+    """Return where an entry's stop begins if it fills as planned; None where it brings none."""
+    bracket, side, price = order.bracket, order.side, order.notional / order.quantity
     if bracket is None or bracket.stop is not None:
         return bracket.stop if bracket is not None else None
     if bracket.stop_pct is not None:
-        return price * (ONE - side * bracket.stop_pct / HUNDRED)
-    if bracket.trailing is not None:
-        return price - side * bracket.trailing
-    if bracket.trailing_pct is not None:
-        return price * (ONE - side * bracket.trailing_pct / HUNDRED)
-    return None
+        stop = price * (HUNDRED - side * bracket.stop_pct) / HUNDRED
+        return item.price_up(stop) if side > 0 else item.price_down(stop)
+    distance = bracket.trailing
+    if distance is None and bracket.trailing_pct is not None:
+        distance = price * bracket.trailing_pct / HUNDRED
+    return price - side * distance if distance is not None else None
 
 
-def stop_of(order: Order) -> Decimal | None:
-    """Return the same of an entry on its way."""
-    return planned_stop(order.bracket, order.notional / order.quantity, order.side)
+def stop_of_case(case: Case) -> Decimal | None:
+    """Return the same of the judged entry."""
+    if case.stop is None and case.trailing is not None:
+        return case.reference - case.sign * case.trailing
+    return case.stop
 
 
-def told_stop(position: Position, price: Decimal) -> Decimal | None:
-    """Return where the stop of a position lies for what has filled at a price."""
+def told_stop(position: Position) -> Decimal | None:
+    """Return where the stop of a position lies; a trailing one at the farthest where it began."""
     if position.stop is not None or position.trailing is None:
         return position.stop
-    return price - position.sign * position.trailing
+    distance = max(position.trailing, position.risk / position.quantity)
+    return position.entry_price - position.sign * distance
 
 
 def waiting(state: State, key: str, side: int) -> list[Order]:
@@ -56,74 +62,114 @@ def waiting(state: State, key: str, side: int) -> list[Order]:
     return [order for order in orders if order.side == side]
 
 
-def wishes_of(case: Case, key: str, side: int) -> list[Wish]:
-    """Return the stops on their way to a side of a place, the judged entry's too: nearest first."""
-    found = [(x.price, stop_of(x)) for x in waiting(case.state, key, side)]
-    if (key, side) == (case.key, case.sign):
-        found.append((case.reference if case.signal.order != "market" else None, case.brought))
+def wishes_of(case: Case, orders: list[Order], item: Instrument, *, judged: bool) -> list[Wish]:
+    """Return the stops on their way, that of the judged entry too, in the order of their limits."""
+    found = [(x.price, stop_of(x, item)) for x in orders]
+    if judged:
+        limit = case.reference if case.signal.order != "market" else None
+        found.append((limit, stop_of_case(case)))
+    side = case.sign if judged else orders[0].side
     wishes = [Wish(limit, stop) for limit, stop in found if stop is not None]
     return sorted(wishes, key=lambda wish: (wish.limit is not None, -side * (wish.limit or ZERO)))
 
 
-def farthest(stop: Decimal | None, wishes: Iterable[Wish], side: int) -> Decimal | None:
-    """Return the farthest stop that may come to hold for what has one, or none, to begin with."""
-    for wish in wishes:
-        if stop is not None and wish.limit is not None and (wish.limit - stop) * side <= ZERO:
+def farthest(start: Decimal | None, wishes: Iterable[Wish], side: int) -> Decimal | None:
+    """Return the farthest stop that may come to hold for what has one, or none, to begin with.
+
+    What has none is not closed before any limit fills.
+    """
+    stop = start
+    for limit, brought in wishes:
+        if start is None or stop is None or limit is None:
+            passed = False
+        else:
+            passed = limit <= stop if side > 0 else limit >= stop
+        if passed:
             break
-        if stop is None or (stop - wish.stop) * side > ZERO:
-            stop = wish.stop
+        stop = farther(stop, brought, side)
     return stop
 
 
-def beyond(case: Case) -> Decimal:
-    """Return how much farther than its own a stop may come to hold for the judged entry.
+def away(case: Case, item: Instrument) -> Decimal:
+    """Return how far the stop may lie that comes to hold for the judged entry, as a share."""
+    side, held, start = case.sign, case.position, stop_of_case(case)
+    if held is not None and held.sign == side and (start is None or late(held, case.now)):
+        start = farther(start, told_stop(held), side)
+    wishes = wishes_of(case, waiting(case.state, case.key, side), item, judged=True)
+    stop = farthest(start, wishes, side)
+    return (case.reference - stop) * side / case.reference if stop is not None else ZERO
 
-    A share of its price; all that is up to that stop where it brings none.
+
+def late(held: Position, created_ns: int) -> bool:
+    """Tell whether an entry was on its way before a position's stop was told.
+
+    It may have filled before what brought that stop, and the word of it be late.
     """
-    start, held = case.brought, case.position
-    if start is None and held is not None and held.sign == case.sign:
-        start = told_stop(held, case.reference)
-    stop = farthest(start, wishes_of(case, case.key, case.sign), case.sign)
-    if stop is None or case.fault:
-        return ZERO
-    away = (case.reference - stop) * case.sign / case.reference
-    return max(away - case.stop_fraction, ZERO)
+    return not held.stop_ns or created_ns < held.stop_ns
 
 
-def moved_risk(case: Case, group: str) -> Decimal:
+def farther(one: Decimal | None, other: Decimal | None, side: int) -> Decimal | None:
+    """Return the stop that is farther away, of those there are."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other) if side > 0 else max(one, other)
+
+
+def held_at_worst(case: Case, instrument: Instrument) -> Held:
+    """Sum what is held and on its way, stops counted where entries on their way may move them."""
+    held = held_of(case, instrument)
+    if case.action != "add" and not case.state.entries:
+        return held
+    moved = moved_risk(case, instrument)
+    return msgspec.structs.replace(held, group_risk=held.group_risk + moved)
+
+
+def moved_risk(case: Case, instrument: Instrument) -> Decimal:
     """Return what a group may lose beyond what was planned, where stops of its places may move."""
     state, more = case.state, ZERO
     for key in {**state.entries, case.key: ()}:
         for side in (1, -1):
-            more += moved_at(case, key, side, group)
+            orders, judged = waiting(state, key, side), (key, side) == (case.key, case.sign)
+            if not orders and not judged:
+                continue
+            item = state.instruments.get(orders[0].instrument, BARE) if orders else instrument
+            if item.group == instrument.group:
+                wishes = wishes_of(case, orders, item, judged=judged)
+                more += moved_at(state, key, side, item, orders, wishes)
     return more
 
 
-def moved_at(case: Case, key: str, side: int, group: str) -> Decimal:
+def moved_at(
+    state: State, key: str, side: int, item: Instrument, orders: list[Order], wishes: list[Wish]
+) -> Decimal:
     """Return the same for one side of a place."""
-    state = case.state
-    orders, held = waiting(state, key, side), state.positions.get(key)
-    item = state.instruments.get(orders[0].instrument if orders else case.signal.instrument, BARE)
-    if item.group != group:
-        return ZERO
-    wishes, more = wishes_of(case, key, side), ZERO
-    there = held if held is not None and held.sign == side else None
-    if there is not None:
-        missing = stop_missing(state, there)
-        stop = None if missing else told_stop(there, there.entry_price)
-        lost = lost_at(farthest(stop, wishes, side), side, there.quantity, there.cost)
-        more = max(lost - there.open_risk(item.tiers, missing=missing), ZERO)
+    more, held = ZERO, state.positions.get(key)
+    if held is not None and held.sign != side:
+        held = None
+    if held is not None:
+        missing = stop_missing(state, held)
+        start = None if missing else told_stop(held)
+        stop = farthest(start, wishes, side)
+        if stop != start:
+            lost = lost_at(stop, side, held.quantity, held.cost)
+            more = max(lost - held.open_risk(item.tiers, missing=missing), ZERO)
     for order in orders:
-        stop = stop_of(order)
-        # what was on its way may have filled before that stop came, and the word of it be late
-        late = there is not None and (not there.stop_ns or order.created_ns < there.stop_ns)
-        if there is not None and (late or stop is None):
-            told = told_stop(there, order.notional / order.quantity)
-            stop = farthest(stop, [Wish(None, told)] if told is not None else [], side)
+        stop = stop_of(order, item)
+        if held is not None and (stop is None or overtaken(order, held)):
+            stop = farther(stop, told_stop(held), side)
         lost = lost_at(farthest(stop, wishes, side), side, order.quantity, order.notional)
         left = (order.quantity - order.filled) / order.quantity
         more += max(lost - order.risk, ZERO) * left
     return more
+
+
+def overtaken(order: Order, held: Position) -> bool:
+    """Tell whether what brought a position's stop may have filled after an entry on its way.
+
+    Not where it is that entry itself which opened all of it.
+    """
+    alone = order.id == held.id and order.filled == held.quantity
+    return not alone and late(held, order.created_ns)
 
 
 def lost_at(stop: Decimal | None, side: int, quantity: Decimal, cost: Decimal) -> Decimal:

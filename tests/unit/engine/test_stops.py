@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.commands import SubmitOrder
 from cerberus_trader.domain.events import OrderReport, SignalEvent
 from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.domain.settings import Strategy
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.intake import Case
-from cerberus_trader.engine.risk import held_at_worst
-from tests.kit import Bench, changed, decision, submitted
+from cerberus_trader.engine.stops import held_at_worst
+from tests.kit import Bench, changed, decision, settings, submitted
 from tests.unit.engine.test_in_flight import adding
 from tests.unit.engine.test_modify import modify
 
@@ -204,6 +206,65 @@ def test_a_stopless_add_counts_at_the_stop_of_what_is_held() -> None:
     assert submitted(crowded.signal(stop_loss_pct=None, quantity=D(1))).quantity < D("0.7")
 
 
+def test_what_has_no_stop_is_not_closed_before_any_limit_fills() -> None:
+    """The nearer limit's stop would close it at 98, but that limit may never fill."""
+    bench = adds(levels={"stop_required": False})
+    bench.signal(stop_loss_pct=None, quantity=D(1), leverage=D(10))
+    bench.signal(order="limit", limit=D(90), stop_loss_pct=None, stop_loss=D(80), quantity=D(1))
+    counted = at_worst(bench)
+    assert D(30) <= counted < D(31)
+    bench.signal(order="limit", limit=D(99), stop_loss_pct=None, stop_loss=D(98),
+                 quantity=D("0.1"))  # fmt: skip
+    assert at_worst(bench) >= counted
+
+
+@pytest.mark.parametrize("stamp", [0, None])
+def test_an_entry_is_judged_as_it_will_be_seen_where_clocks_went_back(stamp: int | None) -> None:
+    bench = Bench(adding(risk={"group_risk_max": D("0.004"), "position_exposure_max": D(10)}))
+    bench.open(stop="80", stop_loss_pct=D(20), quantity=D(1))
+    if stamp is None:
+        bench.now -= 1
+    else:
+        (key,) = bench.state.positions
+        bench.state.positions[key] = changed(bench.state.positions[key], stop_ns=stamp)
+    sized = submitted(bench.signal(stop_loss_pct=D(1), quantity=D(2))).quantity
+    assert D("0.9") < sized < D(1), "20 of 40 are left, and it may be under the stop at 80"
+    assert at_worst(bench) <= D(40)
+
+
+def test_the_rest_of_the_entry_that_opened_a_position_counts_at_its_own_stop() -> None:
+    bench = Bench(settings(risk={"group_risk_max": D(1)}))
+    entry = submitted(bench.signal(order="limit", limit=D(100), stop_loss_pct=D(2), quantity=D(4)))
+    whole = at_worst(bench)
+    bench.now += 1
+    bench.fill(entry, "90", quantity=D(2), leaves=D(2), margin=D(20), stop=D("88.2"))
+    assert at_worst(bench) == whole
+
+
+def test_a_stopless_add_counts_its_margin_or_its_way_to_the_stop_not_both() -> None:
+    room = {"group_risk_max": D("0.006"), "position_exposure_max": D(10)}
+    bench = Bench(adding(levels={"stop_required": False}, risk=room))
+    bench.open(stop="80", stop_loss_pct=D(20), quantity=D(1), leverage=D(5))
+    bench.now += 1
+    add = submitted(bench.signal(stop_loss_pct=None, quantity=D(1), leverage=D(5)))
+    assert add.quantity == 1, "20 held, 20 of margin as well as down to the stop, 60 allowed"
+
+
+def test_a_reversal_takes_out_what_a_position_with_a_missing_stop_was_counted_with() -> None:
+    strategies = {"a": Strategy(sources=("head",), reverse=True), "b": Strategy(sources=("b",))}
+    chosen = changed(settings(risk={"group_risk_max": D("0.004")}), strategies=strategies)
+    bench = Bench(chosen)
+    entry = bench.open(stop="70", stop_loss_pct=D(2), quantity=D(1), leverage=D(10))
+    bench.open(instrument="THIRD", source="b", stop="70", stop_loss_pct=D(2), quantity=D(1))
+    stop = entry.id[:-1] + "s"
+    bench.state.unsure[stop] = None
+    bench.state.orders[stop] = changed(bench.state.orders[stop], status=Status.UNKNOWN)
+    step = bench.signal("sell", stop_loss_pct=D(2), quantity=D(9))
+    sized = [c.order for c in step.commands if isinstance(c, SubmitOrder)][-1]
+    assert not sized.reduce_only
+    assert sized.risk <= D(10), "40 are allowed, of which the other position takes 30"
+
+
 def test_a_stop_that_is_missing_closes_nothing_before_a_limit_fills() -> None:
     bench = adds()
     entry = bench.open(stop="98", stop_loss_pct=D(2), quantity=D(1), leverage=D(10))
@@ -257,3 +318,4 @@ def test_where_a_strategy_adds_a_change_may_only_lower_what_an_entry_risks(
     nearer, farther = D(100) - sign * D("0.5"), D(100 - 2 * sign)
     assert [granted(fixed, price) for price in (nearer, farther, None)] == [False, True, True]
     assert [granted(moving, price) for price in (nearer, farther, None)] == [False, False, True]
+    assert granted(moving, moving.price), "the same price"
