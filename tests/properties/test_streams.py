@@ -128,7 +128,6 @@ def test_the_checker_notices_a_stop_whose_end_is_taken_at_its_word(
         ("intake.unstopped", lambda state, group: D(0), "group risk"),
         ("intake.stop_missing", lambda state, position: False, "group risk"),
         ("stops.moved_risk", lambda case, group: D(0), "group risk"),
-        ("stops.away", lambda case: D(0), "group risk"),
     ],
 )  # fmt: skip
 def test_the_checker_notices_a_wrong_rule(
