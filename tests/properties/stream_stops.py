@@ -43,8 +43,8 @@ def part_of(live: "Live", told: int) -> Part:
 def moved(stream: "Stream", place: tuple[str, str], side: int, new: "Live") -> Decimal:
     """Return what one side of a place may lose more than each part by itself."""
     held = stream.held.get(place)
-    if held is not None and held.side() == -side == -new.order.side:
-        return ZERO  # it is closed first
+    if held is not None and place == (new.order.account, new.order.instrument):
+        held = held if held.side() == new.order.side else None  # what it reverses is closed first
     there = held is not None and held.side() == side
     told = held.stop_at if held is not None and there else 0
     lives = [

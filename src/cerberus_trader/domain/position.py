@@ -78,7 +78,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
         if not missing and (self.stop is not None or self.trailing is not None):
             return self.stop_risk
         liquidated = self.margin > ZERO and self.liquidation(tiers) is not None
-        return max(self.margin if liquidated else self.cost, self.risk)
+        return max(self.margin if liquidated else self.cost, self.stop_risk)
 
 
 def protective_ids(position_id: str) -> tuple[str, str, str]:

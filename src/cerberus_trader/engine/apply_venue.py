@@ -6,12 +6,9 @@ from typing import Any
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import Event
 from cerberus_trader.domain.order import is_own
+from cerberus_trader.domain.position import protective_ids
 from cerberus_trader.engine.books import forget, hold, protect
-from cerberus_trader.engine.state import (
-    ENDED_MAX,
-    State,
-    key_of,
-)
+from cerberus_trader.engine.state import ENDED_MAX, State, key_of
 
 
 def link_changed(state: State, event: Event, fact: f.LinkChanged) -> None:
@@ -53,11 +50,14 @@ def suspicion_ended(state: State, event: Event, fact: f.SuspicionEnded) -> None:
 
 
 def position_corrected(state: State, event: Event, fact: f.PositionCorrected) -> None:
-    """Hold a position as the venue has it."""
+    """Hold a position as the venue has it; a stop in doubt stays so unless it is what was told."""
     key = key_of(fact.account, fact.instrument)
     before, after = fact.before, fact.after
+    name = before.id if before is not None else ""
+    doubted = any(leg in state.unsure for leg in protective_ids(name))
+    same = before is not None and after is not None and after.stop == before.stop
     hold(state, key, after)
-    protect(state, before.id if before is not None else "", after)
+    protect(state, name, after, told=not (doubted and same))
     state.risk_version += 1
 
 

@@ -8,8 +8,9 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import AccountReport, OrderReport, OrderStatus
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Status
+from cerberus_trader.engine.apply_venue import position_corrected
 from cerberus_trader.engine.engine import Step
-from tests.kit import SECOND, Bench, of, settings, submitted
+from tests.kit import SECOND, Bench, changed, of, settings, submitted
 
 
 def opened() -> tuple[Bench, str]:
@@ -48,6 +49,20 @@ def test_a_stop_that_its_venue_ends_is_asked_about_and_its_position_closed(word:
     assert not answer(bench, stop, "canceled"), "its position may have closed meanwhile"
     (close,) = answer(bench, stop, "canceled")
     assert close.order.reduce_only and close.order.quantity > 0
+
+
+@pytest.mark.parametrize("moved", [None, "97"])
+def test_a_correction_of_something_else_leaves_a_stop_in_doubt(moved: str | None) -> None:
+    """Only where the stop itself was seen at the venue its rest is known again."""
+    bench, stop = opened()
+    bench.take(OrderReport(bench.now, stop, "expired"))
+    (before,) = bench.state.positions.values()
+    after = changed(before, margin=before.margin + 1, stop=D(moved or "98"))
+    corrected = f.PositionCorrected(bench.now, "main", "COIN", before, after, "told")
+    position_corrected(bench.state, AccountReport(bench.now, "main", bench.now, "timer"), corrected)
+    doubted = moved is None
+    assert (bench.state.orders[stop].status is Status.UNKNOWN) == doubted
+    assert (stop in bench.state.unsure) == doubted
 
 
 @pytest.mark.parametrize("second", ["entry", "close"])
