@@ -115,8 +115,7 @@ class Held:
         self.stop = fill.stop if self.quantity else None
         if left and fill.stop is None and fill.trailing is not None:
             self.begun = fill.price - fill.side * fill.trailing
-            if abs(self.quantity) > left:  # what was there trails from here too
-                self.planned = max(self.planned, self.lost_at(self.begun))
+            self.planned = max(self.planned, self.lost_at(self.begun))
         elif fill.stop is not None or fill.trailing is None:
             self.begun = None
         self.absences = 0

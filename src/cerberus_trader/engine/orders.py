@@ -29,6 +29,8 @@ REPORTED = {
     "unknown": Status.UNKNOWN,
 }
 MS = 1_000_000
+Levels = tuple[Decimal | None, Decimal | None]
+"""Where a position's stop is, and the distance of its trailing stop."""
 replace = msgspec.structs.replace
 
 
@@ -305,33 +307,42 @@ def opened(
     state: State, event: FillReport, order: Order | None, before: Position | None, strategy: str
 ) -> Position:
     """Return the position after an entry's fill."""
-    cost = event.quantity * event.price
+    quantity, cost = event.quantity, event.quantity * event.price
     risk = order.risk if order is not None else ZERO
-    if order is not None and event.quantity != order.quantity:
-        risk = brief(risk * event.quantity / order.quantity)
+    if order is not None and quantity != order.quantity:
+        risk = brief(risk * quantity / order.quantity)
     if before is None:
         return Position(
             event.order_id, event.account, strategy, event.instrument, event.side,
-            event.quantity, cost, order.leverage if order else ONE, event.margin,
-            event.ts_ns, event.stop, event.take_profit, event.trailing, risk, ZERO, event.fee,
+            quantity, cost, order.leverage if order else ONE, event.margin,
+            event.ts_ns, event.stop, event.take_profit, event.trailing,
+            trailed(event, (event.stop, event.trailing), quantity, cost, risk), ZERO, event.fee,
             ZERO, order.signal_id if order else "", order.probation if order else False,
             stop_ns=state.now_ns,
         )  # fmt: skip
-    stop, trailing = protection(event, before)
-    quantity, cost, risk = before.quantity + event.quantity, before.cost + cost, before.risk + risk
-    if stop is None and trailing is not None:  # it may begin anew from this fill, for all
-        lost = (cost - quantity * (event.price - before.sign * trailing)) * before.sign
-        risk = max(risk, lost)
+    levels = protection(event, before)
+    quantity, cost, risk = before.quantity + quantity, before.cost + cost, before.risk + risk
     return Position(
         before.id, before.account, before.strategy, before.instrument, before.sign,
         quantity, cost, before.leverage, event.margin,
-        before.opened_ns, stop, event.take_profit, trailing, risk,
+        before.opened_ns, levels[0], event.take_profit, levels[1],
+        trailed(event, levels, quantity, cost, risk),
         before.realised, before.fees + event.fee, before.funding, before.signal_id,
         before.probation, before.health, stop_ns=state.now_ns,
     )  # fmt: skip
 
 
-def protection(event: FillReport, before: Position) -> tuple[Decimal | None, Decimal | None]:
+def trailed(
+    event: FillReport, levels: Levels, quantity: Decimal, cost: Decimal, risk: Decimal
+) -> Decimal:
+    """Return the risk of a position after an entry's fill, from which its trailing stop begins."""
+    stop, trailing = levels
+    if stop is not None or trailing is None:
+        return risk
+    return max(risk, (cost - quantity * (event.price - event.side * trailing)) * event.side)
+
+
+def protection(event: FillReport, before: Position) -> Levels:
     """Return stop and trailing distance after a fill: where the venue tells none, what there was.
 
     What it has lost is missed at the next look, and the position closed: not held without a word.

@@ -180,6 +180,19 @@ def test_the_sides_of_a_place_do_not_move_each_others_stops() -> None:
     assert D(6) <= at_worst(bench) < D(7)
 
 
+@SIDES
+def test_a_trailing_stop_begins_at_the_fill(side: str, sign: int) -> None:
+    """Five of a hundred were planned; of a better price it is more, of a lower price as well."""
+    bench = adds(levels={"stop_required": False})
+    first = submitted(bench.signal(side, stop_loss_pct=None, trailing_pct=D(5), quantity=D(1)))
+    bench.fill(first, str(100 - sign), trailing=D(6))
+    assert at_worst(bench) == 6
+    bench.now += 1
+    add = submitted(bench.signal(side, stop_loss_pct=None, trailing=D(5), quantity=D(1)))
+    bench.fill(add, str(100 - 11 * sign), trailing=D(5))
+    assert at_worst(bench) == 10 + 5 + 5
+
+
 @pytest.mark.parametrize("told", [{"trailing": D(10)}, {"trailing": D(10), "stop": D(90)}])
 def test_a_trailing_stop_that_has_come_to_hold_counts_for_all(told: dict[str, Decimal]) -> None:
     bench = adds(levels={"stop_required": False})
