@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from cerberus_trader.domain.events import FillReport
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.instrument import Instrument
-from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.order import FORCED, Order
 from cerberus_trader.domain.settings import Settings
+from cerberus_trader.engine.state import ADOPTED
 
 ZERO = Decimal(0)
 OPENING = ("entry", "add")
@@ -100,6 +101,8 @@ class Held:
             self.stop_at = now
             if not self.quantity:
                 self.strategy, self.probation = live.order.strategy, live.order.probation
+                if fill.reason in FORCED:  # told before what it closed
+                    self.strategy = ADOPTED
                 self.cost = self.risk = self.planned = self.paid = ZERO
             paid = fill.side * left * fill.price
             self.quantity += fill.side * left

@@ -36,6 +36,7 @@ def part_of(live: "Live", told: int) -> Part:
     stop = bracket.stop if bracket is not None else None
     if stop is None and live.stopped:
         stop = live.price() * (1 - order.side * live.stop_fraction)
+        stop = stop.quantize(Decimal("1e-9"))  # what a fraction of many digits leaves
     share = live.rest() / order.notional
     return Part(order.quantity * share, live.rest(), stop, order.price, order.created_ns < told)
 

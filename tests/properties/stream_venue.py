@@ -372,6 +372,8 @@ class Venue(Ledger):
         """Count that a stop of which was told is not there."""
         rests = self.rests.get(place, NO_REST).levels
         held = self.held[place]
+        if not held.levels and "stop" in asked and "stop" in rests:
+            held.levels, held.stop = ("stop",), rests["stop"]  # the last word of a fill told none
         held.absences += any(kind in asked and kind not in rests for kind in held.levels)
 
     def look(self) -> None:

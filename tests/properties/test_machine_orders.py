@@ -141,6 +141,8 @@ class Orders(RuleBasedStateMachine):
                 known.know("unknown")
         elif known.status == before:  # no cancel left with it
             known.know(word)
+        else:  # it was seen: absences are counted anew
+            known.since = known.absent = 0
         assert not again or (word == "rejected" == known.status and retry)
 
     @precondition(lambda self: self.orders)

@@ -29,16 +29,17 @@ class Case:
 
     `action` is entry, add, close or reverse; `sign` is +1 buy, -1 sell, 0 close; `owner` and
     `held_sign` say whose the place is and on which side, empty and 0 where it is free;
-    `reference` is the price that levels are held against; `unit` the loss per notional at the
-    stop, `planned` that of the whole order; `away` how far the stop may lie that comes to hold
-    for it, as a share of the price, `risk` what may be lost then; `margin` what the order locks.
+    `reference` is the price that levels are held against; `raw_stop` the stop before rounding;
+    `unit` the loss per notional at the stop, `planned` that of the whole order; `away` how far the
+    stop may lie that comes to hold for it, as a share of the price, `risk` what may be lost then;
+    `margin` what the order locks.
     """
 
     __slots__ = (
-        "action", "away", "cache_hit", "cache_key", "entry", "equity", "event",
-        "fault", "granted", "held", "held_sign", "instrument", "key", "level", "leverage",
-        "limits", "liquidation", "margin", "market", "marks", "name", "notional", "now", "owner",
-        "planned", "position", "quantity", "record", "reference", "risk", "settings", "sign",
+        "action", "away", "cache_hit", "cache_key", "entry", "equity", "event", "fault",
+        "granted", "held", "held_sign", "instrument", "key", "level", "leverage", "limits",
+        "liquidation", "margin", "market", "marks", "name", "notional", "now", "owner", "planned",
+        "position", "quantity", "raw_stop", "record", "reference", "risk", "settings", "sign",
         "signal", "sizing", "state", "stop", "stop_fraction", "strategy", "take_profit",
         "trailing", "unit",
     )  # fmt: skip
@@ -75,6 +76,7 @@ class Case:
         self.limits: Limits = NO_LIMITS
         self.reference: Decimal = ZERO
         self.stop: Decimal | None = None
+        self.raw_stop: Decimal | None = None
         self.take_profit: Decimal | None = None
         self.trailing: Decimal | None = None
         self.stop_fraction: Decimal = ZERO

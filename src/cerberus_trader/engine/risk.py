@@ -233,7 +233,7 @@ def plan(case: Case) -> None:
         case.reference = market.bid if market.bid == market.ask else (market.bid + market.ask) / 2
     plan_levels(case, instrument)
     if case.action == "add" or case.state.entries:
-        case.away = stops.away(case, instrument)
+        case.away = stops.away(case)
     case.held = stops.held_at_worst(case, instrument)
     if case.action == "reverse" and case.position is not None:
         case.held = without(case, case.position)
@@ -300,6 +300,7 @@ def plan_levels(case: Case, instrument: Instrument) -> None:
         if percent is not None:
             stop = reference * (HUNDRED - sign * percent) / HUNDRED
     if stop is not None:
+        case.raw_stop = stop
         stop = instrument.price_up(stop) if sign > 0 else instrument.price_down(stop)
         case.stop = stop
         if (stop >= reference) if sign > 0 else (stop <= reference):

@@ -27,14 +27,16 @@ class Wish(NamedTuple):
     stop: Decimal
 
 
-def stop_of(order: Order, item: Instrument) -> Decimal | None:
-    """Return where an entry's stop begins if it fills as planned; None where it brings none."""
+def stop_of(order: Order) -> Decimal | None:
+    """Return where an entry's stop begins if it fills as planned; None where it brings none.
+
+    Not rounded to a tick, which a reload may change.
+    """
     bracket, side, price = order.bracket, order.side, order.notional / order.quantity
     if bracket is None or bracket.stop is not None:
         return bracket.stop if bracket is not None else None
     if bracket.stop_pct is not None:
-        stop = price * (HUNDRED - side * bracket.stop_pct) / HUNDRED
-        return item.price_up(stop) if side > 0 else item.price_down(stop)
+        return price * (HUNDRED - side * bracket.stop_pct) / HUNDRED
     distance = bracket.trailing
     if distance is None and bracket.trailing_pct is not None:
         distance = price * bracket.trailing_pct / HUNDRED
@@ -43,9 +45,9 @@ def stop_of(order: Order, item: Instrument) -> Decimal | None:
 
 def stop_of_case(case: Case) -> Decimal | None:
     """Return the same of the judged entry."""
-    if case.stop is None and case.trailing is not None:
+    if case.raw_stop is None and case.trailing is not None:
         return case.reference - case.sign * case.trailing
-    return case.stop
+    return case.raw_stop
 
 
 def told_stop(position: Position) -> Decimal | None:
@@ -62,13 +64,12 @@ def waiting(state: State, key: str, side: int) -> list[Order]:
     return [order for order in orders if order.side == side]
 
 
-def wishes_of(case: Case, orders: list[Order], item: Instrument, *, judged: bool) -> list[Wish]:
-    """Return the stops on their way, that of the judged entry too, in the order of their limits."""
-    found = [(x.price, stop_of(x, item)) for x in orders]
-    if judged:
-        limit = case.reference if case.signal.order != "market" else None
-        found.append((limit, stop_of_case(case)))
-    side = case.sign if judged else orders[0].side
+def wishes_of(orders: list[Order], side: int, judged: Case | None = None) -> list[Wish]:
+    """Return the stops on their way, that of a judged entry too, in the order of their limits."""
+    found = [(order.price, stop_of(order)) for order in orders]
+    if judged is not None:
+        limit = judged.reference if judged.signal.order != "market" else None
+        found.append((limit, stop_of_case(judged)))
     wishes = [Wish(limit, stop) for limit, stop in found if stop is not None]
     return sorted(wishes, key=lambda wish: (wish.limit is not None, -side * (wish.limit or ZERO)))
 
@@ -90,13 +91,13 @@ def farthest(start: Decimal | None, wishes: Iterable[Wish], side: int) -> Decima
     return stop
 
 
-def away(case: Case, item: Instrument) -> Decimal:
+def away(case: Case) -> Decimal:
     """Return how far the stop may lie that comes to hold for the judged entry, as a share."""
-    side, held, start = case.sign, case.position, stop_of_case(case)
+    side, held = case.sign, case.position
+    start = stop_of_case(case) if case.stop is None else case.stop
     if held is not None and held.sign == side and (start is None or late(held, case.now)):
         start = farther(start, told_stop(held), side)
-    wishes = wishes_of(case, waiting(case.state, case.key, side), item, judged=True)
-    stop = farthest(start, wishes, side)
+    stop = farthest(start, wishes_of(waiting(case.state, case.key, side), side), side)
     return (case.reference - stop) * side / case.reference if stop is not None else ZERO
 
 
@@ -134,7 +135,7 @@ def moved_risk(case: Case, instrument: Instrument) -> Decimal:
                 continue
             item = state.instruments.get(orders[0].instrument, BARE) if orders else instrument
             if item.group == instrument.group:
-                wishes = wishes_of(case, orders, item, judged=judged)
+                wishes = wishes_of(orders, side, case if judged else None)
                 more += moved_at(state, key, side, item, orders, wishes)
     return more
 
@@ -154,7 +155,7 @@ def moved_at(
             lost = lost_at(stop, side, held.quantity, held.cost)
             more = max(lost - held.open_risk(item.tiers, missing=missing), ZERO)
     for order in orders:
-        stop = stop_of(order, item)
+        stop = stop_of(order)
         if held is not None and (stop is None or overtaken(order, held)):
             stop = farther(stop, told_stop(held), side)
         lost = lost_at(farthest(stop, wishes, side), side, order.quantity, order.notional)
