@@ -21,6 +21,12 @@ from tests.properties import streams
 
 STREAMS = int(os.environ.get("CERBERUS_STREAMS", "1500"))
 TO_BITE = 10_000
+ONCE = (
+    402_100, 3_014_537, 5_025_459, 5_093_751, 5_267_157, 5_364_927, 5_383_732, 5_968_594, 6_082_179,
+    6_451_847, 6_644_252, 6_842_883, 6_991_993, 7_489_226, 7_490_864, 8_143_175, 8_438_157,
+    9_050_435, 9_182_355, 9_428_971, 9_585_975,
+)  # fmt: skip
+"""The streams that once found something, in the engine or in the checker."""
 NEEDED = {"LEVERAGE_NONE", "SIZE_BELOW_MINIMUM"}
 """Without them an order has no margin, or no quantity, to divide by."""
 DENIALS = (
@@ -38,6 +44,11 @@ def test_no_stream_breaches_a_limit() -> None:
         assert found == [], f"stream {seed}"
         entries += left
     assert entries > STREAMS, "streams without entries show nothing"
+
+
+@pytest.mark.parametrize("seed", ONCE)
+def test_a_stream_that_once_found_something_finds_nothing(seed: int) -> None:
+    assert streams.run(seed)[0] == []
 
 
 def no_reservation(state: Any, order: Any, sign: int) -> None:
