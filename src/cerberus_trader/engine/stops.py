@@ -95,8 +95,8 @@ def away(case: Case) -> Decimal:
     """Return how far the stop may lie that comes to hold for the judged entry, as a share."""
     side, held = case.sign, case.position
     start = stop_of_case(case) if case.stop is None else case.stop
-    if held is not None and held.sign == side and (start is None or late(held, case.now)):
-        start = farther(start, told_stop(held), side)
+    if held is not None and held.sign == side:
+        start = begun(start, held, late=late(held, case.now))
     stop = farthest(start, wishes_of(waiting(case.state, case.key, side), side), side)
     return (case.reference - stop) * side / case.reference if stop is not None else ZERO
 
@@ -107,6 +107,18 @@ def late(held: Position, created_ns: int) -> bool:
     It may have filled before what brought that stop, and the word of it be late.
     """
     return not held.stop_ns or created_ns < held.stop_ns
+
+
+def begun(own: Decimal | None, held: Position, *, late: bool) -> Decimal | None:
+    """Return the stop that may hold for an entry from its fill on, where it adds to a position.
+
+    What brings none is under the position's. So is what may have filled before that was told, if
+    it is the farther one; where none was told nothing may have been left.
+    """
+    told = told_stop(held)
+    if not late:
+        return told if own is None else own
+    return farther(own, told, held.sign) if told is not None else None
 
 
 def farther(one: Decimal | None, other: Decimal | None, side: int) -> Decimal | None:
@@ -156,8 +168,8 @@ def moved_at(
             more = max(lost - held.open_risk(item.tiers, missing=missing), ZERO)
     for order in orders:
         stop = stop_of(order)
-        if held is not None and (stop is None or overtaken(order, held)):
-            stop = farther(stop, told_stop(held), side)
+        if held is not None:
+            stop = begun(stop, held, late=overtaken(order, held))
         lost = lost_at(farthest(stop, wishes, side), side, order.quantity, order.notional)
         left = (order.quantity - order.filled) / order.quantity
         more += max(lost - order.risk, ZERO) * left

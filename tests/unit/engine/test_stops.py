@@ -150,6 +150,19 @@ def test_what_was_on_its_way_when_a_stop_was_told_counts_at_it(before: bool, cou
     assert 5 + counted <= at_worst(bench) < 6 + counted
 
 
+def test_what_may_have_filled_before_a_fill_that_told_of_no_stop_may_have_none() -> None:
+    """Its own at 98 would close it before the limit at 90 fills, if it were still there."""
+    bench = adds()
+    bare = submitted(bench.signal(stop_loss_pct=D(1), quantity=D("0.1")))
+    bench.signal(stop_loss_pct=D(2), quantity=D(1))
+    bench.signal(order="limit", limit=D(90), stop_loss_pct=None, stop_loss=D(80), quantity=D(1))
+    known = at_worst(bench)
+    assert D(12) <= known < D(13)
+    bench.now += 1
+    bench.fill(bare)
+    assert known + D(17) < at_worst(bench) < known + D(32)
+
+
 def test_a_stop_told_again_with_a_part_closed_is_the_one_that_was_there() -> None:
     bench = adds()
     bench.open(stop="95", stop_loss_pct=D(5), quantity=D(2))
