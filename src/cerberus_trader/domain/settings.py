@@ -337,7 +337,9 @@ class Strategy(Section, frozen=True, gc=True, dict=True):
         tuple[Sizer, ...], Meta(description="sizing bounds; empty takes the general ones")
     ] = ()
     leverage_max: Annotated[Decimal, Meta(ge=1, le=255, description="its own cap")] = Decimal(30)
-    add: Annotated[bool, Meta(description="same-side signals add, changes lower risks")] = False
+    add: Annotated[
+        bool, Meta(description="a same-side signal adds; changed entries may only risk less")
+    ] = False
     reverse: Annotated[bool, Meta(description="an opposite signal also opens the other side")] = (
         False
     )
