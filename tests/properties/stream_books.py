@@ -1,5 +1,6 @@
 """What a stream holds: the orders as they really are and as they were told, and what is open."""
 
+from collections import Counter
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -67,8 +68,9 @@ class Held:
         self.levels: tuple[str, ...] = ()
         self.stop: Decimal | None = None
         self.begun: Decimal | None = None
+        self.trailing: Decimal | None = None
         self.stop_at = 0
-        self.absences = 0
+        self.absences: Counter[str] = Counter()
 
     def side(self) -> int:
         """Return +1 long, -1 short, 0 flat."""
@@ -116,12 +118,13 @@ class Held:
         told = {"stop": fill.stop, "trailing": fill.trailing}
         self.levels = tuple(kind for kind, level in told.items() if level is not None)
         self.stop = fill.stop if self.quantity else None
-        if left and fill.stop is None and fill.trailing is not None:
-            self.begun = fill.price - fill.side * fill.trailing
-            self.planned = max(self.planned, self.lost_at(self.begun))
-        elif fill.stop is not None or fill.trailing is None:
+        if fill.stop is not None or fill.trailing is None:
             self.begun = None
-        self.absences = 0
+        elif left or self.begun is None or fill.trailing != self.trailing:
+            self.begun = fill.price - self.side() * fill.trailing
+            self.planned = max(self.planned, self.lost_at(self.begun))
+        self.trailing = fill.trailing
+        self.absences.clear()
         return parts
 
     def lost_at(self, stop: Decimal | None) -> Decimal:
@@ -130,7 +133,11 @@ class Held:
 
     def protected(self) -> bool:
         """Tell whether a stop rests at the venue, as far as is known: it was missed twice else."""
-        return bool(self.levels) and self.absences < 2
+        return bool(self.levels) and self.missed() < 2
+
+    def missed(self) -> int:
+        """Return how often the stop was missed that was missed most often."""
+        return max(self.absences.values(), default=0)
 
 
 class Ledger:

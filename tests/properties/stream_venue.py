@@ -233,8 +233,9 @@ class Venue(Ledger):
             return
         for place, held in self.held.items():
             rest = self.rests.get(place, NO_REST)
-            if any(rest.leg(kind) == name for kind in held.levels if kind not in rest.levels):
-                held.absences = 2
+            for kind in held.levels:
+                if rest.leg(kind) == name and kind not in rest.levels:
+                    held.absences[kind] = 2
 
     def send_again(self, order: Order) -> None:
         """Let the gate have the last word on another attempt, when its pause is over."""
@@ -374,7 +375,7 @@ class Venue(Ledger):
         held = self.held[place]
         if not held.levels and "stop" in asked and "stop" in rests:
             held.levels, held.stop = ("stop",), rests["stop"]  # the last word of a fill told none
-        held.absences += any(kind in asked and kind not in rests for kind in held.levels)
+        held.absences.update(kind for kind in held.levels if kind in asked and kind not in rests)
 
     def look(self) -> None:
         """Lose the line to an account, or look at all of it."""

@@ -291,7 +291,7 @@ class Stream(Venue):
             held = self.held[place]
             if quantity and self.doomed(held.strategy):
                 self.found.append(f"{quantity} {place} of {held.strategy} was not closed")
-            elif quantity and held.absences > 2:
+            elif quantity and held.missed() > 2:
                 self.found.append(f"{quantity} {place} was left without its stop")
 
     def doomed(self, strategy: str) -> bool:

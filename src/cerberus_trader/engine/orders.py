@@ -316,9 +316,9 @@ def opened(
             event.order_id, event.account, strategy, event.instrument, event.side,
             quantity, cost, order.leverage if order else ONE, event.margin,
             event.ts_ns, event.stop, event.take_profit, event.trailing,
-            trailed(event, (event.stop, event.trailing), quantity, cost, risk), ZERO, event.fee,
-            ZERO, order.signal_id if order else "", order.probation if order else False,
-            stop_ns=state.now_ns,
+            trailed(event.price, event.side, (event.stop, event.trailing), quantity, cost, risk),
+            ZERO, event.fee, ZERO, order.signal_id if order else "",
+            order.probation if order else False, stop_ns=state.now_ns,
         )  # fmt: skip
     levels = protection(event, before)
     quantity, cost, risk = before.quantity + quantity, before.cost + cost, before.risk + risk
@@ -326,20 +326,20 @@ def opened(
         before.id, before.account, before.strategy, before.instrument, before.sign,
         quantity, cost, before.leverage, event.margin,
         before.opened_ns, levels[0], event.take_profit, levels[1],
-        trailed(event, levels, quantity, cost, risk),
+        trailed(event.price, event.side, levels, quantity, cost, risk),
         before.realised, before.fees + event.fee, before.funding, before.signal_id,
         before.probation, before.health, stop_ns=state.now_ns,
     )  # fmt: skip
 
 
 def trailed(
-    event: FillReport, levels: Levels, quantity: Decimal, cost: Decimal, risk: Decimal
+    begins: Decimal, side: int, levels: Levels, quantity: Decimal, cost: Decimal, risk: Decimal
 ) -> Decimal:
-    """Return the risk of a position after an entry's fill, from which its trailing stop begins."""
+    """Return the risk of a position whose trailing stop, if that is its only one, begins so."""
     stop, trailing = levels
     if stop is not None or trailing is None:
         return risk
-    return max(risk, (cost - quantity * (event.price - event.side * trailing)) * event.side)
+    return max(risk, (cost - quantity * (begins - side * trailing)) * side)
 
 
 def protection(event: FillReport, before: Position) -> Levels:
@@ -372,18 +372,7 @@ def reduced(
     realised = gain if before.sign > 0 else -gain
     fees = before.fees + event.fee
     if not whole:
-        left = before.quantity - event.quantity
-        stop, trailing = protection(event, before)
-        levels = (before.stop, before.trailing)
-        after = Position(
-            before.id, before.account, before.strategy, before.instrument, before.sign,
-            left, before.cost - cost, before.leverage, event.margin, before.opened_ns,
-            stop, event.take_profit, trailing, before.risk * left / before.quantity,
-            before.realised + realised, fees, before.funding, before.signal_id,
-            before.probation, before.health,
-            stop_ns=before.stop_ns if (stop, trailing) == levels else state.now_ns,
-        )  # fmt: skip
-        return after, realised, None
+        return lessened(state, event, before, cost, realised), realised, None
     pnl = before.realised + realised - fees - before.funding
     trade = Trade(
         before.id, before.account, before.strategy, before.instrument, before.sign,
@@ -392,3 +381,22 @@ def reduced(
         float(pnl / before.risk) if before.risk else 0.0, before.signal_id,
     )  # fmt: skip
     return None, realised, trade
+
+
+def lessened(
+    state: State, event: FillReport, before: Position, cost: Decimal, realised: Decimal
+) -> Position:
+    """Return what a closing fill leaves of a position, less the cost of what it closed."""
+    left, rest, sign = before.quantity - event.quantity, before.cost - cost, before.sign
+    risk, stop_ns = before.risk * left / before.quantity, before.stop_ns
+    levels = stop, trailing = protection(event, before)
+    if levels != (before.stop, before.trailing):  # told late: it may have begun at the entry
+        begins = min(event.price * sign, before.entry_price * sign) * sign
+        risk, stop_ns = trailed(begins, sign, levels, left, rest, risk), state.now_ns
+    return Position(
+        before.id, before.account, before.strategy, before.instrument, sign,
+        left, rest, before.leverage, event.margin, before.opened_ns,
+        stop, event.take_profit, trailing, risk,
+        before.realised + realised, before.fees + event.fee, before.funding, before.signal_id,
+        before.probation, before.health, stop_ns=stop_ns,
+    )  # fmt: skip

@@ -206,6 +206,21 @@ def test_a_trailing_stop_begins_at_the_fill(side: str, sign: int) -> None:
     assert at_worst(bench) == 10 + 5 + 5
 
 
+@SIDES
+def test_a_trailing_stop_that_a_closing_fill_tells_of_counts(side: str, sign: int) -> None:
+    """It may have begun at the entry, or at this fill; said again it begins no second time."""
+    bench = adds(levels={"stop_required": False})
+    bench.open(side, stop=str(100 - sign), stop_loss_pct=D(1), quantity=D(4))
+    for price, trailing, most in ((100 + 2 * sign, 5, 15), (100 - 3 * sign, 5, 10)):
+        bench.now += 1
+        order = submitted(bench.signal("close", stop_loss_pct=None, quantity=D(1)))
+        bench.fill(order, str(price), trailing=D(trailing))
+        assert at_worst(bench) == most
+    order = submitted(bench.signal("close", stop_loss_pct=None, quantity=D(1)))
+    bench.fill(order, str(100 - 3 * sign), trailing=D(6))
+    assert at_worst(bench) == 3 + 6, "another one"
+
+
 @pytest.mark.parametrize("told", [{"trailing": D(10)}, {"trailing": D(10), "stop": D(90)}])
 def test_a_trailing_stop_that_has_come_to_hold_counts_for_all(told: dict[str, Decimal]) -> None:
     bench = adds(levels={"stop_required": False})
