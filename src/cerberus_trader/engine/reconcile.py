@@ -22,7 +22,7 @@ from cerberus_trader.domain.events import (
 )
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.money import ZERO, plain
-from cerberus_trader.domain.order import FORCED, Status, is_own
+from cerberus_trader.domain.order import FORCED, Order, Status, is_own
 from cerberus_trader.domain.position import Position, protective_ids
 from cerberus_trader.engine import breaker, orders, risk
 from cerberus_trader.engine.holdings import compare_balance, compare_positions, moved_level
@@ -52,9 +52,10 @@ def stand(look: Look) -> list[f.Fact]:
     if order.status is Status.UNKNOWN:
         return [f.OrderChanged(look.order_id, Status.ACCEPTED, "found at the venue")]
     position = look.held(order.instrument)
-    if position is None or position.id != order.closes or order.kind == "trailing":
+    if position is None or position.id != order.closes:
         return []
-    return moved_level(look, position, order, theirs.price)
+    moved = moved_level(look, position, order, theirs.price) if order.kind != "trailing" else []
+    return moved or cover(look, position, order, theirs)
 
 
 def accept(look: Look) -> list[f.Fact]:
@@ -196,6 +197,23 @@ def close_unprotected(look: Look, position: Position, leg: str, kind: str) -> li
     facts = look.suspect("unprotected", leg, kind, "absent", "closed")
     left = risk.uncovered(look.state, position)
     if (not facts or acted(facts, "closed")) and left > ZERO:
+        facts += orders.reduction(look.state, position, "breaker", left, look.now_ns)
+    return facts
+
+
+def cover(look: Look, position: Position, order: Order, theirs: VenueOrder) -> list[f.Fact]:
+    """Close what of a position the stop at the venue is too small for (seen twice).
+
+    One of quantity 0 closes whatever there is.
+    """
+    rests = theirs.quantity - theirs.filled
+    if order.kind == "take_profit" or not theirs.quantity or rests >= position.quantity:
+        return []
+    if look.before(position) or look.misnamed(position) or not look.agrees(order.instrument):
+        return []
+    facts = look.suspect("unprotected", order.id, plain(position.quantity), plain(rests), "closed")
+    left = risk.uncovered(look.state, position) - rests
+    if not facts or acted(facts, "closed"):
         facts += orders.reduction(look.state, position, "breaker", left, look.now_ns)
     return facts
 

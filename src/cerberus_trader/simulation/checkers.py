@@ -378,6 +378,8 @@ def stops_differ(world: "World") -> Iterator[str]:
         bracket = entry.order.bracket if entry is not None and asked else None
         if bracket is not None and bracket.protects and held.stop is held.trailing is None:
             yield f"position {position.id} has no stop, and was to have one"
+        elif held.stopped is not None and held.stopped < abs(held.quantity):
+            yield f"the stop of {position.id} is for {held.stopped} of {held.quantity}"
         elif position.stop != held.stop:
             yield f"stops of {position.id} differ: {position.stop} with us, {held.stop} there"
 

@@ -37,6 +37,8 @@ class Held:
         self.leverage = leverage
         self.quantity = self.cost = self.margin = ZERO
         self.stop: Decimal | None = None
+        self.stopped: Decimal | None = None
+        """What the stop is for, where that is not all of it."""
         self.profit: Decimal | None = None
         self.trailing: Decimal | None = None
         self.best = ZERO
@@ -199,12 +201,19 @@ class SimVenue:
         if held is None or (held.stop if leg == "s" else held.profit) is None:
             return
         if leg == "s":
-            held.stop = None
+            held.stop = held.stopped = None
         else:
             held.profit = None
         if told:
             leg_id = held.owner[:GROUP_DIGITS] + leg
             self.tell(OrderReport(0, leg_id, "canceled", "by the venue", filled=ZERO))
+
+    def cut_stop(self, name: str, share: Decimal) -> None:
+        """Let the stop of a position be for a share of it only."""
+        held = self.positions.get(name)
+        if held is not None and held.stop is not None:
+            part = self.instruments[name].quantity_down(abs(held.quantity) * share)
+            held.stopped = part or None
 
     def move_stop(self, name: str, share: Decimal) -> None:
         """Let a person move the stop of a position, by a share of its price."""
@@ -354,6 +363,7 @@ class SimVenue:
             held.margin = ZERO
         if closed < quantity:  # a person traded through zero
             held.owner, held.stop, held.profit, held.trailing = order.id, None, None, None
+            held.stopped = None
             self._move(held, order, quantity - closed, price)
 
     def _protect(self, held: Held, order: Order, price: Decimal) -> None:
@@ -390,13 +400,16 @@ class SimVenue:
             return self._leave(name, held, price, "r", "trailing_stop")
 
     def _leave(self, name: str, held: Held, price: Decimal, leg: str, reason: str) -> None:
+        size = abs(held.quantity)
+        if leg == "s" and held.stopped is not None:
+            size, held.stop, held.stopped = min(size, held.stopped), None, None
         order = Order(
             held.owner[:GROUP_DIGITS] + leg, "main", "", name, -held.sign, "market",
             reason,  # type: ignore[arg-type]
-            abs(held.quantity), reduce_only=True, closes=held.owner,
+            size, reduce_only=True, closes=held.owner,
         )  # fmt: skip
         live = self._add(order, self.now_ns())
-        self._fill(live, abs(held.quantity), price, reason=reason)
+        self._fill(live, size, price, reason=reason)
 
     def _post(self, account: str, amount: Decimal) -> None:
         """Book what leaves the cash (positive) to an account: two legs that sum to zero."""
@@ -466,10 +479,13 @@ class SimVenue:
     def _legs(self, name: str, held: Held) -> list[VenueOrder]:
         rows = []
         for letter, price in (("s", held.stop), ("t", held.profit), ("r", held.trailing)):
+            size = abs(held.quantity)
+            if letter == "s" and held.stopped is not None:
+                size = min(size, held.stopped)
             if price is not None:
                 rows.append(
                     VenueOrder(
-                        held.owner[:GROUP_DIGITS] + letter, name, -held.sign, abs(held.quantity),
+                        held.owner[:GROUP_DIGITS] + letter, name, -held.sign, size,
                         "working", ZERO, price, True,
                     )
                 )  # fmt: skip

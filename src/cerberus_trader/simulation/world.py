@@ -412,11 +412,14 @@ class World:
             self.venue.deleverage(name, D(self.takes.randint(1, 10)) / 10)
 
     def _drop_leg(self) -> None:
-        """Let a protective order end at the venue, mostly with a word of it."""
+        """Let a protective order end at the venue, mostly with a word of it, or shrink."""
         names = list(self.venue.positions)
         if names and self.drops:
-            name, leg = self.takes.choice(names), self.takes.choice("sst")
-            self.venue.drop_leg(name, leg, told=self.takes.random() < 0.7)
+            name, leg, how = self.takes.choice(names), self.takes.choice("sst"), self.takes.random()
+            if leg == "s" and how > 0.8:
+                self.venue.cut_stop(name, D(str(how * 5 - 4)))
+            else:
+                self.venue.drop_leg(name, leg, told=how < 0.7)
 
     def _transfer(self) -> None:
         """Let the account's owner put money in, or take out up to a third."""

@@ -103,6 +103,45 @@ def test_the_close_of_an_unprotected_position_is_tried_until_it_fills() -> None:
     assert again.order.quantity == close.order.quantity and again.order.id != close.order.id
 
 
+@pytest.mark.parametrize(("side", "kind"), [("buy", "stop"), ("sell", "trailing")])
+def test_what_a_stop_is_too_small_for_is_closed(side: str, kind: str) -> None:
+    """It rests for two: a person has changed it, or a part of it has gone."""
+    bench = Bench(settings(orders={"retries_max": 0}, levels={"stop_required": False}))
+    order = submitted(bench.signal(side, stop_loss_pct=None))
+    rest = order.quantity - 2
+    bench.fill(order, **{kind: D(98 if kind == "stop" else 2)})
+    leg = order.id[:-1] + ("s" if kind == "stop" else "r")
+    level = bench.state.orders[leg].price
+    there = VenueOrder(leg, "COIN", -order.side, D(5), "working", D(3), level, True)
+    assert not look(bench, there), "it may be on its way to more"
+    (close,) = look(bench, there)
+    assert close.order.quantity == rest and close.order.reduce_only
+    (doubted,) = (kind for kind, acted in bench.state.suspects.values() if acted)
+    assert doubted.startswith("unprotected"), "it counts at its worst until then"
+    assert not look(bench, there), "its close is on its way"
+    bench.take(OrderReport(bench.now, close.order.id, "rejected", "busy"))
+    (again,) = look(bench, there)
+    bench.fill(again.order, quantity=rest, **{kind: level})
+    assert not look(bench, there) and not bench.state.suspects
+
+
+def test_a_small_stop_closes_nothing_where_the_look_may_be_wrong() -> None:
+    bench, stop = opened()
+    held = bench.state.positions["main/COIN"]
+    for quantity in (D(0), held.quantity, held.quantity + 1):
+        there = VenueOrder(stop, "COIN", -1, quantity, "working", D(0), D(98), True)
+        assert not of(report(bench, there), f.MismatchFound), "it closes all there is"
+    small = VenueOrder(stop, "COIN", -1, D(1), "working", D(0), D(98), True)
+    answer = OrderStatus(bench.now, stop, bench.now, small)
+    assert not bench.take(answer).facts, "what is held is not in it"
+    for quantity, name, ago in ((D(3), "", 0), (held.quantity, "x", 0), (held.quantity, "", 1)):
+        theirs = VenuePosition("COIN", 1, quantity, held.cost, held.margin, held.leverage, name)
+        seen = held.opened_ns if ago else bench.now
+        event = AccountReport(bench.now, "main", seen, "timer", (small,), (theirs,))
+        found = of(bench.take(event), f.MismatchFound)
+        assert not [x for x in found if x.kind == "unprotected"]
+
+
 def test_a_take_profit_that_its_venue_ends_is_let_go() -> None:
     bench = Bench()
     order = submitted(bench.signal())
@@ -110,7 +149,7 @@ def test_a_take_profit_that_its_venue_ends_is_let_go() -> None:
     profit, stop = order.id[:-1] + "t", order.id[:-1] + "s"
     bench.take(OrderReport(bench.now, profit, "canceled"))
     for _ in range(2):
-        assert not look(bench, VenueOrder(stop, "COIN", -1, D(1), "working"))
+        assert not look(bench, VenueOrder(stop, "COIN", -1, order.quantity, "working"))
     assert profit not in bench.state.orders
     assert bench.state.positions["main/COIN"].take_profit is None
 
@@ -122,7 +161,7 @@ def test_a_stop_that_somebody_moved_is_taken_over_with_what_it_risks(
     bench = Bench()
     order = bench.open(side, stop=str(100 - 2 * sign))
     stop, before = order.id[:-1] + "s", bench.state.positions["main/COIN"]
-    there = VenueOrder(stop, "COIN", -sign, D(1), "working", D(0), D(moved), True)
+    there = VenueOrder(stop, "COIN", -sign, order.quantity, "working", D(0), D(moved), True)
     bench.now += SECOND
     early = OrderStatus(bench.now, stop, before.opened_ns, there)
     assert not bench.take(early).facts, "from before it opened"
