@@ -31,6 +31,12 @@ def refusal(raw: bytes | str, **options: Any) -> DataError:
     return caught.value
 
 
+def test_signals_that_wait_share_the_words_that_come_again() -> None:
+    one, other = (parse_signal(line(id=name), place="x") for name in ("s1", "s2"))
+    assert one.instrument is other.instrument and one.source is other.source
+    assert one.side is other.side
+
+
 @pytest.mark.req("D-04.2", "C-03.1", "D-03.1")
 def test_every_field_arrives() -> None:
     raw = (

@@ -13,6 +13,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from difflib import get_close_matches
+from sys import intern
 from typing import Any, NoReturn
 
 import msgspec
@@ -122,10 +123,10 @@ def parse_signal(
     signal: Signal = _SIGNAL(
         "?" if row.id is None else _text(row.id, "id", place),
         _time(values[TIME_PART], place, now_ns),
-        _instrument(row, place),
-        _side(row.side, place),
+        intern(_instrument(row, place)),  # words that come again, once for all that wait
+        intern(_side(row.side, place)),
         confidence,
-        _text(row.source, "source", place),
+        intern(_text(row.source, "source", place)),
         level,
         *amounts[:-1],
         order,
