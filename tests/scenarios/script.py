@@ -17,7 +17,7 @@ from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.order import Order, Status, order_id
 from cerberus_trader.engine.orders import retry_id
-from tests.kit import Bench, D, settings
+from tests.kit import SECOND, Bench, D, settings
 
 LEGS = {".stop": "s", ".profit": "t", ".trailing": "r"}
 FREE = {
@@ -152,6 +152,7 @@ class Desk:
         return self.take(e.OrderStatus(self.bench.now, self.id_of(name), self.bench.now, row))
 
     def do_account(self, *words: str, **given: Any) -> Any:
+        self.bench.now += SECOND  # between two looks: a difference must stand so long
         said = {w.split(":")[0]: w.split(":")[1:] for w in words if ":" in w}
         rows = []
         for order in self.state.orders.values():

@@ -417,6 +417,9 @@ class Reconcile(Section, frozen=True):
     skew_ms_max: Annotated[
         Millis, Meta(description="how far the venue's clock may differ, for proofs of absence")
     ] = 1_000
+    suspect_ms_min: Annotated[
+        int, Meta(ge=0, le=60_000, description="a difference stands so long before it is acted on")
+    ] = 1_000
     unexplained: Annotated[
         Literal["freeze", "accept"],
         Meta(description="what an order, fill or position that is not ours leads to"),

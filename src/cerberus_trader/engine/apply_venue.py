@@ -7,7 +7,7 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import Event
 from cerberus_trader.domain.order import is_own
 from cerberus_trader.domain.position import protective_ids
-from cerberus_trader.engine.books import forget, hold, protect
+from cerberus_trader.engine.books import end_suspicion, forget, hold, protect
 from cerberus_trader.engine.state import ENDED_MAX, State, key_of
 
 
@@ -28,6 +28,8 @@ def mismatch_found(state: State, event: Event, fact: f.MismatchFound) -> None:
     if fact.kind not in ("foreign_fill", "overfill", "lost_order"):
         place = key_of(fact.account, fact.place)
         state.suspects[place] = (fact.detail(), fact.action != "suspected")
+        if fact.action == "suspected":
+            state.suspected_ns[place] = fact.ts_ns
     if fact.kind in ("foreign_fill", "orphan_order") and is_lost_entry(state, fact.place):
         state.lost[fact.place] = fact.ts_ns
         if len(state.lost) > ENDED_MAX:
@@ -43,10 +45,10 @@ def is_lost_entry(state: State, name: str) -> bool:
 def suspicion_ended(state: State, event: Event, fact: f.SuspicionEnded) -> None:
     """Forget a difference that is gone."""
     if fact.account:
-        state.suspects.pop(key_of(fact.account, fact.place), None)
+        end_suspicion(state, key_of(fact.account, fact.place))
         return
     for place in [x for x in state.suspects if x.endswith(f"/{fact.place}")]:  # of an older engine
-        del state.suspects[place]
+        end_suspicion(state, place)
 
 
 def position_corrected(state: State, event: Event, fact: f.PositionCorrected) -> None:

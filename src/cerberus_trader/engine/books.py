@@ -171,7 +171,13 @@ def forget_suspect(state: State, child: Order) -> None:
     place = key_of(child.account, child.id)
     detail, _ = state.suspects.get(place, ("", False))
     if detail.startswith("orphan_order"):
-        del state.suspects[place]
+        end_suspicion(state, place)
+
+
+def end_suspicion(state: State, place: str) -> None:
+    """Forget a difference."""
+    state.suspects.pop(place, None)
+    state.suspected_ns.pop(place, None)
 
 
 def hold(state: State, key: str, after: Position | None) -> None:

@@ -158,15 +158,20 @@ def same_side(case: Case) -> str:
 
 
 def closing(case: Case) -> str:
-    """Name the close on its way to what is held; one that lost its position holds nothing up."""
-    state = case.state
+    """Name the close on its way to what is held; one that lost its position holds nothing up.
+
+    Nor does one of a part that no signal asked for hold up the close of the rest.
+    """
+    state, position, found = case.state, case.position, ""
+    left = position.quantity if position is not None and case.action == "close" else ZERO
     for order_id in state.closings.get(case.key, ()):
         order = state.orders[order_id]
-        held = case.position is not None and order.closes == case.position.id
+        held = position is not None and order.closes == position.id
         held = held or order.closes in state.entries.get(case.key, ())
         if held and order.status is not Status.UNKNOWN:
-            return order_id
-    return ""
+            found = order_id
+            left = ZERO if order.reason == "signal" else left - order.quantity + order.filled
+    return found if left <= ZERO else ""
 
 
 def nothing_to_close(case: Case) -> str:
@@ -200,7 +205,7 @@ INTAKE: tuple[Check, ...] = (
     Check("INSTRUMENT_UNKNOWN", "instrument not configured",
           lambda c: "" if c.instrument else c.signal.instrument, None, "none", True, True),
     Check("PRICE_UNKNOWN", "no price known",
-          lambda c: "" if c.market else "no price", None, "none", True, True),
+          lambda c: "" if c.market else "no price", None, "none", False, True),
     Check("MARKET_CLOSED", "market hours, or a silent feed", market_closed, None, "none"),
     Check("SIGNAL_STALE", "age of the signal, ms", lambda c: (c.now - c.signal.ts_ns) // MS,
           lambda c: c.settings.intake.signal_age_ms_max, "max"),

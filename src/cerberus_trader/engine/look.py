@@ -1,4 +1,4 @@
-"""One look at an account: what is seen once is suspected, what is seen twice is acted upon."""
+"""One look at an account: what is seen once is suspected, what stands is acted upon."""
 
 from decimal import Decimal
 from typing import Any
@@ -15,10 +15,15 @@ MS = 1_000_000
 
 
 class Look:
-    """Hold one look at an account, or at one order: when, and which differences it touched."""
+    """Hold one look at an account, or at one order: when, and which differences it touched.
 
-    __slots__ = ("account", "corrected", "now_ns", "order", "order_id", "positions", "state",
-                 "theirs", "touched", "venue_ns")  # fmt: skip
+    `waiting` tells of the difference that was suspected last whether it still has to be seen
+    again, or for longer; `settled` of the whole look that none has. `listed` is what the venue
+    lists, by id: nothing where it was asked about one order.
+    """
+
+    __slots__ = ("account", "corrected", "listed", "now_ns", "order", "order_id", "positions",
+                 "settled", "state", "theirs", "touched", "venue_ns", "waiting")  # fmt: skip
 
     def __init__(self, state: State, account: str, now_ns: int, venue_ns: int) -> None:
         self.state = state
@@ -27,6 +32,8 @@ class Look:
         self.venue_ns = venue_ns
         self.touched: list[str] = []
         self.corrected: dict[str, Position | None] = {}
+        self.waiting, self.settled = False, True
+        self.listed: dict[str, VenueOrder] = {}
         self.positions: dict[str, VenuePosition] | None = None
         self.order: Order | None = None
         self.order_id = ""
@@ -59,13 +66,18 @@ class Look:
         return self.state.suspects.get(key_of(self.account, place), ("", False))
 
     def suspect(self, kind: str, place: str, ours: str, theirs: str, action: str) -> list[f.Fact]:
-        """Act on a difference that is there a second time unchanged, once; the first time, wait."""
+        """Act on a difference that is seen again unchanged, and has stood long enough, once."""
         self.touched.append(place)
         detail, acted = self.known(place)
         first = self.mismatch(kind, place, ours, theirs, "suspected")
-        if detail != first.detail():
+        seen = detail == first.detail()
+        since_ns = self.state.suspected_ns.get(key_of(self.account, place), 0)
+        least_ns = self.state.settings.reconcile.suspect_ms_min * MS
+        self.waiting = not seen or (not acted and self.now_ns - since_ns < least_ns)
+        self.settled = self.settled and not self.waiting
+        if not seen:
             return [first]
-        if acted:
+        if acted or self.waiting:
             return []
         found: list[f.Fact] = [self.mismatch(kind, place, ours, theirs, action)]
         return found + (freeze_facts(self.state, kind) if action == "frozen" else [])

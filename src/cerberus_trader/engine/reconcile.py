@@ -21,6 +21,7 @@ from cerberus_trader.domain.events import (
     OrderStatus,
 )
 from cerberus_trader.domain.execution import VenueOrder
+from cerberus_trader.domain.instrument import BARE
 from cerberus_trader.domain.money import ZERO, plain
 from cerberus_trader.domain.order import FORCED, Order, Status, is_own
 from cerberus_trader.domain.position import Position, protective_ids
@@ -154,7 +155,7 @@ def cancel_orphan(look: Look) -> list[f.Fact]:
     known = look.state.ended.get(look.order_id)
     ended = known.status.value if known is not None else "forgotten"
     facts = look.suspect("orphan_order", look.order_id, ended, look.theirs.state, "canceled")
-    if acted(facts, "suspected"):
+    if look.waiting:
         return facts  # it may have ended since the venue looked
     reason = f"working at the venue, {'ended' if known is not None else 'not known'} with us"
     cancel = f.CancelRequested(look.order_id, reason, look.account, look.theirs.instrument)
@@ -196,26 +197,41 @@ def close_unprotected(look: Look, position: Position, leg: str, kind: str) -> li
     """Close a position without its stop, as often as that takes."""
     facts = look.suspect("unprotected", leg, kind, "absent", "closed")
     left = risk.uncovered(look.state, position)
-    if (not facts or acted(facts, "closed")) and left > ZERO:
+    if not look.waiting and left > ZERO:
         facts += orders.reduction(look.state, position, "breaker", left, look.now_ns)
     return facts
 
 
 def cover(look: Look, position: Position, order: Order, theirs: VenueOrder) -> list[f.Fact]:
-    """Close what of a position the stop at the venue is too small for (seen twice).
+    """Close what of a position its stop at the venue is too small for, if that may be traded.
 
-    One of quantity 0 closes whatever there is.
+    Not while nobody knows of a close on its way: two parts may take more than is unprotected.
     """
-    rests = theirs.quantity - theirs.filled
-    if order.kind == "take_profit" or not theirs.quantity or rests >= position.quantity:
+    state, rests = look.state, theirs.quantity - theirs.filled
+    if order.kind == "take_profit" or not look.agrees(order.instrument):
         return []
-    if look.before(position) or look.misnamed(position) or not look.agrees(order.instrument):
+    if look.before(position) or look.misnamed(position) or whole(look, position):
+        return []
+    item = state.instruments.get(order.instrument, BARE)
+    least = max(item.quantity_min, item.lot)
+    if position.quantity - rests < least:
         return []
     facts = look.suspect("unprotected", order.id, plain(position.quantity), plain(rests), "closed")
-    left = risk.uncovered(look.state, position) - rests
-    if not facts or acted(facts, "closed"):
-        facts += orders.reduction(look.state, position, "breaker", left, look.now_ns)
-    return facts
+    closes = state.closings.get(key_of(position.account, position.instrument), ())
+    if look.waiting or any(state.orders[name].status is Status.UNKNOWN for name in closes):
+        return facts
+    left = item.quantity_down(risk.uncovered(state, position) - rests)
+    return facts + orders.reduction(state, position, "breaker", left, look.now_ns)
+
+
+def whole(look: Look, position: Position) -> bool:
+    """Tell whether a stop for all of a position is listed; of quantity 0 it closes all there is."""
+    stop, _, trailing = protective_ids(position.id)
+    found = [look.listed[leg] for leg in (stop, trailing) if leg in look.listed]
+    return any(
+        x.state == "working" and (not x.quantity or x.quantity - x.filled >= position.quantity)
+        for x in found
+    )
 
 
 def never_protected(look: Look, theirs: Mapping[str, VenueOrder]) -> list[f.Fact]:
@@ -333,7 +349,7 @@ def on_account(state: State, event: AccountReport) -> list[f.Fact]:
     look = Look(state, event.account, event.ts_ns, event.venue_ns)
     facts: list[f.Fact] = []
     look.positions = {position.instrument: position for position in event.positions}
-    theirs = {order.order_id: order for order in event.orders}
+    theirs = look.listed = {order.order_id: order for order in event.orders}
     ours = [order.id for order in state.orders.values() if order.account == event.account]
     for name in dict.fromkeys([*ours, *theirs]):
         facts += at(look, name, theirs.get(name))
@@ -363,7 +379,7 @@ def settled(look: Look, facts: Iterable[f.Fact]) -> bool:
         status = changed.get(order.id, order.status)
         if order.account == look.account and status in asked:
             return False
-    return not acted(list(facts), "suspected")
+    return look.settled and not acted(list(facts), "suspected")
 
 
 def on_anomaly(state: State, event: Anomaly) -> list[f.Fact]:

@@ -158,10 +158,11 @@ def close_ticket(case: Case, order: str) -> Reducing:
     """Permit closing the position or cancelling the working entry that the signal is bound to."""
     position, entry = case.position, case.entry
     asked = case.signal.quantity if case.sign == 0 else None
-    held = position.quantity if position is not None else None
-    if asked is not None and held is not None and asked < held and case.instrument is not None:
-        asked = case.instrument.quantity_down(asked)
     if position is not None:
+        if asked is not None and asked < position.quantity and case.instrument is not None:
+            asked = case.instrument.quantity_down(asked)
+        left = uncovered(case.state, position)  # a close of a part may be on its way
+        asked = left if asked is None else min(asked, left)
         return reduce(position, order, "signal", case.signal.id, asked)
     assert entry is not None
     quantity = entry.quantity if asked is None else min(asked, entry.quantity)

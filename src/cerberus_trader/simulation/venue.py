@@ -27,6 +27,7 @@ from cerberus_trader.venues.base import AccountView, Ack, Answer, Booking, Word
 
 ZERO = Decimal(0)
 CENT = Decimal("0.00000001")
+LIST_LAG_NS = 800_000_000  # how long what the venue lists may lag behind what it has done
 
 
 class Held:
@@ -96,6 +97,9 @@ class SimVenue:
         """The same of each strategy's."""
         self.results: dict[str, Decimal] = {}
         """What the positions of each strategy brought, fees and funding included."""
+        self.lags = Random(0)
+        self._older: dict[str, tuple[int, list[VenueOrder]]] = {}
+        """The stops and profits of a position before a fill, and until when they are listed."""
         self.intruders: list[str] = []
         """The entries that came to a place that another strategy had taken."""
 
@@ -146,7 +150,8 @@ class SimVenue:
         """Tell of everything that is open; the list may lack what has just come."""
         rows = [self._row(live) for live in self._working() if not self._is_late(live)]
         for name, held in self.positions.items():
-            rows += self._legs(name, held)
+            until, older = self._older.get(name, (0, []))
+            rows += older if self.now_ns() < until else self._legs(name, held)
         held_rows = tuple(
             VenuePosition(name, held.sign, abs(held.quantity), abs(held.cost), held.margin,
                           held.leverage, held.owner)
@@ -321,6 +326,8 @@ class SimVenue:
         if held is None:
             held = self.positions[name] = Held(order.id, order.leverage)
         owner, before = held.owner, self.balance
+        if self.lags.random() < self.faults.late_list:
+            self._older[name] = self.now_ns() + LIST_LAG_NS, self._legs(name, held)
         self._move(held, order, quantity, price)
         self._post("fees", fee)
         self._earn(owner, self.balance - before)
@@ -465,7 +472,7 @@ class SimVenue:
         return self.numbers
 
     def _is_late(self, live: Live) -> bool:
-        young = self.now_ns() - live.arrived_ns < 800_000_000
+        young = self.now_ns() - live.arrived_ns < LIST_LAG_NS
         return young and self.rng.random() < self.faults.late_list
 
     def _row(self, live: Live) -> VenueOrder:

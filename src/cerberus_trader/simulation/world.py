@@ -117,7 +117,7 @@ class World:
             self.items, self.config.settings.account.balance, Random(f"venue {self.seed}"),
             self.wall.now_ns, lambda s, call: running.call_later(s, call),
         )  # fmt: skip
-        self.venue.faults = self.faults
+        self.venue.faults, self.venue.lags = self.faults, Random(f"lags {self.seed}")
         self._move_prices()
         tasks = [asyncio.ensure_future(work) for work in (self._lives(), self._market())]
         tasks += [

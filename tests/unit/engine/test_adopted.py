@@ -29,6 +29,7 @@ def adopting(cost: str, margin: str, *, name: str = "COIN", sign: int = 1,
     bench = Bench(settings(reconcile={"unexplained": "accept"}, **sections), (*ITEMS, PLAIN))
     theirs = (VenuePosition(name, sign, D(10), D(cost), D(margin), D(cost) / D(margin)),)
     for _ in range(2):
+        bench.now += SECOND
         bench.take(AccountReport(bench.now, "main", bench.now, "start", (), theirs))
     assert bench.state.positions[f"main/{name}"].strategy == ADOPTED
     assert bench.state.trading == "active"
@@ -128,6 +129,7 @@ def test_a_position_that_grew_at_the_venue_grows_its_risk() -> None:
     bench.now += 60 * SECOND
     for quantity in (held.quantity * 2, held.quantity / 2):
         for _ in range(2):
+            bench.now += SECOND
             theirs = VenuePosition("COIN", 1, quantity, quantity * 100, quantity * 10, D(10))
             bench.take(
                 AccountReport(bench.now, "main", bench.now, "timer", legs(bench), (theirs,))

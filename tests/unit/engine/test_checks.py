@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cerberus_trader.domain.events import ConfigEvent
+from cerberus_trader.domain.events import AccountReport, ConfigEvent
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.market import Snapshot
 from cerberus_trader.domain.settings import Settings, Strategy
 from cerberus_trader.engine.checks import INTAKE
@@ -146,6 +147,35 @@ def test_one_way_places() -> None:
     assert verdict(bench, "close", source="a") == "approved"
     assert verdict(bench, "close", source="a") == "POSITION_CLOSING"
     assert verdict(bench, "sell", source="a") == "POSITION_CLOSING"
+
+
+@pytest.mark.parametrize("asked", [{}, {"quantity": D(19)}])
+def test_our_own_close_of_a_part_does_not_hold_up_the_close_of_the_rest(
+    asked: dict[str, Any],
+) -> None:
+    """A second signal to close is denied; what the engine closes of itself is no signal."""
+    bench = Bench()
+    bench.open()
+    assert submitted(bench.signal("close", quantity=D(5))).quantity == 5
+    assert verdict(bench, "close") == "POSITION_CLOSING"
+    bench = Bench()
+    held = bench.open(stop="98")
+    stop = VenueOrder(held.id[:-1] + "s", "COIN", -1, D(15), "working", D(0), D(98), True)
+    theirs = VenuePosition("COIN", 1, held.quantity, D(2000), D(200), D(10))
+    for _ in range(2):
+        bench.now += 10 * SECOND
+        bench.take(AccountReport(bench.now, "main", bench.now, "timer", (stop,), (theirs,)))
+    assert verdict(bench) == "POSITION_SAME_SIDE"
+    assert submitted(bench.signal("close", **asked)).quantity == 15, "no more than what is left"
+    assert verdict(bench, "close") == "POSITION_CLOSING", "all of it is on its way"
+
+
+def test_an_exit_needs_no_price() -> None:
+    bench = Bench()
+    bench.open()
+    assert verdict(bench, "buy", market=None) == "PRICE_UNKNOWN"
+    step = bench.signal("close", market=None)
+    assert submitted(step).reduce_only and decision(step).verdict == "approved"
 
 
 def test_a_working_entry_holds_its_place_too() -> None:

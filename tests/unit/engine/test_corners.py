@@ -23,7 +23,7 @@ from cerberus_trader.engine import breaker
 from cerberus_trader.engine.apply import apply
 from cerberus_trader.engine.books import end_order
 from cerberus_trader.engine.state import key_of, state_bytes, state_from
-from tests.kit import Bench, of, settings, submitted
+from tests.kit import SECOND, Bench, of, settings, submitted
 
 
 def resting(bench: Bench) -> str:
@@ -104,6 +104,7 @@ def test_an_answer_about_one_order_alone_never_proves_that_the_positions_agree()
         bench.take(OrderStatus(bench.now, name, bench.now, answer))
     assert name in bench.state.orders, "its fills are missing, and nobody looked at the account"
     for _ in range(2):
+        bench.now += SECOND
         bench.take(AccountReport(bench.now, "main", bench.now, "timer", (answer,), (), None))
     assert name not in bench.state.orders
 

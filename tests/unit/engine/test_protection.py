@@ -125,6 +125,54 @@ def test_what_a_stop_is_too_small_for_is_closed(side: str, kind: str) -> None:
     assert not look(bench, there) and not bench.state.suspects
 
 
+def small(bench: Bench, stop: str, rests: str) -> VenueOrder:
+    """Return the stop of the position as the venue lists it, for a part."""
+    return VenueOrder(stop, "COIN", -1, D(rests), "working", D(0), D(98), True)
+
+
+def test_what_a_close_of_unknown_outcome_may_still_take_is_not_closed_again() -> None:
+    """Two closes of a part may take what the stop protects."""
+    bench, stop = opened()
+    look(bench, small(bench, stop, "3"))
+    (close,) = look(bench, small(bench, stop, "3"))
+    bench.take(OrderReport(bench.now, close.order.id, "unknown"))
+    assert not look(bench, small(bench, stop, "3"))
+    for _ in range(3):
+        bench.now += 10 * SECOND
+        bench.take(OrderStatus(bench.now, close.order.id, bench.now, None))
+    (again,) = look(bench, small(bench, stop, "3"))
+    assert again.order.quantity == close.order.quantity
+
+
+@pytest.mark.parametrize(("rests", "closed"), [("19.9994", 0), ("19.9985", 1)])
+def test_what_is_too_small_to_trade_is_let_be(rests: str, closed: int) -> None:
+    """A stop that the venue rounds down leaves dust, of which every close would be rejected."""
+    bench, stop = opened()
+    bench.state.positions["main/COIN"] = changed(
+        bench.state.positions["main/COIN"], quantity=D("20.0000")
+    )
+    found = [look(bench, small(bench, stop, rests)) for _ in range(3)]
+    assert [len(orders) for orders in found] == [0, closed, 0]
+    assert bool(bench.state.suspects) == bool(closed)
+    if closed:
+        assert found[1][0].order.quantity == D("0.001")
+
+
+def test_a_small_stop_beside_a_whole_one_leaves_nothing_unprotected() -> None:
+    bench = Bench()
+    order = submitted(bench.signal())
+    bench.fill(order, stop=D(98), trailing=D(2))
+    legs = [order.id[:-1] + letter for letter in "sr"]
+    sizes = [(order.quantity, D(3)), (D(3), D(0)), (D(3), order.quantity)]
+    for pair in sizes:
+        rows = [
+            VenueOrder(leg, "COIN", -1, size, "working", D(0), D(98) if leg[-1] == "s" else None)
+            for leg, size in zip(legs, pair, strict=True)
+        ]
+        assert not look(bench, *rows) and not look(bench, *rows)
+    assert not bench.state.suspects
+
+
 def test_a_small_stop_closes_nothing_where_the_look_may_be_wrong() -> None:
     bench, stop = opened()
     held = bench.state.positions["main/COIN"]

@@ -134,6 +134,7 @@ def test_an_entry_of_a_lost_history_is_cancelled_and_freezes_trading() -> None:
     rows = (VenueOrder(lost, "COIN", 1, D(1), "working", D(0), D(50)),)
     first = bench.take(AccountReport(bench.now, "main", bench.now, "start", rows))
     assert not first.commands
+    bench.now += SECOND
     second = bench.take(AccountReport(bench.now, "main", bench.now, "timer", rows))
     assert second.commands == (CancelOrder(lost, "main", "COIN"),)
     assert bench.state.trading == "frozen"
@@ -143,6 +144,7 @@ def test_what_was_found_in_an_account_counts_before_it_has_a_price() -> None:
     bench = Bench(settings(reconcile={"unexplained": "accept"}))
     theirs = (VenuePosition("OTHER", 1, D(1_000), D(100_000), D(5_000), D(20)),)
     for _ in range(2):
+        bench.now += SECOND
         bench.take(AccountReport(bench.now, "main", bench.now, "start", (), theirs))
     assert bench.state.trading == "active" and not bench.state.marks
     assert decision(bench.signal(marks=(("COIN", D(100)),))).verdict == "denied"
