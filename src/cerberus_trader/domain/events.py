@@ -89,6 +89,14 @@ class OrderModified(msgspec.Struct, frozen=True, array_like=True, tag="modified"
     quantity: Decimal
 
 
+class ModifyNotSent(msgspec.Struct, frozen=True, array_like=True, tag="modify_not_sent", gc=False):
+    """Carry the gate's word that a change never left: the order is at the venue what it was."""
+
+    ts_ns: int
+    order_id: str
+    reason: str
+
+
 class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding", gc=False):
     """Carry a funding payment: `amount` is what the position paid (negative: received).
 
@@ -259,6 +267,7 @@ Event = (
     | FillReport
     | OrderReport
     | OrderModified
+    | ModifyNotSent
     | FundingReport
     | TransferReport
     | LevelHit

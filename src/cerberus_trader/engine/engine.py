@@ -358,6 +358,7 @@ HANDLERS: dict[type, Callable[[State, Any], list[f.Fact]]] = {
     e.FillReport: on_fill,
     e.OrderReport: on_order_report,
     e.OrderModified: orders.on_modified,
+    e.ModifyNotSent: orders.on_modify_not_sent,
     e.FundingReport: on_funding,
     e.TransferReport: on_transfer,
     e.LevelHit: on_level,

@@ -6,7 +6,7 @@ import msgspec
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, Command, ModifyOrder, SubmitOrder
-from cerberus_trader.domain.events import FillReport, OrderModified, OrderReport
+from cerberus_trader.domain.events import FillReport, ModifyNotSent, OrderModified, OrderReport
 from cerberus_trader.domain.money import ONE, ZERO, brief, share_of
 from cerberus_trader.domain.order import TERMINAL, Order, Reason, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
@@ -144,6 +144,11 @@ def on_modified(state: State, event: OrderModified) -> list[f.Fact]:
     notional = event.price * event.quantity
     risk = share_of(order.risk, event.quantity, order.quantity)
     return [f.OrderReplaced(order.id, event.price, event.quantity, notional, risk)]
+
+
+def on_modify_not_sent(state: State, event: ModifyNotSent) -> list[f.Fact]:
+    """Say that a change was held back: nothing about the order is in doubt by it."""
+    return [f.CommandRefused("modify", "gate", f"{event.order_id}: {event.reason}")]
 
 
 def on_report(state: State, event: OrderReport) -> list[f.Fact]:

@@ -2,16 +2,19 @@
 
 Between decision and sending the journal was synced, and much may have happened. The gate drops an
 order that adds exposure when trading has stopped meanwhile, when it is late, or when it is above
-a hard cap. It never holds back a cancel or an order that reduces.
+a hard cap; and a change of an entry, which may bring its fill nearer, when trading has stopped or
+the entry is no longer what was judged. It never holds back a cancel or an order that reduces.
 """
 
 from collections import deque
 from collections.abc import Callable
 
+from cerberus_trader.domain.commands import ModifyOrder
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.engine import orders
 from cerberus_trader.engine.risk import outgrown
-from cerberus_trader.engine.state import State
+from cerberus_trader.engine.state import State, strategy_of, strategy_state
 
 MS = 1_000_000
 SECOND_NS = 1_000_000_000
@@ -56,6 +59,29 @@ class Gate:
             return ""
         if now.status is not Status.SUBMITTED:
             return f"the order is {now.status.value} meanwhile"
+        # a first attempt was judged just now; limits may have changed before another one
+        return self._closed(order) or (outgrown(self.state, order) if order.attempt else "")
+
+    def unchanging(self, change: ModifyOrder) -> str:
+        """Say why a change of an entry may not leave, empty if it may.
+
+        It was judged by the order as it was then: it is judged again by the order as it is now.
+        """
+        state = self.state
+        order = state.orders.get(change.order_id)
+        if order is None:
+            return "the order has ended meanwhile"
+        found = orders.modify(state, order.id, change.price, change.quantity)
+        if isinstance(found, str):
+            return found
+        status = strategy_state(state, order.strategy).status
+        status = status or strategy_of(state, order.strategy).status
+        own = "" if status == "active" else f"the strategy {order.strategy} is {status}"
+        return self._closed(order) or own
+
+    def _closed(self, order: Order) -> str:
+        """Say why nothing of an entry's strategy and account may add exposure now."""
+        state = self.state
         if self.poisoned:
             return "the journal failed"
         if self.marked():
@@ -67,8 +93,7 @@ class Gate:
         for name, trip in state.trips.items():
             if trip.scope in ("", order.strategy):
                 return f"the breaker has tripped: {name}"
-        # a first attempt was judged just now; limits may have changed before another one
-        return outgrown(state, order) if order.attempt else ""
+        return ""
 
     def _capped(self, order: Order, now_ns: int) -> str:
         cap = self.state.settings.risk.order_notional_max

@@ -22,6 +22,7 @@ from cerberus_trader.domain.events import (
     Event,
     FillReport,
     LinkEvent,
+    ModifyNotSent,
     OrderModified,
     OrderReport,
     OrderStatus,
@@ -45,12 +46,14 @@ class Link:
     """Speak with one venue for one account; used from one event loop.
 
     `put` takes events for the engine; they are stamped and priced when they are taken. `stopped`
-    is the gate's last word: why an order may not leave, empty if it may.
+    and `unchanging` are the gate's last word: why an order, or a change of one, may not leave,
+    empty if it may.
     """
 
     def __init__(
         self, client: VenueClient, account: str, state: State, clock: Clock, put: Put,
         send_before: Callable[[Order], int], stopped: Callable[[Order], str],
+        unchanging: Callable[[ModifyOrder], str],
     ) -> None:  # fmt: skip
         self.client = client
         self.account = account
@@ -59,6 +62,7 @@ class Link:
         self.put = put
         self.send_before = send_before
         self.stopped = stopped
+        self.unchanging = unchanging
         self.on_latency: Callable[[float], None] = _unheard
         self.on_drift: Callable[[float], None] = _unheard
         self.connected = False
@@ -103,6 +107,9 @@ class Link:
         return []
 
     async def _modify(self, command: ModifyOrder) -> None:
+        refusal = self.unchanging(command)
+        if refusal:  # stopped since the gate let it pass
+            return self.put(ModifyNotSent(0, command.order_id, refusal))
         try:
             async with asyncio.timeout(self._answer_s):
                 await self.client.modify(command)

@@ -16,7 +16,13 @@ import msgspec
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.commands import Command as EngineCommand
-from cerberus_trader.domain.events import Event, FillReport, OrderReport, SignalEvent
+from cerberus_trader.domain.events import (
+    Event,
+    FillReport,
+    ModifyNotSent,
+    OrderReport,
+    SignalEvent,
+)
 from cerberus_trader.domain.order import TERMINAL
 from cerberus_trader.domain.row import encode_row
 from cerberus_trader.engine.engine import Engine
@@ -195,12 +201,13 @@ class Runner:
     def send(self, command: EngineCommand) -> None:
         """Hand a command to the venue, if the gate lets it pass."""
         now = self.clock.now_ns()
-        if type(command) is not SubmitOrder:
-            change = type(command) is ModifyOrder
-            reports = self.venue.modify if change else self.venue.cancel
-            for report in reports(command, now):  # type: ignore[arg-type]
+        if type(command) is ModifyOrder:
+            return self._modify(command, now)
+        if type(command) is CancelOrder:
+            for report in self.venue.cancel(command, now):
                 self.inbox.put_report(report)
             return
+        assert type(command) is SubmitOrder
         wait_ns = command.order.send_after_ns - now
         if wait_ns > 0 and not self.clock.virtual:  # a further attempt, after its pause
             asyncio.get_running_loop().call_later(wait_ns / 1e9, self.send, command)
@@ -211,6 +218,15 @@ class Runner:
             self.inbox.put_report(OrderReport(now, command.order.id, "not_sent", reason))
             return
         self.venue.submit(command, now)
+
+    def _modify(self, command: ModifyOrder, now: int) -> None:
+        reason = self.gate.unchanging(command)
+        if reason:
+            self.metrics.not_sent += 1
+            self.inbox.put_report(ModifyNotSent(now, command.order_id, reason))
+            return
+        for report in self.venue.modify(command, now):
+            self.inbox.put_report(report)
 
     # -- snapshots -------------------------------------------------------------------------
 
@@ -235,8 +251,10 @@ class Runner:
 
 
 def _adds(command: EngineCommand) -> bool:
-    """Tell whether a command adds exposure."""
-    return type(command) is SubmitOrder and not command.order.reduce_only
+    """Tell whether a command adds exposure, or may: a change may bring a fill nearer."""
+    if type(command) is SubmitOrder:
+        return not command.order.reduce_only
+    return type(command) is ModifyOrder
 
 
 def _id_of(command: EngineCommand) -> str:

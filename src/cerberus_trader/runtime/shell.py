@@ -63,6 +63,7 @@ class Shell:
                 runner.inbox.put_report,
                 runner.gate.send_before,
                 runner.gate.stopped,
+                runner.gate.unchanging,
             )
             runner.venue = self.link
 

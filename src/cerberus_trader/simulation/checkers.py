@@ -42,6 +42,7 @@ def check(world: "World") -> list[str]:
     rows = [decode_row(row.body, place=f"row {row.seq}") for row in world.disk.rows]
     found = [
         *durable_first(world, rows),
+        *durable_changes(world, rows),
         *once_at_the_venue(world, rows),
         *proven_over(world, rows),
         *judged_once(rows),
@@ -91,6 +92,34 @@ def durable_first(world: "World", rows: list[Row]) -> Iterator[str]:
             continue  # an earlier life sent it, past a stalled disk, and its row was lost
         elif early > 0 and order.id in world.calm and waited < STALL_S - EPSILON_S:
             yield f"order {order.id} waited only {waited:.3f} s for a stalled disk"
+
+
+def durable_changes(world: "World", rows: list[Row]) -> Iterator[str]:
+    """Every change of an entry was durable in the journal before it left, whatever the disk does.
+
+    Those of rows that a restored backup did not have are left out.
+    """
+    lost = {change for _, change in changes_of(lost_rows(world))}
+    first: dict[tuple[str, Decimal, Decimal], float] = {}
+    for number, change in changes_of(rows):
+        first.setdefault(change, world.disk.times[number])
+    for when, sent, _ in world.changed:
+        change = (sent.order_id, sent.price, sent.quantity)
+        if change in lost:
+            continue
+        if change not in first:
+            yield f"a change of {sent.order_id} was sent and is not in the journal"
+        elif first[change] > when:
+            early = first[change] - when
+            yield f"a change of {sent.order_id} was sent {early:.3f} s before it was durable"
+
+
+def changes_of(rows: list[Row]) -> Iterator[tuple[int, tuple[str, Decimal, Decimal]]]:
+    """Every change that was asked for, with its row's index."""
+    for number, row in enumerate(rows):
+        for fact in row.facts:
+            if type(fact) is f.ModifyRequested:
+                yield number, (fact.order_id, fact.price, fact.quantity)
 
 
 def once_at_the_venue(world: "World", rows: list[Row]) -> Iterator[str]:
@@ -169,6 +198,9 @@ def nothing_when_stopped(world: "World") -> Iterator[str]:
     for when, order, word in world.sent:
         if word:
             yield f"order {order.id} left at {when:.3f} s while trading was {word}"
+    for when, change, word in world.changed:
+        if word:
+            yield f"a change of {change.order_id} left at {when:.3f} s while trading was {word}"
 
 
 def stops_cancel(rows: list[Row]) -> Iterator[str]:

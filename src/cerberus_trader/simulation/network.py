@@ -31,7 +31,7 @@ class SimClient:
         self.faults = faults
         self.on_word: Callable[[Word], None] = lambda word: None
         self.on_lost: Callable[[str], None] = lambda reason: None
-        self.on_send: Callable[[Order], None] = lambda order: None
+        self.on_send: Callable[[Order | ModifyOrder], None] = lambda leaving: None
         self.cut = False
         self.dead = False
         self.connected = False
@@ -55,6 +55,7 @@ class SimClient:
 
     async def modify(self, order: ModifyOrder) -> None:
         """Ask for a change."""
+        self.on_send(order)
         await self._ask(lambda: self.venue.modify(order.order_id, order.price, order.quantity))
 
     async def query(self, order: Order) -> Answer:

@@ -12,18 +12,20 @@ from typing import Any
 
 import msgspec
 
+from cerberus_trader.domain.commands import ModifyOrder
 from cerberus_trader.domain.events import ConfigEvent
 from cerberus_trader.domain.facts import Reconciled
 from cerberus_trader.domain.instrument import Instrument, Tier
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.signal import Signal
+from cerberus_trader.simulation import changes
 from cerberus_trader.simulation import loop as virtual
 from cerberus_trader.simulation.checkers import check, stops_differ
 from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several, varied, wider
 from cerberus_trader.simulation.faults import Faults, draw, drawn
 from cerberus_trader.simulation.life import Life, Wall
-from cerberus_trader.simulation.owners import must_close, stopped_strategies
+from cerberus_trader.simulation.owners import must_close
 from cerberus_trader.simulation.store import Disk
 from cerberus_trader.simulation.venue import SimVenue
 
@@ -71,6 +73,7 @@ class World:
         """Whether settings, the health watch, midnight and a spot instrument are drawn too."""
         self.widths = Random(f"signals {seed}")
         self.stops = Random(f"stops {seed}")
+        self.moves = Random(f"changes {seed}")
         self.midnight = self.varied and drawn.random() < 0.5
         self.spot = NAMES[-1:] if self.varied and drawn.random() < 0.5 else ()
         self.items = {
@@ -101,6 +104,8 @@ class World:
         self.signals = 0
         self.silent_until = 0.0
         self.sent: list[tuple[float, Order, str]] = []
+        self.changed: list[tuple[float, ModifyOrder, str]] = []
+        """What left when, and why it should not have: orders, and changes of entries."""
         self.calm: set[str] = set()
         """The reducing orders that left while the disk had not failed."""
         self.starts: list[float] = []
@@ -164,6 +169,7 @@ class World:
             (f.strategy_commands_per_minute, self._command),
             (6.0, self._rearm),
             (6.0, self._modify),
+            (30.0, lambda: self._modify(self.moves)),
         ]
 
     async def _often(self, per_minute: float, act: Any) -> None:
@@ -255,7 +261,7 @@ class World:
             self.failures,
         )  # fmt: skip
         life.journal.before_sync = life.journal.after_sync = lambda: self._at_sync(life)
-        life.client.on_send = lambda order: self._sending(life, order)
+        life.client.on_send = lambda leaving: self._sending(life, leaving)
         self.life = life
         if self.varied:
             life.watch_health()
@@ -273,19 +279,16 @@ class World:
             self.crashes += 1
             life.crash()
 
-    def _sending(self, life: Life, order: Order) -> None:
-        """Look at an order at the moment it leaves."""
+    def _sending(self, life: Life, leaving: Order | ModifyOrder) -> None:
+        """Look at an order, or a change of one, at the moment it leaves."""
         if not life.alive:
             return  # a timer of a process that is gone: nothing leaves
-        scopes = [trip.scope for trip in life.state.trips.values()]
-        stopped = life.state.trading != "active" or "" in scopes or order.strategy in scopes
-        stopped |= order.strategy in stopped_strategies(life.state)
-        word = "stopped" if stopped and not order.reduce_only else ""
-        if life.state.unreconciled and not order.reduce_only:
-            word = "not reconciled"
-        if order.reduce_only and not life.failed:
-            self.calm.add(order.id)
-        self.sent.append((asyncio.get_running_loop().time(), order, word))
+        now, word = asyncio.get_running_loop().time(), changes.word_of(life, leaving)
+        if isinstance(leaving, ModifyOrder):
+            return self.changed.append((now, leaving, word))
+        if leaving.reduce_only and not life.failed:
+            self.calm.add(leaving.id)
+        self.sent.append((now, leaving, word))
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -380,17 +383,17 @@ class World:
         if life is not None and life.alive and life.state.trips:
             life.operate("reset_breaker", authorised=True)
 
-    def _modify(self) -> None:
-        """Make a resting entry smaller, or move it."""
+    def _modify(self, rng: Random | None = None) -> None:
+        """Ask for another price and quantity of an entry; by a stream of its own of one at work."""
         life = self.life
         if life is None or not life.alive:
             return
         resting = [o for o in life.state.orders.values() if o.kind == "limit" and o.price]
+        if rng is not None:
+            resting = [o for o in resting if o.status is Status.ACCEPTED]
         if resting:
-            order = self.rng.choice(resting)
-            assert order.price is not None
-            half = order.quantity / 2
-            life.change(order.id, order.price - D("0.1") * order.side, half)
+            order = (rng or self.rng).choice(resting)
+            life.change(order.id, *changes.draw(self.moves, order))
 
     def _step_clock(self) -> None:
         self.wall.offset_ns = int(self.rng.uniform(-5.0, 5.0) * 1e9)

@@ -10,6 +10,7 @@ from cerberus_trader.domain.commands import ModifyOrder, SubmitOrder
 from cerberus_trader.domain.events import (
     AccountReport,
     LinkEvent,
+    ModifyNotSent,
     OperatorEvent,
     OrderModified,
     OrderReport,
@@ -113,6 +114,17 @@ def test_only_a_working_limit_entry_can_change() -> None:
     assert "no working limit entry" in modify(bench, "nobody", D(1)).facts[0].reason
     order = submitted(bench.signal(order="limit", limit=D(100)))
     assert "the order is submitted" in modify(bench, order.id, D(99)).facts[0].reason
+
+
+def test_a_change_that_never_left_changes_nothing_and_is_told() -> None:
+    bench = Bench()
+    order = resting(bench)
+    held = bench.state.orders[order.id]
+    before = bench.state.reserved["COIN"]
+    modify(bench, order.id, D(99), COIN.quantity_down(order.quantity / 2))
+    (told,) = bench.take(ModifyNotSent(bench.now, order.id, "trading is halted")).facts
+    assert told == f.CommandRefused("modify", "gate", f"{order.id}: trading is halted")
+    assert bench.state.orders[order.id] == held and bench.state.reserved["COIN"] == before
 
 
 def test_a_change_that_says_nothing_new_changes_nothing() -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from cerberus_trader.domain.commands import ModifyOrder
 from cerberus_trader.domain.order import Order, Status
-from cerberus_trader.engine.state import State, Trip
+from cerberus_trader.engine.state import State, StrategyState, Trip
 from cerberus_trader.runtime.gate import ENTRIES_PER_SECOND_MAX, Gate
 from tests.kit import ITEMS, NOON, SECOND, D, settings
 
@@ -93,3 +94,58 @@ def test_a_further_attempt_is_held_against_the_limits_as_they_are_now() -> None:
                  balance=D(10_000), orders={"o": again}, entries=entries)  # fmt: skip
     assert Gate(held).refusal(first, NOON) == ""
     assert Gate(held).refusal(again, NOON).startswith("POSITIONS_MAX")
+
+
+# -- changes of entries ------------------------------------------------------------------------
+
+
+def changing(status: Status = Status.ACCEPTED, **state: Any) -> tuple[Gate, ModifyOrder]:
+    """Return a gate before a resting buy of 20 at 90, and a change to 17 at 105."""
+    resting = order(kind="limit", quantity=D(20), price=D(90), notional=D(1_800), status=status)
+    books = {"instruments": {item.name: item for item in ITEMS}, "orders": {"o": resting}}
+    found = Gate(State(settings=settings(), **{**books, **state}))
+    return found, ModifyOrder("o", "main", "COIN", D(105), D(17))
+
+
+@pytest.mark.parametrize("status", [Status.ACCEPTED, Status.PARTIALLY_FILLED])
+def test_a_change_of_a_working_entry_passes(status: Status) -> None:
+    found, change = changing(status)
+    assert found.unchanging(change) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"trading": "halted"}, "trading is halted"),
+        ({"trading": "reducing"}, "trading is reducing"),
+        ({"unreconciled": {"main": "the line broke"}}, "the line broke"),
+        ({"trips": {"day_loss": Trip(NOON, "", "1", "1", "block")}}, "day_loss"),
+        ({"strategies": {"alpha": StrategyState(status="paused")}}, "alpha is paused"),
+        ({"strategies": {"alpha": StrategyState(status="stopped")}}, "alpha is stopped"),
+        ({"orders": {}}, "ended meanwhile"),
+    ],
+)
+def test_a_change_is_held_back_as_an_entry_is(state: Any, words: str) -> None:
+    found, change = changing(**state)
+    assert words in found.unchanging(change)
+
+
+def test_a_change_waits_for_no_failed_journal_and_heeds_the_halt_marker() -> None:
+    found, change = changing()
+    found.marked = lambda: True
+    assert "halt marker" in found.unchanging(change)
+    found.poisoned = True
+    assert "journal" in found.unchanging(change)
+
+
+@pytest.mark.parametrize("status", [Status.SUBMITTED, Status.PENDING_CANCEL, Status.UNKNOWN])
+def test_a_change_of_what_does_not_work_any_more_is_not_sent(status: Status) -> None:
+    found, change = changing(status)
+    assert status.value in found.unchanging(change)
+
+
+def test_a_change_is_held_against_the_order_as_it_is_now() -> None:
+    found, change = changing()
+    smaller = {"quantity": D(10), "notional": D(900)}
+    found.state.orders["o"] = msgspec.structs.replace(found.state.orders["o"], **smaller)
+    assert "at most 10" in found.unchanging(change)

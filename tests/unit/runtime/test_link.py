@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.errors import VenueGarbage, VenueLost
 from cerberus_trader.domain.events import (
     AccountReport,
@@ -16,6 +16,7 @@ from cerberus_trader.domain.events import (
     FillReport,
     FundingReport,
     LinkEvent,
+    ModifyNotSent,
     OrderReport,
     OrderStatus,
 )
@@ -43,7 +44,7 @@ class Client:
         self.on_lost: Callable[[str], None] = lambda reason: None
         self.calls: list[tuple[Any, ...]] = []
         self.replies: dict[str, Any] = {
-            "connect": None, "submit": Ack(True), "cancel": None, "bookings": [],
+            "connect": None, "submit": Ack(True), "cancel": None, "modify": None, "bookings": [],
             "account": AccountView(NOON, (), (), None), "query": Answer(NOON, None),
         }  # fmt: skip
 
@@ -70,6 +71,9 @@ class Client:
 
     async def cancel(self, order: CancelOrder) -> None:
         await self._answer("cancel", order.order_id)
+
+    async def modify(self, order: ModifyOrder) -> None:
+        await self._answer("modify", order.order_id, order.price, order.quantity)
 
     async def query(self, order: Order) -> Answer:
         return await self._answer("query", order.id)
@@ -98,6 +102,7 @@ class Line:
         self.link = Link(
             self.client, "main", self.bench.state, self.clock, self.put,
             lambda order: self.latest, lambda order: self.refusal,
+            lambda change: self.refusal,
         )  # fmt: skip
         self.link._begun_ns = NOON  # as if asked before; one test asks
 
@@ -161,6 +166,19 @@ def test_what_a_submission_comes_to(reply: Any, state: str, reason: str, retry: 
         assert line.link.wake.is_set() is (state == "unknown")
         garbage = [(a.kind, a.place) for a in line.of(Anomaly)]
         assert garbage == ([("garbage", f"submit {order.id}")] if reply is GARBAGE else [])
+
+    virtually(main())
+
+
+def test_a_change_that_was_stopped_meanwhile_never_leaves() -> None:
+    async def main() -> None:
+        line = Line()
+        change = ModifyOrder("o1e", "main", "COIN", D(99), D(1))
+        for line.refusal in ("trading is halted", ""):
+            assert line.link.modify(change, NOON) == []
+            await asyncio.sleep(1.0)
+        assert line.of(ModifyNotSent) == [ModifyNotSent(0, "o1e", "trading is halted")]
+        assert line.client.named("modify") == [("modify", "o1e", D(99), D(1))]
 
     virtually(main())
 

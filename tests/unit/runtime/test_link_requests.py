@@ -44,6 +44,7 @@ class Rig:
         self.link = Link(
             client, "main", self.bench.state, self.clock, self.put.append,
             lambda order: NOON + 5 * SECOND, lambda order: self.refusals.get(order.id, ""),
+            lambda change: "",
         )  # fmt: skip
         self.orders = [
             submitted(self.bench.signal(instrument=name)) for name in ("COIN", "OTHER", "THIRD")

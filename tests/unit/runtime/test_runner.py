@@ -5,9 +5,21 @@ from typing import Any
 
 import pytest
 
-from cerberus_trader.domain.events import ConfigEvent, Event, FillReport, OrderReport, SignalEvent
+from cerberus_trader.domain.events import (
+    AccountReport,
+    ConfigEvent,
+    Event,
+    FillReport,
+    ModifyNotSent,
+    OperatorEvent,
+    OrderModified,
+    OrderReport,
+    SignalEvent,
+)
+from cerberus_trader.domain.execution import VenueOrder
+from cerberus_trader.domain.facts import CommandRefused
 from cerberus_trader.domain.market import Snapshot
-from cerberus_trader.domain.order import Status
+from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.engine import Engine
 from cerberus_trader.engine.state import state_hash
@@ -159,6 +171,93 @@ async def test_after_a_failed_write_only_what_reduces_goes_out() -> None:
     rig.runner.poison()
     assert [w.order.reduce_only for w in rig.desk.book.arriving.values()] == [True]
     assert rig.runner.gate.poisoned
+
+
+def resting(rig: Rig) -> Order:
+    """Let an entry rest at the venue."""
+    now = rig.clock.now_ns()
+    made = Signal("s1", now, "COIN", "buy", 0.7, "head", stop_loss_pct=D(2),
+                  order="limit", limit=D(90))  # fmt: skip
+    market = Snapshot(now, D(100), D(100), 0, 0.05, 0.05, (("COIN", D(100)),))
+    rig.runner.commit(SignalEvent(now, made, market))
+    rig.sync()
+    (order,) = rig.state.orders.values()
+    rig.desk.book.resting[order.id] = rig.desk.book.arriving.pop(order.id)
+    rig.runner.commit(OrderReport(now, order.id, "accepted"))
+    rig.sync()
+    return rig.state.orders[order.id]
+
+
+def change(rig: Rig, order: Order) -> None:
+    """Ask for half of an entry, nearer to the market."""
+    half = ITEMS[0].quantity_down(order.quantity / 2)
+    event = OperatorEvent(rig.clock.now_ns(), "modify", "me", "", order.id, amount=half,
+                          price=D(91))  # fmt: skip
+    rig.runner.commit(event)
+
+
+def at_venue(rig: Rig, order: Order) -> tuple[Any, Any]:
+    held = rig.desk.book.resting[order.id].order
+    return held.price, held.quantity
+
+
+async def test_a_change_waits_for_a_stalled_disk_and_then_goes_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STALL_S", 0.0)
+    rig = Rig(WallClock(NOON))
+    order = resting(rig)
+    change(rig, order)
+    await asyncio.sleep(0.01)
+    assert at_venue(rig, order) == (order.price, order.quantity)
+    rig.sync()
+    (told,) = rig.runner.inbox.reports
+    assert isinstance(told, OrderModified) and at_venue(rig, order) == (D(91), told.quantity)
+
+
+async def test_a_change_does_not_leave_after_the_journal_has_failed() -> None:
+    rig = Rig(WallClock(NOON))
+    order = resting(rig)
+    change(rig, order)
+    rig.runner.poison()
+    assert at_venue(rig, order) == (order.price, order.quantity)
+    rig.sync()
+    assert at_venue(rig, order) == (order.price, order.quantity)
+
+
+async def test_a_change_that_is_not_sent_leaves_nothing_in_doubt() -> None:
+    rig = Rig(WallClock(NOON))
+    order, reserved = resting(rig), dict(rig.state.reserved)
+    change(rig, order)
+    rig.runner.gate.marked = lambda: True
+    rig.runner.commit(OperatorEvent(rig.clock.now_ns(), "halt", "me"))
+    rig.sync()
+    told = [x for x in rig.runner.inbox.reports if isinstance(x, ModifyNotSent)]
+    assert [x.order_id for x in told] == [order.id] and rig.runner.metrics.not_sent == 1
+    (said,) = rig.runner.commit(told[0]).facts
+    assert isinstance(said, CommandRefused) and order.id in said.reason
+    after = rig.state.orders[order.id]
+    assert (after.price, after.quantity) == (order.price, order.quantity)
+    assert rig.state.reserved == reserved and after.status is Status.PENDING_CANCEL
+
+
+async def test_the_next_look_agrees_with_a_change_that_was_not_sent() -> None:
+    rig = Rig(WallClock(NOON))
+    order, reserved = resting(rig), dict(rig.state.reserved)
+    change(rig, order)
+    rig.runner.gate.marked = lambda: True
+    rig.sync()
+    rig.runner.commit(rig.runner.inbox.reports.popleft())
+    now = rig.clock.now_ns()
+    theirs = VenueOrder(order.id, "COIN", 1, order.quantity, "working", price=order.price)
+    look = AccountReport(now, "main", now, "timer", (theirs,), (), rig.state.balance)
+    names = {type(fact).__name__ for fact in rig.runner.commit(look).facts}
+    assert names == {"Reconciled"} and rig.state.orders[order.id] == order
+    assert rig.state.reserved == reserved and not rig.state.doubts and not rig.state.suspects
+    rig.runner.gate.marked = lambda: False  # and the change may be asked for again
+    change(rig, order)
+    rig.sync()
+    assert at_venue(rig, order)[0] == D(91)
 
 
 async def test_a_stamp_that_was_overtaken_does_not_run_backwards() -> None:

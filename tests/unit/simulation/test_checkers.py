@@ -163,6 +163,21 @@ def test_sent_while_stopped(world: World) -> None:
     assert len(list(c.nothing_when_stopped(world))) == 1
 
 
+def test_a_change_that_left_early_or_unwritten_or_while_stopped(world: World) -> None:
+    rows = rows_of(world)
+    asked = {change for _, change in c.changes_of(rows)}
+    when, change, word = world.changed[0]
+    assert not word and (change.order_id, change.price, change.quantity) in asked
+    world.changed[0] = (when - 60.0, change, "")
+    (found,) = c.durable_changes(world, rows)
+    assert "before it was durable" in found
+    world.changed[0] = (when, replace(change, price=change.price + 1), "")
+    (found,) = c.durable_changes(world, rows)
+    assert "is not in the journal" in found
+    world.changed[0] = (when, change, "stopped")
+    assert len(list(c.nothing_when_stopped(world))) == 1
+
+
 def test_an_exit_held_back(world: World) -> None:
     rows = rows_of(world)
     exits = [order for order in c.orders_of(rows) if order.reduce_only]
