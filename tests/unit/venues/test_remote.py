@@ -8,6 +8,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder
@@ -246,6 +247,38 @@ async def test_an_answer_of_another_kind_or_order_is_garbage_and_a_refusal_is_no
         assert lost == ["an answer of the kind Done was not asked for"]
         with pytest.raises(VenueLost, match="not connected"):
             await line.account("main")
+        await line.close()
+
+
+WHOLE = wire.VenueOrder("o1s", "ALFA", -1, D(0), "working", price=D(90), reduce_only=True)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "taken"),
+    [
+        (WHOLE, True),
+        (msgspec.structs.replace(WHOLE, state="filled", filled=D(3)), True),
+        (msgspec.structs.replace(WHOLE, reduce_only=False), False),
+        (msgspec.structs.replace(WHOLE, quantity=D(-1)), False),
+        (msgspec.structs.replace(WHOLE, quantity=D(1), filled=D(3)), False),
+    ],
+)
+async def test_a_stop_of_quantity_0_closes_what_there_is_an_entry_of_0_is_garbage(
+    theirs: wire.VenueOrder, taken: bool
+) -> None:
+    def answer(request: wire.Request) -> list[bytes]:
+        if isinstance(request, wire.Account):
+            return [encode(wire.Holds(request.number, 5, (theirs,), (), D(1)))]
+        return [encode(wire.Done(request.number, 5))]
+
+    async with scripted(answer) as where:
+        line = RemoteVenue(where)
+        await line.connect()
+        if taken:
+            assert (await line.account("main")).orders == (theirs,)
+        else:
+            with pytest.raises(VenueGarbage):
+                await line.account("main")
         await line.close()
 
 

@@ -288,10 +288,11 @@ def _order(order: VenueOrder) -> None:
     _name(order.order_id, "order_id")
     _name(order.instrument, "instrument")
     _side(order.side)
-    _positive(order.quantity, "quantity")
+    whole = order.reduce_only and not order.quantity  # closes whatever is open: 0 is no size
+    (_amount if order.reduce_only else _positive)(order.quantity, "quantity")
     _amount(order.filled, "filled")
     _text(order.reason)
-    if order.filled > order.quantity:
+    if order.filled > order.quantity and not whole:
         _fail("filled", "is more than was ordered")
     if order.price is not None:
         _positive(order.price, "price")
