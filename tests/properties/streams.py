@@ -69,6 +69,9 @@ class Stream(Venue):
         self.asked: Signal | None = None
         self.sigma, self.age_ms = 0.0, 0
         self.said: list[Signal] = []
+        self.judged: set[str] = set()
+        self.known: list[tuple[str, int]] = []
+        self.forgotten = 0
         self.take(ConfigEvent(self.now, self.settings, "c", self.items, "stream"))
         if self.rng.random() < 0.5:  # the money is the venue's, else the operator tells of it
             for account in ("main", "second"):
@@ -176,15 +179,32 @@ class Stream(Venue):
         seen = self.now - self.age_ms * 1_000_000
         market = Snapshot(seen, price, price, 0, sigma, sigma, self.marks())
         step = self.take(SignalEvent(self.now, self.asked, market))
-        if held and not any(isinstance(x, SubmitOrder) for x in step.commands):
+        acted = any(isinstance(x, SubmitOrder) for x in step.commands)
+        if held and not acted:
             self.found.append(f"{self.asked.id} did not close {held}: {step.facts}")
+        if acted and self.asked.id in self.judged:
+            self.found.append(f"{self.asked.id} was acted on when it came again")
+        if any(isinstance(x, f.SignalJudged) for x in step.facts):
+            self.remember(self.asked.id)
         self.asked = None
+
+    def remember(self, name: str) -> None:
+        """Note when a signal was judged, and until when those were judged that are forgotten."""
+        self.judged.add(name)
+        self.known.append((name, self.now))
+        intake = self.settings.intake
+        while len(self.known) > intake.remember_max or (
+            self.now - self.known[0][1] > intake.remember_ms * 1_000_000
+        ):
+            self.forgotten = self.known.pop(0)[1]
 
     def closable(self, signal: Signal) -> str:
         """Name what a fresh signal has to close: a position that no close is on its way to."""
         place = (self.settings.strategies[signal.source].account, signal.instrument)
         held = self.held.get(place)
         if signal.side != "close" or held is None or held.strategy != signal.source:
+            return ""
+        if signal.ts_ns <= self.forgotten:
             return ""
         closes = [x.order for x in self.lives.values() if x.state != "ended" or not x.over]
         sends = [x for x in self.queue if isinstance(x, tuple) and x[0] == "send"]  # after a pause

@@ -73,11 +73,16 @@ class Intake(Section, frozen=True):
     remember_ms: Annotated[
         Millis,
         Meta(
-            description="how long signal ids are remembered; at least the oldest admissible signal"
+            description="how long signal ids are remembered; at least the oldest admissible "
+            "signal, and one from before what is remembered is denied, exits too"
         ),
     ] = 86_400_000
     remember_max: Annotated[
-        int, Meta(ge=1, description="how many signal ids are remembered at most")
+        int,
+        Meta(
+            ge=1,
+            description="how many signal ids are remembered at most; more than may wait at once",
+        ),
     ] = 100_000
 
 

@@ -95,12 +95,15 @@ def judged(state: State, event: Event, fact: f.SignalJudged) -> None:
 
 
 def remember(state: State, signal_id: str, ts_ns: int) -> None:
-    """Remember a signal's id, and forget those older than the configured time."""
+    """Remember when a signal was judged, and forget those older than the configured time.
+
+    Its own time would not do: one that is stamped in the future would deny all that follow it.
+    """
     seen, intake = state.seen, state.settings.intake
     seen[signal_id] = ts_ns
     oldest = ts_ns - intake.remember_ms * 1_000_000
     while len(seen) > intake.remember_max or next(iter(seen.values())) < oldest:
-        forget(seen)
+        state.forgotten_ns = max(state.forgotten_ns, forget(seen))
 
 
 def ignored(state: State, event: Event, fact: f.SignalIgnored) -> None:

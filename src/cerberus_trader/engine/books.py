@@ -5,7 +5,7 @@ Used by the folds alone (`apply.py`, `apply_venue.py`).
 
 from collections import OrderedDict
 from decimal import Decimal
-from typing import Any, cast
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -24,6 +24,7 @@ from cerberus_trader.engine.state import (
     key_of,
 )
 
+T = TypeVar("T")
 NOTHING = (ZERO, ZERO, ZERO)
 ASKED_AGAIN_NS = 60_000_000_000
 """Above the overlap with which bookings are asked for again, and any skew of the clocks."""
@@ -44,9 +45,9 @@ def note_marks(state: State, event: Event) -> None:
     state.marks.update(marks_of(event))
 
 
-def forget(mapping: dict[str, Any]) -> None:
-    """Drop the oldest entry of a bounded record."""
-    cast("OrderedDict[str, Any]", mapping).popitem(last=False)
+def forget(mapping: dict[str, T]) -> T:
+    """Drop the oldest entry of a bounded record; return what it held."""
+    return cast("OrderedDict[str, T]", mapping).popitem(last=False)[1]
 
 
 def remember_booking(state: State, name: str, ts_ns: int) -> None:

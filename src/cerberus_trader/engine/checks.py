@@ -198,6 +198,15 @@ def quantity_min(case: Case) -> Decimal:
     return max(instrument.quantity_min, instrument.lot)
 
 
+def forgotten(case: Case) -> str:
+    """Say that the signal may have been judged already, as its id would be forgotten by now.
+
+    One that was made after the newest forgotten one was judged cannot be among them.
+    """
+    until_ns = case.state.forgotten_ns
+    return "judged already, perhaps" if until_ns and case.signal.ts_ns <= until_ns else ""
+
+
 INTAKE: tuple[Check, ...] = (
     Check("SIGNAL_INVALID", "faults of the signal", signal_faults, None, "none", True, True),
     Check("SOURCE_UNKNOWN", "source without a strategy",
@@ -239,6 +248,8 @@ INTAKE: tuple[Check, ...] = (
     Check("VOLATILITY_MINUTE_HIGH", "one-minute volatility, daily fraction",
           sigma_minute, lambda c: c.settings.risk.minute_volatility_halt, "max"),
     Check("SIZE_BELOW_MINIMUM", "part to close", close_size, None, "none", True, True),
+    Check("SIGNAL_FORGOTTEN", "older than what is remembered of signals", forgotten, None, "none",
+          True, True),
 )  # fmt: skip
 
 

@@ -117,7 +117,8 @@ class State(msgspec.Struct):
     `cooldown_ms` the longest cool-down that was configured since something tripped; `lost` the
     entries of ours that only the venue remembers, and when it told of them; `window_end_ns` until
     when an order may arrive that was sent under a longer `submit_window_ms`; `unsure` the stops
-    of which nobody knows whether they rest at their venue.
+    of which nobody knows whether they rest at their venue; `forgotten_ns` when the newest signal
+    was judged that is no longer in `seen`.
     """
 
     engine_id: str = ""
@@ -164,6 +165,7 @@ class State(msgspec.Struct):
     window_end_ns: int = 0
     unsure: dict[str, None] = {}
     suspected_ns: dict[str, int] = {}
+    forgotten_ns: int = 0
 
     def __post_init__(self) -> None:
         # what forgets its oldest entry: a plain dict takes longer to find it the more it forgot

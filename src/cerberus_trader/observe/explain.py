@@ -20,6 +20,8 @@ from cerberus_trader.engine.checks import INTAKE, RISK, Check
 from cerberus_trader.engine.intake import limits_of
 from cerberus_trader.engine.state import strategy_from
 
+VALUES_BEFORE_FORGOTTEN = 41
+"""The most values of a document that was written before SIGNAL_FORGOTTEN ended the intake."""
 SIZE_CODES = ("SIZE_BELOW_MINIMUM", "NOTIONAL_BELOW_MINIMUM")
 
 
@@ -87,6 +89,8 @@ def _judged(
 ) -> list[_Judged]:
     """Hold each stored value against its limit again, with nothing but the document."""
     table = INTAKE if decision.stage == 0 else INTAKE + RISK
+    if decision.stage and len(decision.values) <= VALUES_BEFORE_FORGOTTEN:
+        table = INTAKE[:-1] + RISK
     case = _case(decision, settings, instruments)
     lifted = settings.risk.lift_all
     rows = []
@@ -180,6 +184,7 @@ REMEDIES = {
     "INSTRUMENT_UNKNOWN": "list its file under `instruments` in the configuration",
     "SOURCE_UNKNOWN": "name it in a strategy's `sources`",
     "MARKET_CLOSED": "it ends by itself when its market is open and its feed speaks",
+    "SIGNAL_FORGOTTEN": "send what still holds as a new signal, with a time and an id of its own",
     "EQUITY_UNKNOWN": "give its prices too, or close it",
 }
 """What a person can do where no value of the signal would have changed the verdict."""

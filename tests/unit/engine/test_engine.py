@@ -300,11 +300,13 @@ def test_closing_a_position_ends_what_is_left_of_its_entry(side: str, part: Any)
 
 def test_a_signal_whose_id_was_forgotten_does_not_submit_its_order_again() -> None:
     bench = Bench(settings(intake={"remember_max": 1}))
-    order = submitted(bench.signal(id="x"))
+    ahead = bench.now + 1  # its head's clock is: by its time alone it could be a new one
+    order = submitted(bench.signal(id="x", ts_ns=ahead))
     bench.take(OrderReport(bench.now, order.id, "canceled"))
     bench.signal(id="y", instrument="OTHER")
     assert list(bench.state.seen) == ["y"]
-    step = bench.signal(id="x")
+    bench.signal(id="z", instrument="OTHER")
+    step = bench.signal(id="x", ts_ns=ahead)
     assert [type(fact) for fact in step.facts] == [f.SignalIgnored] and not step.commands
     assert bench.state.counters.repeated == 1 and not bench.state.reserved.get("COIN")
 

@@ -9,7 +9,7 @@ from cerberus_trader.domain.events import OperatorEvent
 from cerberus_trader.domain.market import Snapshot
 from cerberus_trader.engine import checks
 from cerberus_trader.observe.explain import REMEDIES, assessment, explain, recompute, why_not
-from tests.kit import Bench, decision, settings
+from tests.kit import Bench, changed, decision, settings
 
 
 def told(bench: Bench, **fields: Any) -> tuple[Any, Any]:
@@ -42,6 +42,29 @@ def test_a_denial_says_what_would_have_had_to_differ_nearest_first() -> None:
         "SPREAD_WIDE: spread, bps 99.50248756, at most 50",
         "PRICE_STALE: age of the price, ms 9000000, at most 10000",
     ]
+
+
+def test_a_signal_from_before_what_is_remembered_is_told_to_come_anew() -> None:
+    bench = Bench(settings(intake={"remember_max": 1}))
+    told(bench)
+    made, _ = told(bench)
+    bench.now += 1
+    made, said = told(bench, side="close", ts_ns=bench.now - 1)
+    remedy = "send what still holds as a new signal, with a time and an id of its own"
+    line = "SIGNAL_FORGOTTEN: older than what is remembered of signals: judged already, perhaps"
+    assert f"{line} ({remedy})" in why_not(made, bench.state.settings, bench.state.instruments)
+    assert not next(row for row in said.checks if row.code == "SIGNAL_FORGOTTEN").passed
+
+
+@pytest.mark.parametrize("later", [0, 1, 2])
+def test_a_document_of_before_the_memory_was_checked_is_read_as_it_was_written(later: int) -> None:
+    bench = Bench()
+    made = decision(bench.signal())
+    values = made.values[: len(checks.INTAKE) - 1] + made.values[len(checks.INTAKE) :]
+    made = changed(made, values=values[: len(values) - later])
+    said = explain(made, bench.state.settings, bench.state.instruments)
+    assert all(row.passed for row in said.checks) and len(said.checks) == 41 - later
+    assert recompute(made, bench.state.settings, bench.state.instruments) == ("approved", "")
 
 
 def test_what_could_not_be_measured_is_said_so() -> None:
