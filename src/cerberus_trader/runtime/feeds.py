@@ -21,6 +21,8 @@ from cerberus_trader.runtime.prices import CLOSE, INSIDE, POINT, Line, LiveMarke
 ROWS = 4_096
 PACE_S = 0.25
 FOLDER_POLL_S = 0.2
+CROWDED_S = 0.02
+BLOCKS_MAX = 4
 READ_BYTES = 1 << 16
 LINE_BYTES_MAX = 1 << 20
 
@@ -153,12 +155,17 @@ class FileFeed:
 class FolderWatch:
     """Read every *.jsonl of a folder, each line once, also those appended later.
 
-    A last line without a line break counts once the file has stopped growing.
+    Files are to be appended to; one that has become shorter is another one, read from its
+    beginning. A last line without a line break counts once the file has stopped growing. While
+    `crowded` says so nothing more is taken.
     """
 
-    def __init__(self, folder: Path, ingest: Ingest) -> None:
+    def __init__(
+        self, folder: Path, ingest: Ingest, crowded: Callable[[], bool] = lambda: False
+    ) -> None:
         self.folder = folder
         self.ingest = ingest
+        self.crowded = crowded
         self._sources: dict[Path, FileSource] = {}
         self._sizes: dict[Path, int] = {}
 
@@ -170,16 +177,21 @@ class FolderWatch:
 
     async def look(self, *, final: bool = False) -> None:
         """Take every line that is new; `final` takes unfinished last lines too."""
-        for path in sorted(self.folder.glob("*.jsonl")):
-            if path.name == REFUSED_NAME:  # the state folder may be watched too
-                continue
+        # the state folder may be watched too
+        paths = [x for x in sorted(self.folder.glob("*.jsonl")) if x.name != REFUSED_NAME]
+        for path in self._sources.keys() - set(paths):
+            del self._sources[path]
+            self._sizes.pop(path, None)
+        for path in paths:
             source = self._sources.setdefault(path, FileSource(path, self.ingest.parse))
             try:
                 size = path.stat().st_size
+                if size < source.offset:
+                    source.start_again()
                 if size != source.offset:
                     await self._read_more(source)
                     if final or self._sizes.get(path) == size:
-                        self._read_rest(source)
+                        await self._read_rest(source)
                 self._sizes[path] = size
             except OSError as error:
                 self.ingest.refused(unreadable(path, error))
@@ -187,18 +199,22 @@ class FolderWatch:
                 self.ingest.refused(error)
 
     async def _read_more(self, source: FileSource) -> None:
-        """Take the lines that were appended; hand on what was refused of them."""
-        signals = await source.get_signals()
-        for error in source.refusals:
-            self.ingest.refused(error)
-        source.refusals.clear()
-        for signal in signals:
-            try:
-                self.ingest.take_signal(signal, str(source.path))
-            except DataError as error:
+        """Take the lines that were appended, block by block; hand on what was refused of them."""
+        before = -1
+        while source.offset != before:
+            before = source.offset
+            signals = await source.next_signals()
+            for error in source.refusals:
                 self.ingest.refused(error)
+            source.refusals.clear()
+            for signal in signals:
+                await room(self.crowded)
+                try:
+                    self.ingest.take_signal(signal, str(source.path))
+                except DataError as error:
+                    self.ingest.refused(error)
 
-    def _read_rest(self, source: FileSource) -> None:
+    async def _read_rest(self, source: FileSource) -> None:
         """Take a last line that has no line break."""
         with source.path.open("rb") as stream:
             stream.seek(source.offset)
@@ -206,8 +222,15 @@ class FolderWatch:
         if not rest or b"\n" in rest:
             return
         source.offset += len(rest)
+        await room(self.crowded)
         # its line break, once it comes, counts the line
         self.ingest.line(rest, f"{source.path}:{source.number + 1}")
+
+
+async def room(crowded: Callable[[], bool]) -> None:
+    """Wait while too many signals wait."""
+    while crowded():
+        await asyncio.sleep(CROWDED_S)
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
@@ -216,10 +239,6 @@ def unreadable(path: Path, error: OSError) -> DataError:
         f"the file cannot be read ({error.strerror}).", code="SIGNAL_REFUSED", place=str(path),
         fix="check it.",
     )  # fmt: skip
-
-
-BLOCKS_MAX = 4
-CROWDED_S = 0.02
 
 
 class StandardInput:
@@ -232,7 +251,7 @@ class StandardInput:
     def __init__(self, inbox: Inbox, ingest: Ingest, fd: int = 0) -> None:
         self.inbox = inbox
         self.ingest = ingest
-        self.crowded: Callable[[], bool] = lambda: False
+        self.crowded = inbox.crowded
         self.fd = fd
         self.number = 0
         self._rest = b""
@@ -265,8 +284,7 @@ class StandardInput:
         *lines, self._rest = (self._rest + block).split(b"\n")
         for line in lines:
             self.number += 1
-            while self.crowded():
-                await asyncio.sleep(CROWDED_S)
+            await room(self.crowded)
             if self._priced and is_signal(line):
                 await self._prices_taken()
             tick = self.ingest.line(line, f"stdin:{self.number}")

@@ -2,7 +2,7 @@
 
 Reports and operators come before signals, signals before prices. What a lane does when it is full
 is named: reports are never lost (there are never more than orders and positions), an operator is
-refused, a signal from outside is refused and counted, the price feed waits.
+refused, a signal from outside is refused and counted, files and the price feed wait.
 """
 
 import asyncio
@@ -96,6 +96,13 @@ class Inbox:
             raise full("signals", self.limits["signals"])
         self.signals.append(Timed(0, signal))
         self._ready.set()
+
+    def crowded(self) -> bool:
+        """Tell whether so many signals wait that whoever can wait should: half of the most.
+
+        The rest is for those that cannot.
+        """
+        return 2 * len(self.signals) >= self.limits["signals"]
 
     async def put_price(self, item: Instant | Timed | Due) -> None:
         """Take something of the price feed's timeline, waiting for room."""

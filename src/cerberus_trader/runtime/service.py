@@ -233,7 +233,10 @@ class Service:
         group.create_task(self.startup.follow(self.trading))
         if self.options.signals is not None:
             folder = FolderWatch(self.options.signals, self.ingest)
-            await folder.look(final=True)
+            if self.feed is None:
+                folder.crowded = self.runner.inbox.crowded
+            else:  # all that is there is known before its moment passes: it plays alike each time
+                await folder.look(final=True)
             group.create_task(folder.run())
         if self.options.stdin:
             lines = StandardInput(self.runner.inbox, self.ingest)

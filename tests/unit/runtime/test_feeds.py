@@ -13,6 +13,7 @@ from cerberus_trader.domain.settings import Intake, Settings
 from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.state import State
+from cerberus_trader.heads.lines.source import FileSource
 from cerberus_trader.market.columns import Bars, Quotes
 from cerberus_trader.replay.tape import Tape
 from cerberus_trader.runtime.feeds import FileFeed, FolderWatch, StandardInput, instants
@@ -114,6 +115,65 @@ async def test_each_line_of_a_folder_is_read_once_also_a_last_one_without_break(
     assert [json.loads(x)["place"] for x in refused] == [f"{path}:2", f"{path}:5"]
 
 
+@pytest.mark.req("D-10.9")
+async def test_a_folder_waits_for_room_instead_of_losing_the_newest_lines(tmp_path: Path) -> None:
+    inbox = Inbox()
+    inbox.bound(Resources(signals_max=4))
+    refusals = Refusals(tmp_path / "state", Metrics(), Log("error"))
+    ing = Ingest(State(instruments={"COIN": COIN}), lambda: NOON, inbox.put_signal, refusals)
+    names = [f"s{i}" for i in range(9)]
+    (tmp_path / "a.jsonl").write_text("\n".join(line(name) for name in names))
+    watch = FolderWatch(tmp_path, ing, inbox.crowded)
+    looking = asyncio.ensure_future(watch.look(final=True))
+    taken: list[str] = []
+    while len(taken) < len(names):
+        item = await asyncio.wait_for(inbox.take(), 10)
+        assert isinstance(item, Timed) and len(inbox.signals) < 2, "half is left for the others"
+        taken.append(item.signal.id)
+    await looking
+    assert taken == names and not refusals.metrics.refused
+
+
+async def test_a_file_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cerberus_trader.heads.lines.source.READ_BYTES_MAX", 300)
+    taken: list[Signal] = []
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(line(f"s{i}") + "\n" for i in range(9)))
+    assert len(await FileSource(path).next_signals()) == 2
+    await FolderWatch(tmp_path, ingest(tmp_path, taken)).look()
+    assert [s.id for s in taken] == [f"s{i}" for i in range(9)]
+
+
+async def test_a_file_that_was_replaced_by_a_shorter_one_is_read_from_its_beginning(
+    tmp_path: Path,
+) -> None:
+    taken: list[Signal] = []
+    ing = ingest(tmp_path, taken)
+    watch = FolderWatch(tmp_path, ing)
+    path = tmp_path / "a.jsonl"
+    path.write_text(line("a") + "\n" + line("b") + "\n")
+    await watch.look()
+    path.write_text(line("c") + "\n{broken\n")
+    await watch.look()
+    assert [s.id for s in taken] == ["a", "b", "c"]
+    assert f"{path}:2" in (tmp_path / "refused.jsonl").read_text()
+
+
+async def test_a_folder_forgets_the_files_that_are_gone(tmp_path: Path) -> None:
+    taken: list[Signal] = []
+    ing = ingest(tmp_path, taken)
+    watch = FolderWatch(tmp_path, ing)
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_text(line(name) + "\n")
+    await watch.look()
+    (tmp_path / "a.jsonl").unlink()
+    await watch.look()
+    assert list(watch._sources) == list(watch._sizes) == [tmp_path / "b.jsonl"]
+    (tmp_path / "a.jsonl").write_text(line("c") + "\n")
+    await watch.look()
+    assert [s.id for s in taken] == ["a", "b", "c"]
+
+
 async def test_a_folder_holds_the_configured_limits(tmp_path: Path) -> None:
     taken: list[Signal] = []
     ing = ingest(tmp_path, taken)
@@ -163,6 +223,21 @@ async def test_a_signal_is_judged_behind_the_prices_that_stand_before_it(tmp_pat
             order += "p" if isinstance(item, Instant) else "s"
     await taking
     assert order == "ppsspsp" and not refusals.metrics.refused
+
+
+async def test_standard_input_waits_for_room_instead_of_losing_lines(tmp_path: Path) -> None:
+    inbox = Inbox()
+    inbox.bound(Resources(signals_max=4))
+    refusals = Refusals(tmp_path, Metrics(), Log("error"))
+    state = State(instruments={"COIN": COIN})
+    source = StandardInput(inbox, Ingest(state, lambda: NOON, inbox.put_signal, refusals))
+    names = [f"s{i}" for i in range(9)]
+    block = "".join(line(name) + "\n" for name in names).encode()
+    taking = asyncio.ensure_future(source.take(block))
+    items = [await asyncio.wait_for(inbox.take(), 10) for _ in names]
+    await taking
+    assert [item.signal.id for item in items if isinstance(item, Timed)] == names
+    assert not refusals.metrics.refused
 
 
 @pytest.mark.req("D-10.9")

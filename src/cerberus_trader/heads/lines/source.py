@@ -35,7 +35,19 @@ class FileSource:
 
     async def get_signals(self) -> list[Signal]:
         """Return the new signals; raise `DataError` where the file cannot be read."""
+        found, before = await self.next_signals(), 0
+        while self.offset != before:
+            before = self.offset
+            found += await self.next_signals()
+        return found
+
+    async def next_signals(self) -> list[Signal]:
+        """Return the signals of the next block (1 MiB), so that few wait at a time."""
         return await asyncio.to_thread(self._read)
+
+    def start_again(self) -> None:
+        """Read from the file's beginning next: it is another one."""
+        self.offset = self.number = 0
 
     def source_name(self) -> str:
         return self.path.stem
@@ -44,21 +56,17 @@ class FileSource:
         return self.path.is_file()
 
     def _read(self) -> list[Signal]:
-        found: list[Signal] = []
         try:
             with self.path.open("rb") as stream:
                 stream.seek(self.offset)
-                while block := stream.read(READ_BYTES_MAX):
-                    stop = block.rfind(b"\n") + 1
-                    if not stop and len(block) <= LINE_BYTES_MAX:
-                        break
-                    stop = stop or len(block)  # a line longer than any that would be taken
-                    found += self._parse(block[:stop])
-                    self.offset += stop
-                    stream.seek(self.offset)
+                block = stream.read(READ_BYTES_MAX)
         except OSError as error:
             refuse(str(self.path), f"the file cannot be read ({error.strerror}).", "check it.")
-        return found
+        stop = block.rfind(b"\n") + 1
+        if not stop and len(block) > LINE_BYTES_MAX:
+            stop = len(block)  # a line longer than any that would be taken
+        self.offset += stop
+        return self._parse(block[:stop])
 
     def _parse(self, block: bytes) -> list[Signal]:
         found = []
