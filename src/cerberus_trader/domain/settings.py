@@ -78,11 +78,7 @@ class Intake(Section, frozen=True):
         ),
     ] = 86_400_000
     remember_max: Annotated[
-        int,
-        Meta(
-            ge=1,
-            description="how many signal ids are remembered at most; more than may wait at once",
-        ),
+        int, Meta(ge=1, description="how many ids are remembered at most; more than wait at once")
     ] = 100_000
 
 
