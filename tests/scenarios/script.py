@@ -379,6 +379,7 @@ SAYS: dict[type, Callable[[Desk, Any], str] | None] = {
         f"{plain(abs(x.amount))} {'put in' if x.amount > 0 else 'taken out'} ({x.actor})"
     ),
     f.Reconciled: lambda d, x: "reconciled",
+    f.VenueLeft: lambda d, x: "left the venue",
     f.AnomalyNoted: lambda d, x: f"anomaly {x.kind} {x.place}",
     f.BreakerTripped: lambda d, x: f"tripped {x.condition}: {x.action}",
     f.BreakerReset: lambda d, x: f"reset {' '.join(x.conditions)}",

@@ -79,6 +79,14 @@ def test_a_change_of_a_cold_setting_is_refused_whole(desk: Desk) -> None:
     assert desk.changes == [] and desk.watcher.current.settings.risk.positions_max == 3
 
 
+def test_a_venue_that_comes_or_goes_needs_a_restart(desk: Desk) -> None:
+    # the line to the venue would have stayed, and the next start taken what is open for paper
+    desk.write('[risk]\npositions_max = 5\n[venues.x]\nkind = "paper"\n')
+    desk.watcher.check()
+    assert all("venues." in x and "restart" in x for x in desk.faults[0].faults)
+    assert desk.changes == []
+
+
 @pytest.mark.req("P-02.3")
 @pytest.mark.parametrize("poll", [False, True])
 async def test_the_watcher_sees_a_file_replaced_by_an_editor(

@@ -295,6 +295,12 @@ class Reconciled(msgspec.Struct, frozen=True, array_like=True, tag="reconciled",
     positions: int
 
 
+class VenueLeft(msgspec.Struct, frozen=True, array_like=True, tag="venue_left", gc=False):
+    """Say that an account is traded on paper inside the engine now: no venue has a word on it."""
+
+    account: str
+
+
 class AnomalyNoted(msgspec.Struct, frozen=True, array_like=True, tag="anomaly", gc=False):
     """Say that a venue said something that cannot be right. Always an alert."""
 
@@ -359,6 +365,7 @@ Fact = (
     | PositionCorrected
     | BalanceCorrected
     | Reconciled
+    | VenueLeft
     | AnomalyNoted
     | FeedChanged
     | Faulted

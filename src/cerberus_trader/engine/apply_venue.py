@@ -80,6 +80,13 @@ def reconciled(state: State, event: Event, fact: f.Reconciled) -> None:
         state.risk_version += 1
 
 
+def venue_left(state: State, event: Event, fact: f.VenueLeft) -> None:
+    """Wait for no venue's word on an account any more."""
+    state.agreed.pop(fact.account, None)
+    state.unreconciled.pop(fact.account, None)
+    state.risk_version += 1
+
+
 def anomaly_noted(state: State, event: Event, fact: f.AnomalyNoted) -> None:
     """Count what cannot be right."""
     state.counters.anomalies += 1
@@ -99,6 +106,7 @@ VENUE_FOLDS: dict[type, Callable[[State, Any, Any], None]] = {
     f.PositionCorrected: position_corrected,
     f.BalanceCorrected: balance_corrected,
     f.Reconciled: reconciled,
+    f.VenueLeft: venue_left,
     f.AnomalyNoted: anomaly_noted,
     f.FeedChanged: feed_changed,
 }

@@ -116,6 +116,7 @@ def on_config(state: State, event: e.ConfigEvent) -> list[f.Fact]:
     facts: list[f.Fact] = [
         f.ConfigApplied(event.ts_ns, event.digest, engine_id, event.settings, event.instruments)
     ]
+    facts += reconcile.left_venue(state, event.settings)
     for name, strategy in event.settings.strategies.items():
         before = strategy_of(state, name).status
         resumed = strategy_state(state, name).status == "active"

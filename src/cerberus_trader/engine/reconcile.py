@@ -25,6 +25,7 @@ from cerberus_trader.domain.instrument import BARE
 from cerberus_trader.domain.money import ZERO, plain
 from cerberus_trader.domain.order import FORCED, Order, Status, is_own
 from cerberus_trader.domain.position import Position, protective_ids
+from cerberus_trader.domain.settings import Settings
 from cerberus_trader.engine import breaker, orders, risk
 from cerberus_trader.engine.holdings import compare_balance, compare_positions, moved_level
 from cerberus_trader.engine.look import Look, acted, correction, freeze, freeze_facts
@@ -333,6 +334,27 @@ def on_link(state: State, event: LinkEvent) -> list[f.Fact]:
     if event.state == "connected" and event.account in state.unreconciled:
         return []  # only an account report ends it
     return [f.LinkChanged(event.account, event.state, event.reason)]
+
+
+def left_venue(state: State, after: Settings) -> list[f.Fact]:
+    """Let go of what waits for the word of a venue outside, where trading goes on on paper.
+
+    With anything open it would not be known whose: then nothing is let go.
+    """
+    moved = is_outside(state.settings) and not is_outside(after)
+    if not moved or state.positions or state.orders:
+        return []
+    places = [place.partition("/") for place in state.suspects]
+    accounts = dict.fromkeys([*state.agreed, *state.unreconciled])
+    return [
+        *(f.SuspicionEnded(place, account) for account, _, place in places),
+        *(f.VenueLeft(account) for account in accounts),
+    ]
+
+
+def is_outside(settings: Settings) -> bool:
+    """Tell whether the configured venue is one outside of the process."""
+    return any(venue.kind == "remote" for venue in settings.venues.values())
 
 
 def on_status(state: State, event: OrderStatus) -> list[f.Fact]:

@@ -15,7 +15,7 @@ from cerberus_trader.runtime.log import Log
 
 RECONCILING = (
     f.LinkChanged, f.MismatchFound, f.PositionCorrected, f.BalanceCorrected, f.Reconciled,
-    f.AnomalyNoted,
+    f.VenueLeft, f.AnomalyNoted,
 )  # fmt: skip
 
 
@@ -108,6 +108,8 @@ class Trace:
         elif type(fact) is f.Reconciled:
             self.log.info("reconciled", row=seq, account=fact.account, cause=fact.cause,
                           orders=fact.orders, positions=fact.positions)  # fmt: skip
+        elif type(fact) is f.VenueLeft:
+            self.log.info("on paper inside the engine now", row=seq, account=fact.account)
         elif type(fact) is f.MismatchFound:
             write = self.log.warning if fact.action == "suspected" else self.log.alert
             write("mismatch", row=seq, account=fact.account, kind=fact.kind, place=fact.place,

@@ -36,6 +36,12 @@ def test_money_that_was_moved_at_the_venue_is_an_alert_with_its_amount(
     }  # fmt: skip
 
 
+def test_a_change_to_paper_is_a_line() -> None:
+    log = Kept()
+    Trace(log).take(9, OperatorEvent(1, "resume", "ann"), (f.VenueLeft("main"),))
+    assert log.lines == [("info", "on paper inside the engine now", {"row": 9, "account": "main"})]
+
+
 def test_a_paper_deposit_is_a_line_and_no_alert() -> None:
     log = Kept()
     Trace(log).take(9, OperatorEvent(1, "deposit", "ann"), (f.CashMoved(D(7), "ann"),))
