@@ -145,6 +145,7 @@ def test_a_corrected_position_shows_under_its_new_name_with_its_protection(tmp_p
     there = VenuePosition("COIN", 1, held.quantity, held.cost, held.margin, held.leverage, "other")
     bench.now += 60 * SECOND
     for _ in range(2):
+        bench.now += SECOND
         bench.take(AccountReport(bench.now, "main", bench.now, "timer", tuple(legs), (there,)))
     with ViewsWriter(tmp_path) as writer:
         rebuild(journal_of(bench).rows(), writer)
@@ -154,6 +155,7 @@ def test_a_corrected_position_shows_under_its_new_name_with_its_protection(tmp_p
     shown = {row[0]: row[15] for row in tables["orders"] if row[5] == "stop"}
     assert shown == {order.id[:-1] + "s": "canceled", "others": "accepted"}
     for _ in range(2):
+        bench.now += SECOND
         bench.take(AccountReport(bench.now, "main", bench.now, "timer", (), ()))
     with ViewsWriter(tmp_path / "again") as writer:
         rebuild(journal_of(bench).rows(), writer)
