@@ -494,6 +494,6 @@ class Settings(Section, frozen=True):
     ] = "cancel_orders_only"
     instruments: Annotated[tuple[str, ...], Meta(description="files with further instruments")] = ()
     strategies: dict[str, Strategy] = msgspec.field(default_factory=_any_source)
-    venues: Annotated[
-        dict[str, Venue], Meta(description="where orders go, by name", cold=True)
-    ] = msgspec.field(default_factory=_paper_venue)
+    venues: Annotated[dict[str, Venue], Meta(description="where orders go, by name", cold=True)] = (
+        msgspec.field(default_factory=_paper_venue)
+    )

@@ -22,11 +22,11 @@ def reload(bench: Bench, chosen: Settings) -> Any:
     return bench.take(ConfigEvent(bench.now, chosen, "c2", ITEMS, "engine"))
 
 
-def connected(balance: D = D(10_000)) -> Bench:
+def connected() -> Bench:
     """Return an engine whose account a venue outside keeps, and agrees on."""
     bench = Bench(OUTSIDE)
     bench.take(LinkEvent(bench.now, "main", "connecting"))
-    bench.take(AccountReport(bench.now, "main", bench.now, "start", (), (), balance))
+    bench.take(AccountReport(bench.now, "main", bench.now, "start", (), (), D(10_000)))
     return bench
 
 
