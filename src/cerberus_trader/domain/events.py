@@ -212,11 +212,14 @@ class AccountReport(msgspec.Struct, frozen=True, array_like=True, tag="account",
 
 
 class Anomaly(msgspec.Struct, frozen=True, array_like=True, tag="anomaly", gc=False):
-    """Carry something that a venue said and that cannot be right; nothing was booked of it."""
+    """Carry something that a venue said and that cannot be right; nothing was booked of it.
+
+    A flood is more than can be taken: its line was broken, and all of it is asked for again.
+    """
 
     ts_ns: int
     account: str
-    kind: Literal["garbage", "trade_conflict", "out_of_order"]
+    kind: Literal["garbage", "trade_conflict", "out_of_order", "flood"]
     place: str
     detail: str
 

@@ -1,8 +1,11 @@
 """The inbox: what waits to be taken, in lanes of different rank, each bounded.
 
-Reports and operators come before signals, signals before prices. What a lane does when it is full
-is named: reports are never lost (there are never more than orders and positions), an operator is
-refused, a signal from outside is refused and counted, files and the price feed wait.
+Reports and operators come before signals, signals before prices; where both wait, reports and
+operators take turns, so that no flood of words keeps a halt from being heard. What a lane does when
+it is full is named: reports are never lost (what we say ourselves is bounded by our orders, and the
+link breaks the line of a venue that says more than is taken), an operator is refused, a signal from
+outside is refused and counted, files and the price feed wait. Measurements go with the operators'
+commands, and are never refused: each is said once.
 """
 
 import asyncio
@@ -11,7 +14,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.domain.events import ConfigEvent, Event, OperatorEvent, RetentionEvent
+from cerberus_trader.domain.events import (
+    ConfigEvent,
+    Event,
+    Measured,
+    OperatorEvent,
+    RetentionEvent,
+)
 from cerberus_trader.domain.facts import Fact
 from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
@@ -67,9 +76,10 @@ class Inbox:
         self.limits = {"operator": OPERATOR_MAX}
         self.bound(Resources())
         self.reports: deque[Event] = deque()
-        self.operator: deque[Command] = deque()
+        self.operator: deque[Command | Measured] = deque()
         self.signals: deque[Timed] = deque()
         self.prices: deque[Instant | Timed | Due] = deque()
+        self._reported = False
         self._ready = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -88,6 +98,11 @@ class Inbox:
         if len(self.operator) >= self.limits["operator"]:
             raise full("operator", self.limits["operator"])
         self.operator.append(command)
+        self._ready.set()
+
+    def put_measured(self, event: Measured) -> None:
+        """Take a measurement for the kill switch, however many commands wait."""
+        self.operator.append(event)
         self._ready.set()
 
     def put_signal(self, signal: Signal) -> None:
@@ -115,8 +130,11 @@ class Inbox:
     async def take(self) -> Item:
         """Take the next item: the oldest of the highest lane that holds any."""
         while True:
-            for lane in (self.reports, self.operator, self.signals):
+            first, second = self.reports, self.operator
+            lanes = (second, first) if self._reported else (first, second)
+            for lane in (*lanes, self.signals):
                 if lane:
+                    self._reported = lane is self.reports
                     item: Item = lane.popleft()
                     return item
             if self.prices:

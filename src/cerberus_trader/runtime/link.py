@@ -4,7 +4,8 @@ A request without an answer, or with one that cannot be read, leaves the order U
 about until the venue has told, never sent again. Who is asked about follows from the state alone,
 so that a restart goes on where the last process ended. Before each query and each look at the
 account every booking since the last agreement is taken, so that no answer overtakes its fills;
-bookings that the venue numbers are taken in its order.
+bookings that the venue numbers are taken in its order. Where it says more than can be taken, the
+line is broken on purpose: whatever is dropped then can be asked for again.
 """
 
 import asyncio
@@ -36,6 +37,11 @@ from cerberus_trader.venues.base import Booking, VenueClient, Word
 MS = 1_000_000
 OVERLAP_NS = 5_000_000_000
 CONFLICTS_MAX = 10_000
+WORDS_MAX = 10_000
+"""So many reports may wait to be taken; a line that brings more of them is broken."""
+AHEAD_MAX = 10_000
+"""So many bookings may wait for the ones before them."""
+DRAIN_S = 0.05
 BACKOFF_S_MAX = 5.0
 
 Cause = Literal["start", "timer", "reconnect", "operator"]
@@ -65,6 +71,8 @@ class Link:
         self.unchanging = unchanging
         self.on_latency: Callable[[float], None] = _unheard
         self.on_drift: Callable[[float], None] = _unheard
+        self.waiting: Callable[[], int] = int
+        """How many reports wait to be taken."""
         self.connected = False
         self.lost = asyncio.Event()
         self.wake = asyncio.Event()
@@ -76,6 +84,7 @@ class Link:
         self._begun_ns: int | None = None
         self._ahead: dict[int, tuple[Booking, ...]] = {}
         self._conflicts: dict[tuple[str, int], None] = {}
+        self._flooded = False
         client.on_word = self.on_word
         client.on_lost = self.on_lost
 
@@ -174,6 +183,10 @@ class Link:
 
     def on_word(self, word: Word) -> None:
         """Take what the venue says by itself."""
+        if self._flooded:
+            return  # it comes from the line that is being broken
+        if self.waiting() >= WORDS_MAX:
+            return self._flood(f"{WORDS_MAX} words wait to be taken")
         if isinstance(word, OrderReport | OrderModified):
             self.put(word)
         else:
@@ -185,6 +198,8 @@ class Link:
         One that was never seen and has a number that is past counts all the same: a venue that has
         lost its memory counts anew.
         """
+        if self._flooded:
+            return
         known = name_of(booking) in self._contents or self._booked(booking)
         taken = (booking,) if self._consistent(booking) else ()  # its place is passed all the same
         if not booking.sequence:
@@ -194,6 +209,8 @@ class Link:
             if not self._ahead.get(booking.sequence):  # the first one stands
                 self._ahead[booking.sequence] = taken
             self.wake.set()
+            if len(self._ahead) > AHEAD_MAX:
+                self._flood(f"{AHEAD_MAX} bookings wait for those before them")
         elif booking.sequence == self._next:
             self._ahead[booking.sequence] = taken
             self._follow()
@@ -217,11 +234,29 @@ class Link:
         """Ask for the list, and count from its beginning."""
         detail = f"number {booking.sequence} is new, {self._next} was due"
         self.put(Anomaly(0, self.account, "out_of_order", name_of(booking), detail))
-        for unseen in (booking, *(held for kept in self._ahead.values() for held in kept)):
-            self._contents.pop(name_of(unseen), None)
-        self._ahead.clear()
+        self._contents.pop(name_of(booking), None)
+        self._drop_ahead()
         self._next = None
         self.wake.set()
+
+    def _drop_ahead(self) -> None:
+        """Drop what waits behind a gap, as if it had never come."""
+        for unseen in (held for kept in self._ahead.values() for held in kept):
+            self._contents.pop(name_of(unseen), None)
+        self._ahead.clear()
+
+    def _flood(self, detail: str) -> None:
+        """Break the line of a venue that says more than can be taken, and say so once."""
+        self._flooded = True
+        self._drop_ahead()
+        self.put(Anomaly(0, self.account, "flood", "line", detail))
+        self.on_lost(f"broken on purpose: {detail}")
+        self._start(self.client.close())
+
+    async def _drained(self, most: int) -> None:
+        """Wait until at most so many reports wait to be taken."""
+        while self.waiting() > most:
+            await asyncio.sleep(DRAIN_S)
 
     def on_lost(self, reason: str) -> None:
         """Note that the line broke."""
@@ -266,6 +301,7 @@ class Link:
         """Keep the line, and look at the account: at start, on a timer, after each reconnect."""
         cause: Cause = "start"
         while True:
+            await self._drained(WORDS_MAX // 2)
             await self._connect()
             self.connected = True
             self.put(LinkEvent(0, self.account, "connected"))
@@ -276,6 +312,7 @@ class Link:
         pause = 0.1
         while True:
             self.lost.clear()  # before: a line may break again while it opens
+            self._flooded = False
             try:
                 async with asyncio.timeout(self._answer_s):
                     return await self.client.connect()
@@ -288,6 +325,7 @@ class Link:
         """Look at the account until the line breaks: often while something is in question."""
         pause = 0.0
         while not self.lost.is_set():
+            await self._drained(WORDS_MAX)  # no answer is asked for before there is room for it
             self.wake.clear()  # before: what comes up during a look asks for another one
             done = await self._look(cause)
             cause = "timer" if done else cause
@@ -357,7 +395,10 @@ class Link:
                 page = await anext(pages, None)
             if page is None:
                 return
+            await self._drained(WORDS_MAX)
             self._take_listed(page)
+            if self._flooded:
+                raise VenueLost("the line is broken on purpose.", code="VENUE_LOST")
 
     async def _begin(self) -> int:
         """Ask the venue when we began to look: by our own clock the list could begin later than

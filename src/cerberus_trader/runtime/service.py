@@ -278,7 +278,7 @@ class Service:
             return
         state, link = self.runner.state, self.shell.link
         health = self.trading.health = Health(
-            state, self.market, self.runner.clock, self.log, self.runner.inbox.put_report,
+            state, self.market, self.runner.clock, self.log, self.runner.inbox.put_measured,
             self.shell.forget,
         )  # fmt: skip
         if link is not None:

@@ -65,6 +65,7 @@ class Shell:
                 runner.gate.stopped,
                 runner.gate.unchanging,
             )
+            self.link.waiting = lambda: len(runner.inbox.reports)
             runner.venue = self.link
 
     async def begin(self, event: ConfigEvent, bests: dict[str, Decimal] | None = None) -> None:

@@ -95,7 +95,7 @@ class Life:
         assert self.shell.link is not None
         health = Health(
             self.state, self.shell.market, self.shell.clock, Log("error", "json"),
-            self.runner.inbox.put_report, self.shell.forget, lambda: 0.0,
+            self.runner.inbox.put_measured, self.shell.forget, lambda: 0.0,
         )  # fmt: skip
         self.shell.trading.health = health
         self.shell.link.on_latency = health.on_latency

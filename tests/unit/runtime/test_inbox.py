@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.domain.events import OperatorEvent, OrderReport
+from cerberus_trader.domain.events import Measured, OperatorEvent, OrderReport
 from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.runtime import inbox as module
@@ -64,3 +64,18 @@ async def test_taking_waits_until_something_comes() -> None:
     assert not taking.done()
     inbox.put_signal(signal())
     assert await taking == Timed(0, signal())
+
+
+async def test_a_flood_of_reports_keeps_no_halt_and_no_measurement_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "OPERATOR_MAX", 1)
+    inbox, measured = Inbox(), Measured(0, "latency", 9_000.0)
+    command = Command(OperatorEvent(0, "halt", "me"))
+    for number in range(5):
+        inbox.put_report(OrderReport(NOON, f"o{number}", "accepted"))
+    inbox.put_command(command)
+    inbox.put_measured(measured)  # the lane is full: it is taken all the same
+    found = [await inbox.take() for _ in range(7)]
+    assert [index for index, item in enumerate(found) if item in (command, measured)] == [1, 3]
+    assert [x.order_id for x in found if isinstance(x, OrderReport)] == [f"o{n}" for n in range(5)]
