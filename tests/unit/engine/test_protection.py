@@ -158,6 +158,15 @@ def test_what_is_too_small_to_trade_is_let_be(rests: str, closed: int) -> None:
         assert found[1][0].order.quantity == D("0.001")
 
 
+def test_a_stop_without_its_position_is_let_be() -> None:
+    bench, stop = opened()
+    held = bench.state.positions.pop("main/COIN")
+    bench.state.positions["main/COIN"] = changed(held, id="x" * 25)
+    there = VenueOrder(stop, "COIN", -1, D(1), "working", D(0), D(90), True)
+    answer = OrderStatus(bench.now, stop, bench.now, there)
+    assert not bench.take(answer).facts
+
+
 def test_a_small_stop_beside_a_whole_one_leaves_nothing_unprotected() -> None:
     bench = Bench()
     order = submitted(bench.signal())
