@@ -17,7 +17,8 @@ class KillSwitch(Section, frozen=True):
     """
 
     latency_ms_max: Annotated[
-        Millis, Meta(description="answers of the venue, three in a row slower than this")
+        Millis,
+        Meta(description="answers of the venue, three in a row slower than this, or missing"),
     ] = 2_000
     latency_action: Action = "block"
     clock_drift_ms_max: Annotated[

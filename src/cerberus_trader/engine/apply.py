@@ -238,7 +238,8 @@ def failure_counted(state: State, event: Event, fact: f.FailureCounted) -> None:
 def tripped(state: State, event: Event, fact: f.BreakerTripped) -> None:
     """Latch a breaker condition."""
     name = f"{fact.condition}:{fact.scope}" if fact.scope else fact.condition
-    state.trips[name] = Trip(fact.ts_ns, fact.scope, fact.value, fact.limit, fact.action)
+    lasting = not state.settings.breaker.day_release  # as it is now: no reload loosens it
+    state.trips[name] = Trip(fact.ts_ns, fact.scope, fact.value, fact.limit, fact.action, lasting)
     state.risk_version += 1
 
 

@@ -218,11 +218,13 @@ def failure_trips(state: State, now_ns: int, count: int, limits: Breaker) -> lis
 
 
 def day_release(state: State) -> tuple[str, ...]:
-    """Return the day-loss trips that end with the day, where configured."""
+    """Return the day-loss trips that end with the day, where configured when they tripped too."""
     if not state.settings.breaker.day_release:
         return ()
     return tuple(
-        name for name in state.trips if name == "day_loss" or name.startswith("strategy_day_loss")
+        name
+        for name, trip in state.trips.items()
+        if (name == "day_loss" or name.startswith("strategy_day_loss")) and not trip.lasting
     )
 
 

@@ -15,11 +15,17 @@ FLAGS = {"Latency": ("latency",), "Consecutive_Losses": ("losses",)}
 
 
 def limit_of(state: State, condition: Condition) -> tuple[float, str]:
-    """Return a condition's limit (0: off) and what it leads to."""
+    """Return a condition's limit (0: off) and what it leads to.
+
+    What was not answered in time is slow, however slow answers may be.
+    """
     limits = state.settings.killswitch
     unit = "mb" if condition.startswith("memory") else "ms"
     action = "block" if condition == "feed" else getattr(limits, f"{condition}_action")
-    return float(getattr(limits, f"{condition}_{unit}_max")), action
+    limit = float(getattr(limits, f"{condition}_{unit}_max"))
+    if condition == "latency":
+        limit = min(limit, float(state.settings.reconcile.answer_ms_max))
+    return limit, action
 
 
 def over(state: State, condition: Condition, value: float) -> bool:

@@ -55,13 +55,14 @@ class StrategyState(msgspec.Struct, array_like=True):
 
 
 class Trip(msgspec.Struct, array_like=True, frozen=True):
-    """Hold a latched breaker condition."""
+    """Hold a latched breaker condition; a `lasting` one does not end with the day."""
 
     ts_ns: int
     scope: str
     value: str
     limit: str
     action: str
+    lasting: bool = False
 
 
 class Ended(msgspec.Struct, array_like=True, frozen=True):

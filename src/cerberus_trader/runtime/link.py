@@ -163,7 +163,7 @@ class Link:
             self._garbled(error, f"submit {order.id}")
             self._report(order.id, "unknown", _words(error))
             self.wake.set()
-            self.on_latency(max((loop.time() - begun) * 1e3, self._answer_s * 1e3))
+            self.on_latency(max((loop.time() - begun) * 1e3, self._answer_s * 1e3 + 1.0))
             return
         self.on_latency((loop.time() - begun) * 1e3)
         self._report(order.id, "accepted" if ack.accepted else "rejected", ack.reason, ack.retry)

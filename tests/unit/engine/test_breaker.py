@@ -425,11 +425,16 @@ def test_the_day_begins_once_at_utc_midnight_with_open_positions_counted() -> No
     assert of(back, f.DayStarted) == [] and bench.state.now_ns == bench.now + 1
 
 
-def test_a_day_loss_trip_ends_with_the_day_only_where_configured() -> None:
-    for release, left in ((True, []), (False, ["day_loss"])):
+@pytest.mark.parametrize("later", [True, False])
+def test_a_day_loss_trip_ends_with_the_day_only_where_configured_then_and_now(later: bool) -> None:
+    """A reload must not loosen what has tripped."""
+    for release in (True, False):
+        left = [] if release and later else ["day_loss"]
         bench = Bench(lossy(breaker={"day_release": release}))
         big(bench)
         bench.close("95")
+        reloaded = lossy(breaker={"day_release": later})
+        bench.take(ConfigEvent(bench.now, reloaded, "c2", ITEMS))
         bench.now += DAY
         bench.take(TimerEvent(bench.now, "day", ()))
         assert tripped(bench) == left

@@ -64,6 +64,19 @@ def test_a_condition_trips_above_its_limit_and_every_entry_is_denied(condition: 
     assert (denied.verdict, denied.code) == ("denied", "BREAKER_OPEN")
 
 
+@pytest.mark.parametrize("most", [500, 5_000])
+def test_what_is_not_answered_in_time_is_slow_whatever_the_limit_is(most: int) -> None:
+    """A limit above the time of an answer would never be reached by answers that do not come."""
+    bench = Bench(settings(killswitch={"latency_ms_max": most}, reconcile={"answer_ms_max": 1_000}))
+    measure(bench, "latency", min(most, 1_000))
+    assert not bench.state.trips
+    measure(bench, "latency", min(most, 1_000) + 1)
+    assert list(bench.state.trips) == ["latency"]
+    off = Bench(settings(killswitch={"latency_ms_max": 0}))
+    measure(off, "latency", 10_000)
+    assert not off.state.trips
+
+
 @pytest.mark.req("P-04.2", "P-04.3")
 def test_the_flags_bear_the_names_of_the_documents() -> None:
     bench = Bench(settings(breaker={"losses_max": 1}))

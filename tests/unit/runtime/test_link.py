@@ -235,7 +235,7 @@ def test_how_long_an_answer_took_is_told_and_a_missing_one_counts_at_least_its_l
         await line.send(line.entry())
         line.client.replies["submit"] = LOST
         await line.send(line.entry(instrument="OTHER"))
-        assert heard == [pytest.approx(1.0), pytest.approx(500.0)]
+        assert heard == [pytest.approx(1.0), pytest.approx(501.0)]
 
     virtually(main())
 
