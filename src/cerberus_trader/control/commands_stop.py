@@ -48,11 +48,14 @@ def halt(
             return show("halt", found, as_json)
         after = "it starts halted" if found["marker"] else "THE MARKER COULD NOT BE WRITTEN"
         typer.echo(f"halt: the engine was {found['engine']}; {after}")
+        typer.echo("entries resting at the venue stay live until the next start,"
+                   " or `cerberus flatten --without-journal`")  # fmt: skip
 
 
 def resume(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
     """Trade again after a halt; without an engine, take the halt marker back."""
     with reported(as_json):
+        from cerberus_trader.journal.lock import holder
         from cerberus_trader.runtime import client, frames
         from cerberus_trader.runtime.marker import HaltMarker
 
@@ -61,7 +64,7 @@ def resume(reason: Reason = "", state: State = Path("state"), as_json: Json = Fa
         except client.NotRunning:
             marker = HaltMarker(state)
             mark = marker.read()
-            if mark is None:
+            if mark is None or holder(state) is not None:
                 raise
             marker.clear(max(mark.ts_ns, time.time_ns()))
             words = "resume: no engine runs; the halt marker is taken back"

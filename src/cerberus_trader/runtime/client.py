@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ SOCKET_NAME = "control.sock"
 PATH_BYTES_MAX = 100
 TIMEOUT_S = 20.0
 READ_BYTES = 1 << 16
+PAUSE_S = 0.02
+ABSENT = (FileNotFoundError, NotADirectoryError, ConnectionError)
 
 
 class NotRunning(DataError):
@@ -36,7 +39,7 @@ def ask(folder: Path, request: frames.Request, timeout_s: float = TIMEOUT_S) -> 
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(timeout_s)
-            with_short_path(folder / SOCKET_NAME, line.connect)
+            _connect(line, folder / SOCKET_NAME, timeout_s)
             line.sendall(frames.encode(request))
             while True:
                 data = line.recv(READ_BYTES)
@@ -44,12 +47,24 @@ def ask(folder: Path, request: frames.Request, timeout_s: float = TIMEOUT_S) -> 
                     raise ConnectionResetError
                 for answer in decoder.feed(data):
                     return _values(answer)
-    except (FileNotFoundError, ConnectionError, TimeoutError, NotADirectoryError) as error:
-        reason = "did not answer" if isinstance(error, TimeoutError) else "is not running"
+    except OSError as error:
+        reason = "is not running" if isinstance(error, ABSENT) else "did not answer"
         raise NotRunning(
             f"the engine {reason}.", code="NOT_RUNNING", place=str(folder),
             fix="start it with `cerberus run`, or name its folder with --state.",
         ) from None  # fmt: skip
+
+
+def _connect(line: socket.socket, path: Path, timeout_s: float) -> None:
+    """Connect, also after a wait: an engine that accepts nobody has its queue full in the end."""
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            return with_short_path(path, line.connect)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(PAUSE_S)
 
 
 def _values(answer: frames.Answer) -> dict[str, Any]:

@@ -51,7 +51,9 @@ def halt(folder: Path, actor: str, reason: str, wait_s: float = ANSWER_S) -> dic
     try:
         found = client.ask(folder, frames.Operate("halt", actor, reason), wait_s)
         return {**found, "engine": "answered", "marker": marked}
-    except client.NotRunning:
+    except client.Refused:
+        raise
+    except DataError:  # no answer, or none that can be read
         pid = holder(folder)
         if pid is None and not marked:
             raise
@@ -75,7 +77,7 @@ def mark(folder: Path, found: Mark) -> bool:
 def end_process(folder: Path, pid: int) -> None:
     """End the process that holds a folder: asked first, killed after a second."""
     for number, wait_s in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, KILL_S)):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
         end = time.monotonic() + wait_s
         while time.monotonic() < end:
