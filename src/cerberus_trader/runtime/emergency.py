@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from cerberus_trader.domain.commands import CancelOrder
 from cerberus_trader.domain.errors import DataError, SystemFailure, VenueLost
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
@@ -67,8 +69,13 @@ def mark(folder: Path, found: Mark) -> bool:
     """Set the marker of a folder in which an engine has run; tell whether it is durable."""
     if not (folder / LOCK_NAME).exists():
         return False
+    marker = HaltMarker(folder)
+    with suppress(OSError):  # a halt does not take back that everything is to be closed
+        before = marker.read()
+        if before is not None and before.flatten:
+            found = msgspec.structs.replace(found, flatten=True)
     try:
-        HaltMarker(folder).set(found)
+        marker.set(found)
     except OSError:
         return False  # the engine is asked, and ended, all the same
     return True

@@ -23,7 +23,8 @@ LOG_BYTES = 65_536
 LOGS_MAX = 10
 TEXT_LENGTH_MAX = 500
 Time = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
-SET, UNSET = b"HALT\n", b"----\n"
+SET = b"HALT\n"
+UNSET = b"----\n".ljust(PAGE, b"\0")
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -36,7 +37,10 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class HaltMarker:
-    """Read and write the marker of a state folder; `is_set` costs a look into memory."""
+    """Read and write the marker of a state folder; `is_set` costs a look into memory.
+
+    Anything but the unset form is a mark: a damaged page halts.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / MARKER_NAME
@@ -44,15 +48,25 @@ class HaltMarker:
 
     def allocate(self) -> None:
         """Make the file where there is none, or one cut short, and map it; raises `OSError`."""
-        page = self.path.read_bytes() if self.path.exists() else b""
+        if not self.path.exists():
+            self._make()
+        page = self.path.read_bytes()
         if len(page) < PAGE:  # a cut one keeps what it says
-            _write(self.path, (page or UNSET).ljust(PAGE, b"\0"), create=True)
+            _write(self.path, page.ljust(PAGE, b"\0"))
         with self.path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), PAGE, access=mmap.ACCESS_READ)
 
+    def _make(self) -> None:
+        """Make the file whole or not at all: half a page would be a mark."""
+        new = self.path.with_suffix(".new")
+        _write(new, UNSET, create=True)
+        with suppress(FileExistsError):  # a mark that came in between stays
+            os.link(new, self.path)
+        new.unlink()
+
     def is_set(self) -> bool:
         """Tell whether nothing may be opened; for an engine that has allocated it."""
-        return self._map is not None and self._map[: len(SET)] == SET
+        return self._map is not None and self._map[:] != UNSET
 
     def set(self, mark: Mark) -> None:
         """Write it durably; raises `OSError`."""
@@ -68,18 +82,18 @@ class HaltMarker:
             page = self.path.read_bytes()
         except FileNotFoundError:
             return None
-        if not page.startswith(SET):
+        if page.ljust(PAGE, b"\0") == UNSET:
             return None
-        try:
-            return msgspec.json.decode(page[len(SET) :].rstrip(b"\0"), type=Mark)
-        except UNREADABLE:
-            return Mark("unknown", "the marker cannot be read", 0)
+        if page.startswith(SET):
+            with suppress(*UNREADABLE):
+                return msgspec.json.decode(page[len(SET) :].rstrip(b"\0"), type=Mark)
+        return Mark("unknown", "the marker cannot be read", 0)
 
     def clear(self, until_ns: int) -> None:
         """Take back a mark that was made before a time; raises `OSError`."""
         mark = self.read()
         if mark is not None and mark.ts_ns <= until_ns:
-            _write(self.path, UNSET.ljust(PAGE, b"\0"))
+            _write(self.path, UNSET)
 
 
 class Header(msgspec.Struct, frozen=True):

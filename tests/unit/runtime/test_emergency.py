@@ -135,3 +135,16 @@ def test_where_every_place_is_taken_the_torn_log_itself_goes_on(folder: Path) ->
         (folder / f"emergency-{n}.log").write_bytes(TORN)
     run(folder)
     assert [deed.text for deed in EmergencyLog(folder).read()[1]][-1] == "verified flat"
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_a_halt_after_a_flatten_keeps_what_the_flatten_asked_for(
+    tmp_path: Path, mark: bool
+) -> None:
+    FolderLock(tmp_path).release()
+    EmergencyLog(tmp_path).allocate(Header("engine", "main", "" if mark else "unix:/v"))
+    if mark:
+        assert not run(tmp_path)[0]["flat"], "the next start does it"
+    emergency.halt(tmp_path, "carl", "end it")
+    found = HaltMarker(tmp_path).read()
+    assert found is not None and found.actor == "carl" and found.flatten is mark

@@ -64,16 +64,57 @@ def test_deeds_are_kept_in_order_until_the_log_is_begun_anew(tmp_path: Path) -> 
     assert log.read() == (header, [])
 
 
-@pytest.mark.parametrize("left", [b"", b"----\n", b'HALT\n{"actor":"anna"'])
+@pytest.mark.parametrize("left", [b"", b"--", b"----\n", b'HALT\n{"actor":"anna"'])
 def test_a_marker_that_was_cut_short_is_made_whole_and_keeps_what_it_says(
     tmp_path: Path, left: bytes
 ) -> None:
     (tmp_path / MARKER_NAME).write_bytes(left)
     engine = HaltMarker(tmp_path)
+    before = engine.read()
     engine.allocate()
-    assert engine.is_set() is left.startswith(b"HALT")
+    assert engine.is_set() is (left != b"----\n")
     assert (tmp_path / MARKER_NAME).stat().st_size == PAGE
-    assert (engine.read() is not None) is left.startswith(b"HALT")
+    assert engine.read() == before and (before is not None) is engine.is_set()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        bytes(PAGE),
+        b"\0" * 5 + b'{"actor":"anna","reason":"news","ts_ns":1}'.ljust(PAGE - 5, b"\0"),
+        b"XALT\n".ljust(PAGE, b"\0"),
+        b"----\n".ljust(PAGE - 1, b"\0") + b"x",
+    ],
+)
+def test_whatever_is_not_the_unset_form_counts_as_marked_until_a_resume(
+    tmp_path: Path, page: bytes
+) -> None:
+    engine = HaltMarker(tmp_path)
+    engine.allocate()
+    assert not engine.is_set() and [path.name for path in tmp_path.iterdir()] == [MARKER_NAME]
+    (tmp_path / MARKER_NAME).write_bytes(page)
+    mark = engine.read()
+    assert mark is not None and (mark.actor, mark.ts_ns) == ("unknown", 0)
+    engine.allocate()
+    assert engine.is_set()
+    engine.clear(1)
+    assert not engine.is_set() and engine.read() is None
+
+
+def test_a_mark_that_is_there_when_the_marker_is_made_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def late(*paths: Path) -> None:
+        HaltMarker(tmp_path).set(Mark("anna", "news", 1))
+        link(*paths)
+
+    monkeypatch.setattr(os, "link", late)
+    engine = HaltMarker(tmp_path)
+    engine.allocate()
+    assert engine.is_set() and engine.read() == Mark("anna", "news", 1)
+    assert [path.name for path in tmp_path.iterdir()] == [MARKER_NAME]
 
 
 def test_a_torn_deed_is_left_out_and_a_full_log_says_so(tmp_path: Path) -> None:
