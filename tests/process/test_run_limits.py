@@ -90,6 +90,16 @@ def test_a_journal_at_its_size_limit_ends_the_engine_with_code_3(tmp_path: Path)
     check_poisoned(engine, "full")
 
 
+def test_a_journal_that_fails_during_the_start_ends_it_with_code_3(tmp_path: Path) -> None:
+    config = tmp_path / "full.toml"
+    text = '[logging]\nform = "json"\n[sizing]\nmethods = ["risk"]\n'
+    config.write_text(text)
+    assert Live(tmp_path, "--config", str(config), measured=False).up().end() == 0
+    # the next start has a new configuration to write, and no room
+    config.write_text(text + "[risk]\norder_notional_max = 5000\n[journal]\npages_max = 1\n")
+    check_poisoned(Live(tmp_path, "--config", str(config), measured=False), "full")
+
+
 def test_a_file_size_limit_ends_the_engine_with_code_3(tmp_path: Path) -> None:
     config = tmp_path / "small.toml"
     config.write_text('[logging]\nform = "json"\n[sizing]\nmethods = ["risk"]\n')

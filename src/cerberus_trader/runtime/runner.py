@@ -16,6 +16,7 @@ import msgspec
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.commands import Command as EngineCommand
+from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.domain.events import (
     Event,
     FillReport,
@@ -86,6 +87,7 @@ class Runner:
         self._commands = 0
         self._early: dict[str, None] = {}
         self._futures: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._failure: JournalError | None = None
         self._snapshot_seq = journal.last_seq
 
     # -- events ----------------------------------------------------------------------------
@@ -143,9 +145,11 @@ class Runner:
                 await self.durable(self.journal.last_seq)
 
     async def durable(self, seq: int) -> None:
-        """Wait until a row is durable."""
+        """Wait until a row is durable; raise the journal's failure where that never comes."""
         if self.journal.durable_seq >= seq and not self._waiting:
             return
+        if self._failure is not None:
+            raise self._failure
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._futures.append((seq, future))
         await future
@@ -192,9 +196,17 @@ class Runner:
                 self._early[order_id] = None
                 self.send(command)
 
-    def poison(self) -> None:
-        """Close the gate for what adds exposure, and send what reduces it."""
+    def poison(self, failure: JournalError | None = None) -> None:
+        """Close the gate for what adds exposure, and send what reduces it.
+
+        Where the journal has failed, all that wait for it are told.
+        """
         self.gate.poisoned = True
+        self._failure = failure
+        while failure is not None and self._futures:
+            future = self._futures.popleft()[1]
+            if not future.done():
+                future.set_exception(failure)
         for written in self._waiting:
             self.send_urgent(written.seq, [c for c in written.commands if not _adds(c)])
 

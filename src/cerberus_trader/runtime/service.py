@@ -7,10 +7,11 @@ then ends with exit code 3.
 
 import asyncio
 import signal
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cerberus_trader import __version__
 from cerberus_trader.config import find_file
@@ -87,6 +88,7 @@ class Service:
         self.startup.enter("config")
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()
+        self.begun = False
         self.failure: BaseException | None = None
         self.feed: FileFeed | None = None
         self.feed_ended = False
@@ -195,6 +197,7 @@ class Service:
         await self.shell.begin(event, read_bests(self.options.state))
         endpoint = endpoint_of(self.config.loaded.settings)
         await self.left.begin(self.trading, Header(self.journal.engine_id, ACCOUNT, endpoint))
+        self.begun = True
 
     def config_event(self, config: Configuration, actor: str) -> ConfigEvent:
         """Make the event that puts a configuration in force."""
@@ -224,7 +227,9 @@ class Service:
         """Start every task, wait for the stop, follow the policy, end them all."""
         self.observer.start(self.runner.state)
         self.startup.enter("preflight")
-        await self.begin()
+        await first(self.begin(), self._patience())
+        if not self.begun:
+            await self._leave()
         group.create_task(self.trading.run())
         group.create_task(self.left.watch(self.trading))
         if self.shell.link is not None and self.quotes is not None:
@@ -256,6 +261,18 @@ class Service:
         await self.stop.wait()
         if self.failure is None:
             await self._shut_down()
+        await self._leave()
+
+    async def _patience(self) -> None:
+        """Wait until a start that still waits is given up: a failure, or some time after a stop."""
+        await self.stop.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_S):
+                await self.hurry.wait()
+        self.log.alert("stopped before the start was complete")
+
+    async def _leave(self) -> NoReturn:
+        """End the line to the venue, and with it all tasks."""
         if self.shell.link is not None:
             await self.shell.link.close()
         raise Stopped
@@ -374,9 +391,10 @@ class Service:
         if self.failure is not None:
             return
         self.failure = error
-        self.runner.poison()
+        self.runner.poison(error if isinstance(error, JournalError) else None)
         self.log.alert("the engine stops", error)
         self.stop.set()
+        self.hurry.set()  # nothing more can be waited for
 
     async def _shut_down(self) -> None:
         """Follow the policy of the configuration (K-02), within a bounded time."""
@@ -385,17 +403,22 @@ class Service:
         state = self.runner.state
         with suppress(TimeoutError):
             async with asyncio.timeout(SHUTDOWN_S):
-                await self._ask_to_shut_down()
-                while self._open_still() and not self._over():
-                    await asyncio.sleep(0.02)
-                    if not state.closings and not state.entries:
-                        await self._ask_to_shut_down()  # an entry has filled, or a close failed
-                        await asyncio.sleep(AGAIN_S)
+                await first(self._wind_down(), self.hurry.wait())
         if state.settings.shutdown == "close" and state.positions and not self.feed_ended:
             self.log.alert("stopped before everything was closed",
                            positions=len(state.positions), orders=len(state.orders))  # fmt: skip
         self.log.info("stopped", policy=state.settings.shutdown,
                       signals_not_judged=self.trading.unjudged)  # fmt: skip
+
+    async def _wind_down(self) -> None:
+        """Ask for what the policy says until nothing of it is open."""
+        state = self.runner.state
+        await self._ask_to_shut_down()
+        while self._open_still() and not self._over():
+            await asyncio.sleep(0.02)
+            if not state.closings and not state.entries:
+                await self._ask_to_shut_down()  # an entry has filled, or a close failed
+                await asyncio.sleep(AGAIN_S)
 
     async def _ask_to_shut_down(self) -> None:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -418,7 +441,8 @@ class Service:
         self.last = status_of(self.trading)
         if self.failure is None:
             self.runner.snapshot()
-            self._save_bests()
+            if self.begun:  # else the desk has not taken them yet
+                self._save_bests()
         try:
             self.journal.close()
         except JournalError as error:
@@ -431,6 +455,19 @@ class Service:
 
 class Stopped(Exception):
     """End the group of tasks."""
+
+
+async def first(work: Coroutine[Any, Any, None], end: Coroutine[Any, Any, Any]) -> None:
+    """Do some work until it is done, or until something else ends; its error is raised."""
+    tasks = asyncio.ensure_future(work), asyncio.ensure_future(end)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            await tasks[0]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def first_of(group: BaseExceptionGroup[Any]) -> BaseException:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.domain.events import Event, LevelHit, OperatorEvent, SignalEvent, TimerEvent
 from cerberus_trader.domain.market import Marks
 from cerberus_trader.domain.position import Position
@@ -177,9 +178,15 @@ class Trading:
         self._armed = Armed(self.state)  # thresholds may have moved under unchanged positions
 
     async def _answer(self, item: Command, outcome: Outcome) -> None:
-        await self.runner.durable(outcome.seq)
-        if item.done is not None and not item.done.done():
-            item.done.set_result(outcome)
+        done = item.done
+        try:
+            await self.runner.durable(outcome.seq)
+        except JournalError as error:
+            if done is not None and not done.done():
+                done.set_exception(error)
+            return
+        if done is not None and not done.done():
+            done.set_result(outcome)
 
     # -- levels ----------------------------------------------------------------------------
 

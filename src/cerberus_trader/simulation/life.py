@@ -180,8 +180,8 @@ class Life:
         if self.alive:
             self.runner.on_durable(seq)
 
-    def _disk_failed(self, error: BaseException) -> None:
+    def _disk_failed(self, error: JournalError) -> None:
         """Do what the service does: close the gate, and end within a second."""
         self.failed = True
-        self.runner.poison()
+        self.runner.poison(error)
         asyncio.get_running_loop().call_later(EXIT_S, self.crash)

@@ -48,7 +48,7 @@ class SimJournal:
 
     def __init__(
         self, disk: Disk, rng: Random, delay: Callable[[], float],
-        on_durable: Callable[[int], None], on_failure: Callable[[BaseException], None],
+        on_durable: Callable[[int], None], on_failure: Callable[[JournalError], None],
     ) -> None:  # fmt: skip
         self.disk = disk
         self.rng = rng

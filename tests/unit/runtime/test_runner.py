@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.domain.events import (
     AccountReport,
     ConfigEvent,
@@ -171,6 +172,20 @@ async def test_after_a_failed_write_only_what_reduces_goes_out() -> None:
     rig.runner.poison()
     assert [w.order.reduce_only for w in rig.desk.book.arriving.values()] == [True]
     assert rig.runner.gate.poisoned
+
+
+async def test_who_waits_for_the_disk_is_told_that_it_failed() -> None:
+    rig = Rig()
+    rig.signal()
+    waiting = asyncio.create_task(rig.runner.durable(rig.journal.last_seq))
+    await asyncio.sleep(0)
+    failed = JournalError("the disk is full", code="JOURNAL_FULL")
+    rig.runner.poison(failed)
+    for wait in (waiting, rig.runner.durable(rig.journal.last_seq)):
+        async with asyncio.timeout(5):
+            with pytest.raises(JournalError) as found:
+                await wait
+        assert found.value is failed
 
 
 def resting(rig: Rig) -> Order:

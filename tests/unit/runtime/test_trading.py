@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cerberus_trader.domain.errors import DataError
+from cerberus_trader.domain.errors import DataError, JournalError
 from cerberus_trader.domain.events import (
     AccountReport,
     ConfigEvent,
@@ -22,7 +22,7 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
-from cerberus_trader.runtime.inbox import Command, Due, Instant, Timed
+from cerberus_trader.runtime.inbox import Command, Due, Instant, Outcome, Timed
 from cerberus_trader.runtime.prices import POINT, Tick
 from cerberus_trader.runtime.status import status_of
 from cerberus_trader.runtime.trading import DAY, EXPIRY, HEALTH, NEVER, SILENCE, Trading
@@ -194,6 +194,19 @@ async def test_a_reload_is_held_against_the_prices_of_the_moment() -> None:
     tight = changed(loop.state.settings, breaker=limits)
     await loop.trading.on_command(Command(ConfigEvent(0, tight, "c2", ITEMS, "engine")))
     assert list(loop.state.trips) == ["day_loss"]
+
+
+async def test_who_gave_a_command_is_told_that_the_journal_failed() -> None:
+    rig = Rig()
+    trading = Trading(rig.runner, rig.market, rig.desk)
+    rig.clock.virtual = False
+    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    await trading.on_command(Command(OperatorEvent(0, "halt", "me", "why"), done))
+    await asyncio.sleep(0)
+    rig.runner.poison(JournalError("the disk is full", code="JOURNAL_FULL"))
+    async with asyncio.timeout(5):
+        with pytest.raises(JournalError, match="the disk is full"):
+            await done
 
 
 async def test_how_much_may_wait_follows_the_configuration_in_force() -> None:
