@@ -3,11 +3,13 @@
 Halt: the marker is made durable, then the engine is asked, and a process that does not answer is
 ended; its venue keeps the protective stops. Flatten without the journal: entries are cancelled,
 positions closed by reduce-only orders, the largest first, until the venue says twice that nothing
-is open, and only then the stops are cancelled. Every deed is in the emergency log before it is
-done. The ids are derived, so that doing it again doubles nothing and the engine knows its own.
+is open, after the last entry under way may have arrived; only then the stops are cancelled. Every
+deed is in the emergency log before it is done. The ids are derived, so that doing it again doubles
+nothing and the engine knows its own.
 """
 
 import asyncio
+import math
 import os
 import signal
 import time
@@ -112,6 +114,10 @@ def flatten(folder: Path, actor: str, reason: str, say: Callable[[str], None]) -
         say(f"The emergency log {path} is torn; it is kept, and the next start reads it too.")
     inside = header is None or not header.endpoint
     marked = mark(folder, Mark(actor, reason or "flatten", time.time_ns(), flatten=inside))
+    begun_s = time.monotonic()
+    if not marked:
+        say("THE HALT MARKER COULD NOT BE WRITTEN: an engine that still runs may go on trading;"
+            " end it, and run this again.")  # fmt: skip
     if header is None:
         raise SystemFailure("no file tells where the venue is: nothing was sent.", code="NOT_FLAT",
                             place=str(folder), fix="start the engine, which closes everything"
@@ -123,7 +129,7 @@ def flatten(folder: Path, actor: str, reason: str, say: Callable[[str], None]) -
         return found | {"flat": False, "done": []}
     line = RemoteVenue(parse_endpoint(header.endpoint), header.account)
     done = Flattener(line, header, log, actor, say)
-    flat = asyncio.run(done.run())
+    flat = asyncio.run(done.run(begun_s))
     if not flat:
         raise SystemFailure("not everything is closed.", code="NOT_FLAT", place=header.endpoint,
                             fix="run it again: what it did is not doubled.")  # fmt: skip
@@ -142,26 +148,38 @@ class Flattener:
         self.log = log
         self.actor = actor
         self.say = say
+        self.now_s = time.monotonic
         self.done: list[str] = []
         self._connected = False
+        self._left_s = 0
         self._closing: dict[str, Order] = {}
         self._attempts: dict[str, int] = {}
         line.on_lost = self._on_lost
 
-    async def run(self) -> bool:
-        """Tell whether the account is flat in the end."""
+    async def run(self, begun_s: float) -> bool:
+        """Tell whether the account is flat in the end; no entry was sent after `begun_s`."""
         self._note("begins to close everything at the venue")
+        window_s = self.header.entry_window_ms / 1_000
         flats = 0
         with suppress(TimeoutError):
-            async with asyncio.timeout(FLAT_S):
+            async with asyncio.timeout(FLAT_S + window_s):
                 while flats < 2:
+                    over = self._over(begun_s + window_s)
                     view = await self._ask(self._account)
-                    flats = flats + 1 if await self._closer(view) else 0
+                    flats = flats + 1 if await self._closer(view) and over else 0
                     await asyncio.sleep(PAUSE_S)
                 await self._cancel_all(lambda order: order.reduce_only, "protective order")
                 self._note("verified flat")
         await self.line.close()
         return flats == 2
+
+    def _over(self, end_s: float) -> bool:
+        """Tell whether no entry that was under way may arrive any more; say each second left."""
+        left_s = math.ceil(end_s - self.now_s())
+        if 0 < left_s != self._left_s:
+            self._left_s = left_s
+            self.say(f"an entry under way may still arrive: {left_s} s until flat can be verified")
+        return left_s <= 0
 
     async def _closer(self, view: AccountView) -> bool:
         """Cancel what adds, close what is open; tell whether neither was there."""

@@ -97,11 +97,15 @@ class HaltMarker:
 
 
 class Header(msgspec.Struct, frozen=True):
-    """Hold what acting without the engine takes; an empty endpoint is the venue inside it."""
+    """Hold what acting without the engine takes; an empty endpoint is the venue inside it.
+
+    `entry_window_ms` is how long after it was sent the venue may still take an entry.
+    """
 
     engine_id: str
     account: str = "main"
     endpoint: str = ""
+    entry_window_ms: Annotated[int, msgspec.Meta(ge=0)] = 6_000
 
 
 class Deed(msgspec.Struct, frozen=True):
@@ -125,13 +129,17 @@ class EmergencyLog:
 
     def allocate(self, header: Header) -> None:
         """Begin anew, one log in place of all; raises `OSError`."""
-        copy = self.path.with_name(COPY_NAME)
-        line = msgspec.json.encode(header) + b"\n"
         # one after the other: a crash tears one of the two at most
-        _write(copy, line.ljust(PAGE, b"\0"), create=not copy.exists())
-        self._begin(line)
+        self.copy(header)
+        self._begin(msgspec.json.encode(header) + b"\n")
         for log in self._beside():
             log.path.unlink()
+
+    def copy(self, header: Header) -> None:
+        """Write the header's own file alone, past the deeds of a log; raises `OSError`."""
+        copy = self.path.with_name(COPY_NAME)
+        page = (msgspec.json.encode(header) + b"\n").ljust(PAGE, b"\0")
+        _write(copy, page, create=not copy.exists())
 
     def _begin(self, line: bytes) -> None:
         _write(self.path, line.ljust(LOG_BYTES, b"\0"), create=not self.path.exists())
@@ -151,13 +159,14 @@ class EmergencyLog:
         Where this one is torn, a fresh one is begun beside it; without a header there is none.
         """
         torn: list[Path] = []
+        copy = _first_of(self.path.with_name(COPY_NAME))
         for log in (self, *self._beside()):
             with suppress(OSError):
                 header, _ = log.read()
                 if header is not None:
-                    return log, header, torn
+                    return log, _longer(header, copy), torn
             torn.append(log.path)
-        header = _first_of(self.path.with_name(COPY_NAME))
+        header = copy
         fresh = next((log for log in self._places() if not log.path.exists()), self)
         if header is not None and fresh is not self:
             with suppress(OSError):  # a log that fails stops nothing
@@ -197,6 +206,13 @@ class EmergencyLog:
                             fix="start the engine, which imports it.")  # fmt: skip
         _write(self.path, line, at=self._end)
         self._end, self._torn = self._end + len(line), False
+
+
+def _longer(header: Header, copy: Header | None) -> Header:
+    """Take the copy's window where it is the longer one: a reload writes the copy alone."""
+    if copy is None or copy.entry_window_ms <= header.entry_window_ms:
+        return header
+    return msgspec.structs.replace(header, entry_window_ms=copy.entry_window_ms)
 
 
 def _first_of(path: Path) -> Header | None:

@@ -11,8 +11,10 @@ from contextlib import suppress
 import msgspec
 
 from cerberus_trader.domain.errors import DataError, JournalError
-from cerberus_trader.domain.events import Event, OperatorEvent
+from cerberus_trader.domain.events import ConfigEvent, Event, OperatorEvent
 from cerberus_trader.domain.facts import CommandRefused, Fact
+from cerberus_trader.domain.settings import Settings
+from cerberus_trader.engine.state import State
 from cerberus_trader.runtime.emergency import told
 from cerberus_trader.runtime.inbox import Command
 from cerberus_trader.runtime.log import Log
@@ -31,6 +33,7 @@ class LeftBehind:
         self.emergency = emergency
         self.log = log
         self._played = False
+        self._header: Header | None = None
 
     def open(self) -> None:
         """Allocate the marker while there is room; raises `JournalError`."""
@@ -55,6 +58,7 @@ class LeftBehind:
             self.log.alert("left by a second process", command=event.command, actor=event.actor,
                            reason=event.reason)  # fmt: skip
         await runner.durable(runner.journal.last_seq)
+        self._header = header
         try:
             self.emergency.allocate(header)
             now = time.time_ns()
@@ -85,7 +89,9 @@ class LeftBehind:
             before = mark
 
     def take(self, seq: int, event: Event, facts: tuple[Fact, ...]) -> None:
-        """Take the marker back when a resume is durable."""
+        """Take the marker back when a resume is durable; tell of a longer window for entries."""
+        if type(event) is ConfigEvent:
+            self._widen(event)
         if type(event) is not OperatorEvent or event.command not in RESUMING:
             return
         if any(type(fact) is CommandRefused for fact in facts):
@@ -95,6 +101,26 @@ class LeftBehind:
             self.marker.clear(time.time_ns() if self._played else event.ts_ns)
         except OSError as error:
             self.log.alert("the halt marker cannot be cleared", reason=error.strerror)
+
+    def _widen(self, event: ConfigEvent) -> None:
+        window_ms = _window_ms(event.settings)
+        if self._header is None or window_ms <= self._header.entry_window_ms:
+            return
+        self._header = msgspec.structs.replace(self._header, entry_window_ms=window_ms)
+        try:
+            self.emergency.copy(self._header)
+        except OSError as error:
+            self.log.alert("the emergency log cannot be written", reason=error.strerror)
+
+
+def entry_window_ms(state: State, now_ns: int) -> int:
+    """Return how long after now the venue may take an entry, also one sent before this start."""
+    before_ms = -((now_ns - state.window_end_ns) // 1_000_000)
+    return max(_window_ms(state.settings), before_ms + state.settings.reconcile.skew_ms_max)
+
+
+def _window_ms(settings: Settings) -> int:
+    return settings.reconcile.submit_window_ms + settings.reconcile.skew_ms_max
 
 
 def events_of(mark: Mark | None, deeds: list[Deed]) -> list[OperatorEvent]:

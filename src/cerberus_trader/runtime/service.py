@@ -44,7 +44,7 @@ from cerberus_trader.runtime.outside import (
 )
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
 from cerberus_trader.runtime.reload import ConfigReload
-from cerberus_trader.runtime.restart import LeftBehind
+from cerberus_trader.runtime.restart import LeftBehind, entry_window_ms
 from cerberus_trader.runtime.retention import Retention
 from cerberus_trader.runtime.server import CheckToken, ControlServer
 from cerberus_trader.runtime.shell import Shell, check_covers, config_event
@@ -196,7 +196,9 @@ class Service:
         event = self.config_event(self.config, "start")
         await self.shell.begin(event, read_bests(self.options.state))
         endpoint = endpoint_of(self.config.loaded.settings)
-        await self.left.begin(self.trading, Header(self.journal.engine_id, ACCOUNT, endpoint))
+        window_ms = entry_window_ms(self.runner.state, self.runner.clock.now_ns())
+        header = Header(self.journal.engine_id, ACCOUNT, endpoint, window_ms)
+        await self.left.begin(self.trading, header)
         self.begun = True
 
     def config_event(self, config: Configuration, actor: str) -> ConfigEvent:
