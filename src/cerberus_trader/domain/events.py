@@ -224,11 +224,16 @@ class Anomaly(msgspec.Struct, frozen=True, array_like=True, tag="anomaly", gc=Fa
     detail: str
 
 
-Condition = Literal["latency", "clock_drift", "loop_lag", "memory", "memory_hard", "feed"]
+Condition = Literal[
+    "latency", "clock_drift", "loop_lag", "memory", "memory_hard", "feed", "volatility"
+]  # fmt: skip
 
 
 class Measured(msgspec.Struct, frozen=True, array_like=True, tag="measured", gc=False):
-    """Carry a measurement that has crossed its limit: ms or MB; `scope` is a feed's instrument."""
+    """Carry a measurement that has crossed its limit: ms, MB, or a daily fraction of volatility.
+
+    `scope` is a feed's instrument.
+    """
 
     ts_ns: int
     condition: Condition

@@ -41,6 +41,14 @@ class KillSwitch(Section, frozen=True):
         Millis,
         Meta(description="a price feed silent for so long in its market hours; bars add theirs"),
     ] = 60_000
+    volatility_max: Annotated[
+        float,
+        Meta(
+            ge=0, le=1_000,
+            description="the most volatile priced instrument, a daily fraction by either estimate",
+        ),
+    ] = 5.0  # fmt: skip
+    volatility_action: Action = "block"
     time_server: Annotated[
         str, Meta(description="host[:port] of an NTP server to hold the clock against; empty: none")
     ] = ""

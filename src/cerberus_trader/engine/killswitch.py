@@ -20,9 +20,10 @@ def limit_of(state: State, condition: Condition) -> tuple[float, str]:
     What was not answered in time is slow, however slow answers may be.
     """
     limits = state.settings.killswitch
-    unit = "mb" if condition.startswith("memory") else "ms"
+    unit = "_mb" if condition.startswith("memory") else "_ms"
+    unit = "" if condition == "volatility" else unit
     action = "block" if condition == "feed" else getattr(limits, f"{condition}_action")
-    limit = float(getattr(limits, f"{condition}_{unit}_max"))
+    limit = float(getattr(limits, f"{condition}{unit}_max"))
     if condition == "latency":
         limit = min(limit, float(state.settings.reconcile.answer_ms_max))
     return limit, action

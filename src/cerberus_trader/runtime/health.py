@@ -112,6 +112,14 @@ class Health:
             age = (now - max(line.last_ns, since) - line.interval_ns) // MS if since >= 0 else 0
             self.note("feed", float(max(age, 0)), name)
 
+    def look_at_volatility(self) -> None:
+        """Take the volatility of the most volatile instrument that has a price."""
+        now, most = self.clock.now_ns(), 0.0
+        for line in self.market.lines.values():
+            if line.last_ns >= 0:
+                most = max(most, *line.sigma.at(now))
+        self.note("volatility", most)
+
     # -- tasks -----------------------------------------------------------------------------
 
     async def watch_loop(self) -> None:
@@ -129,10 +137,12 @@ class Health:
             await asyncio.sleep(MEMORY_S)
 
     async def watch_feeds(self) -> None:
-        """Look at the feeds."""
+        """Look at the feeds, and at what they tell of volatility."""
         while True:
             await asyncio.sleep(FEEDS_S)
             self.look_at_feeds()
+            if self.state.settings.killswitch.volatility_max:
+                self.look_at_volatility()
 
     async def watch_clock(self) -> None:
         """Ask the configured time server by how much the clock is wrong."""

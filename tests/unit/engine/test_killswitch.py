@@ -18,6 +18,7 @@ from cerberus_trader.domain.events import (
     TimerEvent,
 )
 from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.settings_guard import KillSwitch
 from cerberus_trader.engine import killswitch
 from cerberus_trader.engine.engine import Step
 from cerberus_trader.engine.state import Trip, state_bytes, state_from
@@ -27,7 +28,7 @@ CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 LATCHED = [c for c in CONDITIONS if c != "feed"]
 LIMITS = {
     "latency": 2_000, "clock_drift": 1_000, "loop_lag": 5_000, "memory": 256, "memory_hard": 512,
-    "feed": 60_000,
+    "feed": 60_000, "volatility": 5,
 }  # fmt: skip
 
 
@@ -157,10 +158,14 @@ def test_only_the_token_ends_a_trip_however_loose_the_limit_has_become(
 ) -> None:
     bench = Bench(settings(breaker={"cooldown_ms": 0}))
     measure(bench, condition, LIMITS[condition] + 1)
-    unit = "mb" if condition.startswith("memory") else "ms"
+    (limit,) = (
+        name
+        for name in KillSwitch.__struct_fields__
+        if name in (f"{condition}_ms_max", f"{condition}_mb_max", f"{condition}_max")
+    )
     loose = settings(
         breaker={"cooldown_ms": 0},
-        killswitch={f"{condition}_{unit}_max": 0, f"{condition}_action": "off"},
+        killswitch={limit: 0, f"{condition}_action": "off"},
     )
     bench.take(ConfigEvent(bench.now, loose, "c2", ITEMS, "engine"))
     measure(bench, condition, 0.0)

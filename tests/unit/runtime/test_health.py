@@ -189,6 +189,40 @@ def test_open_files_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == [(resource.RLIMIT_NOFILE, pair) for pair in ((128, 4_096), (4_096, 4_096))]
 
 
+# -- volatility ----------------------------------------------------------------------------
+
+
+class Wild:
+    """Tell a volatility."""
+
+    def __init__(self, wide: float, minute: float) -> None:
+        self.told = wide, minute
+
+    def at(self, t: int) -> tuple[float, float]:
+        return self.told
+
+
+@pytest.mark.req("P-13.2")
+@pytest.mark.parametrize("told", [(5.1, -1.0), (0.2, 5.1)])
+def test_the_most_volatile_instrument_with_a_price_trips_by_either_estimate(
+    told: tuple[float, float],
+) -> None:
+    ward = Ward()
+    for name, found in (("COIN", (0.3, 0.2)), ("OTHER", (5.0, 5.0)), ("THIRD", told)):
+        ward.market.add(name, Line(0, Wild(*found)))
+    for name in ("COIN", "OTHER"):
+        ward.price(name)
+    ward.health.look_at_volatility()
+    assert ward.trips() == [] and ward.health.values["volatility"] == 5.0, "no price of the third"
+    ward.price("THIRD")
+    ward.health.look_at_volatility()
+    ward.health.look_at_volatility()
+    assert ward.trips() == ["volatility"] and len(ward.told) == 1
+    ward.market.lines["THIRD"].sigma = Wild(0.1, 0.1)
+    ward.health.look_at_volatility()
+    assert ward.trips() == ["volatility"], "only a reset ends it"
+
+
 # -- feeds ---------------------------------------------------------------------------------
 
 
@@ -278,10 +312,11 @@ async def test_the_tasks_take_their_samples(monkeypatch: pytest.MonkeyPatch) -> 
         asyncio.ensure_future(watch())
         for watch in (health.watch_loop, health.watch_memory, health.watch_feeds)
     ]
-    await until(lambda: len(health.values) == 4)
+    await until(lambda: len(health.values) == 5)
     for task in tasks:
         task.cancel()
-    assert set(health.values) == {"loop_lag", "memory", "memory_hard", "feed COIN"}
+    told = {"loop_lag", "memory", "memory_hard", "feed COIN", "volatility"}
+    assert set(health.values) == told
     assert ward.trips() == ["memory"]
 
 
