@@ -13,7 +13,7 @@ import msgspec
 
 from cerberus_trader.config import Loaded
 from cerberus_trader.config_schema import changed_keys
-from cerberus_trader.domain.errors import ConfigError
+from cerberus_trader.domain.errors import CerberusError, ConfigError, SystemFailure
 
 T = TypeVar("T", bound=msgspec.Struct)
 Stamp = tuple[int, int, int] | None
@@ -26,7 +26,8 @@ class ConfigWatcher(Generic[T]):
     """Watch a configuration file and report valid changes and faults.
 
     `load` reads and validates anew; `changed` gets each accepted new configuration; `refused`
-    gets every fault of one that is not accepted, and the old one stays in force.
+    gets every fault of one that is not accepted, and the old one stays in force. A load that fails
+    by itself is told in the same way, and tried again a second later.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class ConfigWatcher(Generic[T]):
         *,
         load: Callable[[], Loaded[T]],
         changed: Callable[[Loaded[T]], None],
-        refused: Callable[[ConfigError], None],
+        refused: Callable[[CerberusError], None],
     ) -> None:
         self.path = path
         self.current = current
@@ -44,21 +45,34 @@ class ConfigWatcher(Generic[T]):
         self._changed = changed
         self._refused = refused
         self._last_fault = ""
+        self._again = False
 
     def check(self) -> None:
         """Load once and hand over the outcome, if it is news."""
+        self._again = False
         try:
             loaded = self._load()
             self._refuse_cold(loaded)
         except ConfigError as error:
-            if str(error) != self._last_fault:
-                self._last_fault = str(error)
-                self._refused(error)
-            return
+            return self._refuse(error)
+        except (CerberusError, OSError) as error:  # the file may be right all the same
+            self._again = True
+            return self._refuse(error)
         self._last_fault = ""
         if loaded.hash != self.current.hash:
             self.current = loaded
             self._changed(loaded)
+
+    def _refuse(self, error: CerberusError | OSError) -> None:
+        """Report a fault, if it is another one than before."""
+        if isinstance(error, OSError):
+            error = SystemFailure(
+                f"the configuration could not be loaded: {error}.", code="CONFIG_LOAD",
+                place=str(self.path), fix="it is tried again; see to the system's resources.",
+            )  # fmt: skip
+        if str(error) != self._last_fault:
+            self._last_fault = str(error)
+            self._refused(error)
 
     def _refuse_cold(self, loaded: Loaded[T]) -> None:
         """Refuse a change of settings that need a restart."""
@@ -103,7 +117,7 @@ class ConfigWatcher(Generic[T]):
             async for changes in watch:
                 now = self._stamp()
                 named = any(Path(name).name == self.path.name for _, name in changes)
-                if named or now != seen:
+                if named or now != seen or self._again:
                     seen = now
                     yield
         except (ImportError, OSError):
@@ -117,7 +131,7 @@ class ConfigWatcher(Generic[T]):
                 await asyncio.wait_for(stop.wait(), POLL_MS / 1000)
             except TimeoutError:
                 now = self._stamp()
-                if now != seen:
+                if now != seen or self._again:
                     seen = now
                     yield
 

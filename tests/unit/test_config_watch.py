@@ -8,7 +8,7 @@ import pytest
 
 from cerberus_trader.config import Loaded, load_settings
 from cerberus_trader.config_watch import ConfigWatcher
-from cerberus_trader.domain.errors import ConfigError
+from cerberus_trader.domain.errors import CerberusError, ConfigError, SystemFailure
 from cerberus_trader.domain.settings import Settings
 
 
@@ -19,7 +19,8 @@ class Desk:
         self.path = folder / "c.toml"
         self.write("[risk]\npositions_max = 3\n")
         self.changes: list[Loaded[Settings]] = []
-        self.faults: list[ConfigError] = []
+        self.faults: list[CerberusError] = []
+        self.broken: list[Exception] = []
         self.watcher = ConfigWatcher(
             self.path,
             self.load(),
@@ -29,12 +30,21 @@ class Desk:
         )
 
     def load(self) -> Loaded[Settings]:
+        if self.broken:
+            raise self.broken.pop()
         return load_settings(self.path, environ={})
 
     def write(self, text: str) -> None:
         temporary = self.path.with_suffix(".new")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(self.path)
+
+
+def faults_of(desk: Desk) -> list[str]:
+    """Return the lines of the last fault."""
+    error = desk.faults[-1]
+    assert isinstance(error, ConfigError)
+    return error.faults
 
 
 @pytest.fixture
@@ -59,21 +69,42 @@ def test_a_faulty_file_keeps_the_old_configuration_and_says_so_once(desk: Desk) 
     desk.write("[risk]\npositons_max = 5\n[cache]\nttl_ms = -1\n")
     desk.watcher.check()
     desk.watcher.check()
-    assert len(desk.faults) == 1 and len(desk.faults[0].faults) == 2
+    assert len(desk.faults) == 1 and len(faults_of(desk)) == 2
     assert desk.changes == [] and desk.watcher.current.settings.risk.positions_max == 3
     desk.path.unlink()
     desk.watcher.check()
-    assert "cannot be read" in desk.faults[1].faults[0]
+    assert "cannot be read" in faults_of(desk)[0]
     desk.write("[risk]\npositions_max = 4\n")
     desk.watcher.check()
     assert desk.watcher.current.settings.risk.positions_max == 4
+
+
+@pytest.mark.parametrize(
+    "error", [SystemFailure("the child was killed."), OSError(12, "Cannot allocate memory")]
+)
+async def test_a_load_that_fails_is_told_and_tried_again(
+    desk: Desk, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cerberus_trader.config_watch.POLL_MS", 20)
+    desk.broken = [error]
+    desk.write("[risk]\npositions_max = 8\n")
+    stop = asyncio.Event()
+    task = asyncio.create_task(desk.watcher.run(stop))
+    async with asyncio.timeout(10):
+        while not desk.changes and not task.done():
+            await asyncio.sleep(0.01)
+    stop.set()
+    await asyncio.wait_for(task, 5)
+    assert [type(fault) for fault in desk.faults] == [SystemFailure]
+    assert str(error.args[-1]) in str(desk.faults[0])
+    assert [item.settings.risk.positions_max for item in desk.changes] == [8]
 
 
 @pytest.mark.req("P-02.3")
 def test_a_change_of_a_cold_setting_is_refused_whole(desk: Desk) -> None:
     desk.write("[risk]\npositions_max = 5\n[journal]\nsnapshot_rows = 200\n")
     desk.watcher.check()
-    assert desk.faults[0].faults == [
+    assert faults_of(desk) == [
         "journal.snapshot_rows: cannot change while running; restart to change it"
     ]
     assert desk.changes == [] and desk.watcher.current.settings.risk.positions_max == 3
@@ -83,7 +114,7 @@ def test_a_venue_that_comes_or_goes_needs_a_restart(desk: Desk) -> None:
     # the line to the venue would have stayed, and the next start taken what is open for paper
     desk.write('[risk]\npositions_max = 5\n[venues.x]\nkind = "paper"\n')
     desk.watcher.check()
-    assert all("venues." in x and "restart" in x for x in desk.faults[0].faults)
+    assert all("venues." in x and "restart" in x for x in faults_of(desk))
     assert desk.changes == []
 
 

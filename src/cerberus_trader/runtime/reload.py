@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cerberus_trader.config import Loaded
 from cerberus_trader.config_watch import ConfigWatcher
-from cerberus_trader.domain.errors import ConfigError
+from cerberus_trader.domain.errors import CerberusError
 from cerberus_trader.domain.settings import Settings
 from cerberus_trader.runtime.load_config import Configuration
 
@@ -25,7 +25,7 @@ class ConfigReload:
         current: Configuration,
         load: Callable[[], Configuration],
         changed: Callable[[Configuration], None],
-        refused: Callable[[ConfigError], None],
+        refused: Callable[[CerberusError], None],
     ) -> None:
         self.current = current
         self._load_all = load
@@ -54,5 +54,5 @@ class ConfigReload:
     def _changed(self, loaded: Loaded[Settings]) -> None:
         self._loop.call_soon_threadsafe(self._on_changed, self.current)
 
-    def _refused(self, error: ConfigError) -> None:
+    def _refused(self, error: CerberusError) -> None:
         self._loop.call_soon_threadsafe(self._on_refused, error)

@@ -370,7 +370,7 @@ class Service:
                 return self.refusals.take(error)
             self.log.info("configuration changed", config=config.loaded.hash[:12])
 
-        def refused(error: ConfigError) -> None:
+        def refused(error: CerberusError) -> None:
             self.runner.metrics.config_refused += 1
             self.log.alert("configuration refused; the old one stays in force", error)
 
