@@ -17,6 +17,7 @@ from cerberus_trader.config_schema import (
     shapes,
     table_of,
 )
+from cerberus_trader.domain.secret_names import HIDDEN, is_secret_name
 
 Tree = dict[str, Any]
 
@@ -55,7 +56,10 @@ def fault_line(
         near = nearest(cls, path)
         hint = f"; did you mean {near}?" if near else ""
         return f"{'.'.join(path)}: there is no such key{hint} ({source})"
-    return f"{key} = {shown(value)}: must be {allowed(shape)} ({source})"
+    given = (
+        HIDDEN if any(is_secret_name(part) for part in path[max(known - 1, 0) :]) else shown(value)
+    )
+    return f"{key} = {given}: must be {allowed(shape)} ({source})"
 
 
 def locate(cls: type[msgspec.Struct], path: tuple[str, ...]) -> tuple[Shape | None, int]:

@@ -88,7 +88,11 @@ def _keeping(settings: Settings) -> Iterator[str]:
     if backup.enabled and not backup.folder:
         yield "backup.folder = '': must name a folder while backup.enabled is true"
     if not backup.passphrase_env.endswith("_PASSPHRASE"):
-        yield f"backup.passphrase_env = {backup.passphrase_env!r}: must end with _PASSPHRASE"
+        # what is given may be the passphrase itself: it is not shown
+        yield (
+            "backup.passphrase_env = ***: must be the name of an environment variable"
+            " that ends with _PASSPHRASE"
+        )
     if 0 < retention.audit_days < retention.days:
         yield (
             f"retention.audit_days = {retention.audit_days}: must be at least"

@@ -229,3 +229,22 @@ def test_a_missing_a_foreign_and_an_unreadable_file_are_refused(tmp_path: Path) 
 def test_secrets_of_the_environment_are_no_settings(tmp_path: Path) -> None:
     named = {"CERBERUS_TOKEN": "cbt_x", "CERBERUS_BACKUP_PASSPHRASE": "some words"}
     assert b"some words" not in load_settings(environ=named, folder=tmp_path).document
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("passphrase_env", '"topsecret"'),  # where the name of its variable belongs
+        ("passphrase_env", "7703221"),
+        ("passphrase_env", '["topsecret"]'),
+        ("passphrase_env", '{topsecret = "topsecret"}'),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_printed(tmp_path: Path, key: str, value: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"[backup]\n{key} = {value}\n")
+    with pytest.raises(ConfigError) as found:
+        load_settings(path, environ={})
+    said = str(found.value)
+    assert f"backup.{key} = ***: must " in said
+    assert "topsecret" not in said and "7703221" not in said

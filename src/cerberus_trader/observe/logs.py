@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import msgspec
 
 from cerberus_trader.domain.errors import CerberusError
+from cerberus_trader.domain.secret_names import HIDDEN, is_secret_name
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -27,23 +28,7 @@ Form = Literal["json", "console"]
 Line = MutableMapping[str, Any]
 
 LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-HIDDEN = "***"
 FRAMES_MAX = 3
-SECRET_WORDS = (
-    "secret",
-    "password",
-    "passphrase",
-    "privatekey",
-    "apikey",
-    "token",
-    "mnemonic",
-    "seedphrase",
-    "authorization",
-    "credential",
-    "signature",
-)
-"""A key that contains one of these, _ and - left out, is hidden, but not its name, id or age."""
-HARMLESS_ENDS = ("_name", "_id", "_count", "_ms", "_ns", "_hash")
 DEPTH_MAX = 6
 
 _context: ContextVar[dict[str, Any]] = ContextVar("cerberus_log_context")
@@ -165,13 +150,6 @@ def redact(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(item, depth + 1) for item in value]
     return value
-
-
-def is_secret_name(name: str) -> bool:
-    """Tell whether a key names a secret itself, rather than its name, id or age."""
-    lower = name.lower().replace("-", "_")
-    bare = lower.replace("_", "")
-    return any(word in bare for word in SECRET_WORDS) and not lower.endswith(HARMLESS_ENDS)
 
 
 def _add_context(_: object, __: str, line: Line) -> Line:

@@ -15,14 +15,13 @@ import pytest
 import structlog
 
 from cerberus_trader.domain.errors import DataError, JournalError
+from cerberus_trader.domain.secret_names import HIDDEN, is_secret_name
 from cerberus_trader.observe.logs import (
-    HIDDEN,
     Secret,
     bound,
     configure,
     context,
     error_fields,
-    is_secret_name,
     logger,
     redact,
 )
