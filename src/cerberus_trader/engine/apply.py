@@ -149,7 +149,8 @@ def order_changed(state: State, event: Event, fact: f.OrderChanged) -> None:
 
 
 def modify_requested(state: State, event: Event, fact: f.ModifyRequested) -> None:
-    """Change nothing: the order is what it was until the venue says otherwise."""
+    """Note the time alone: the order is what it was until the venue says otherwise."""
+    state.changed_ns[fact.order_id] = event.ts_ns
 
 
 def order_replaced(state: State, event: Event, fact: f.OrderReplaced) -> None:
@@ -163,6 +164,7 @@ def order_replaced(state: State, event: Event, fact: f.OrderReplaced) -> None:
     reserve(state, order, -1)
     reserve(state, after, 1)
     state.orders[order.id] = after
+    state.changed_ns.pop(order.id, None)
     state.risk_version += 1
 
 

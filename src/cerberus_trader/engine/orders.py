@@ -97,17 +97,22 @@ def command_of(state: State, fact: f.Fact) -> Command | None:
 
 
 def modify(
-    state: State, name: str, price: Decimal | None, quantity: Decimal | None
+    state: State, name: str, price: Decimal | None, quantity: Decimal | None, *, again: bool = False
 ) -> list[f.Fact] | str:
     """Ask for a change of a resting entry, or say why not.
 
     Limits were checked on the order as it was: a change may not raise what it can lose or cost.
+    One at a time: of two on their way nobody knows which is told last. `again` judges one anew that
+    was asked for already.
     """
     order = state.orders.get(name)
     if order is None or order.reduce_only or order.kind != "limit":
         return "no working limit entry has this id"
     if order.status not in (Status.ACCEPTED, Status.PARTIALLY_FILLED):
         return f"the order is {order.status.value}"
+    window_ns = state.settings.reconcile.submit_window_ms * MS
+    if not again and name in state.changed_ns and state.now_ns < state.changed_ns[name] + window_ns:
+        return "a change of it is on its way"
     assert order.price is not None
     rule = state.instruments.get(order.instrument)
     if rule is None:
@@ -147,8 +152,14 @@ def on_modified(state: State, event: OrderModified) -> list[f.Fact]:
 
 
 def on_modify_not_sent(state: State, event: ModifyNotSent) -> list[f.Fact]:
-    """Say that a change was held back: nothing about the order is in doubt by it."""
-    return [f.CommandRefused("modify", "gate", f"{event.order_id}: {event.reason}")]
+    """Say that a change was held back: the order is what it was, and none is on its way."""
+    found: list[f.Fact] = [f.CommandRefused("modify", "gate", f"{event.order_id}: {event.reason}")]
+    order = state.orders.get(event.order_id)
+    if order is not None and order.price is not None:
+        found.append(
+            f.OrderReplaced(order.id, order.price, order.quantity, order.notional, order.risk)
+        )
+    return found
 
 
 def on_report(state: State, event: OrderReport) -> list[f.Fact]:

@@ -56,8 +56,9 @@ def stand(look: Look) -> list[f.Fact]:
     position = look.held(order.instrument)
     if position is None or position.id != order.closes:
         return []
-    moved = moved_level(look, position, order, theirs.price) if order.kind != "trailing" else []
-    return moved or cover(look, position, order, theirs)
+    if short(look, position, order, theirs):
+        return cover(look, position, order, theirs)
+    return moved_level(look, position, order, theirs.price) if order.kind != "trailing" else []
 
 
 def accept(look: Look) -> list[f.Fact]:
@@ -203,24 +204,28 @@ def close_unprotected(look: Look, position: Position, leg: str, kind: str) -> li
     return facts
 
 
+def short(look: Look, position: Position, order: Order, theirs: VenueOrder) -> bool:
+    """Tell whether a stop is for less than its position, by so much that it may be traded."""
+    if order.kind == "take_profit" or not look.agrees(order.instrument):
+        return False
+    if look.before(position) or look.misnamed(position) or whole(look, position):
+        return False
+    item = look.state.instruments.get(order.instrument, BARE)
+    rests = theirs.quantity - theirs.filled
+    return position.quantity - rests >= max(item.quantity_min, item.lot)
+
+
 def cover(look: Look, position: Position, order: Order, theirs: VenueOrder) -> list[f.Fact]:
-    """Close what of a position its stop at the venue is too small for, if that may be traded.
+    """Close what of a position its stop at the venue is too small for.
 
     Not while nobody knows of a close on its way: two parts may take more than is unprotected.
     """
     state, rests = look.state, theirs.quantity - theirs.filled
-    if order.kind == "take_profit" or not look.agrees(order.instrument):
-        return []
-    if look.before(position) or look.misnamed(position) or whole(look, position):
-        return []
-    item = state.instruments.get(order.instrument, BARE)
-    least = max(item.quantity_min, item.lot)
-    if position.quantity - rests < least:
-        return []
     facts = look.suspect("unprotected", order.id, plain(position.quantity), plain(rests), "closed")
     closes = state.closings.get(key_of(position.account, position.instrument), ())
     if look.waiting or any(state.orders[name].status is Status.UNKNOWN for name in closes):
         return facts
+    item = state.instruments.get(order.instrument, BARE)
     left = item.quantity_down(risk.uncovered(state, position) - rests)
     return facts + orders.reduction(state, position, "breaker", left, look.now_ns)
 

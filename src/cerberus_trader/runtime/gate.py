@@ -71,7 +71,7 @@ class Gate:
         order = state.orders.get(change.order_id)
         if order is None:
             return "the order has ended meanwhile"
-        found = orders.modify(state, order.id, change.price, change.quantity)
+        found = orders.modify(state, order.id, change.price, change.quantity, again=True)
         if isinstance(found, str):
             return found
         status = strategy_state(state, order.strategy).status

@@ -21,7 +21,7 @@ from cerberus_trader.domain.order import Order
 from cerberus_trader.domain.settings import Paper
 from cerberus_trader.engine.engine import Step
 from cerberus_trader.venues.paper.venue import PaperVenue
-from tests.kit import COIN, Bench, submitted
+from tests.kit import COIN, SECOND, Bench, submitted
 
 D = Decimal
 
@@ -122,9 +122,30 @@ def test_a_change_that_never_left_changes_nothing_and_is_told() -> None:
     held = bench.state.orders[order.id]
     before = bench.state.reserved["COIN"]
     modify(bench, order.id, D(99), COIN.quantity_down(order.quantity / 2))
-    (told,) = bench.take(ModifyNotSent(bench.now, order.id, "trading is halted")).facts
+    told, _ = bench.take(ModifyNotSent(bench.now, order.id, "trading is halted")).facts
     assert told == f.CommandRefused("modify", "gate", f"{order.id}: trading is halted")
     assert bench.state.orders[order.id] == held and bench.state.reserved["COIN"] == before
+    assert not bench.state.changed_ns
+    (alone,) = bench.take(ModifyNotSent(bench.now, "over", "trading is halted")).facts
+    assert isinstance(alone, f.CommandRefused)
+
+
+def test_one_change_at_a_time_is_on_its_way() -> None:
+    """Of two nobody knows which one the venue takes last."""
+    bench = Bench()
+    order = resting(bench)
+    half = COIN.quantity_down(order.quantity / 2)
+    modify(bench, order.id, D(99), half)
+    (refused,) = modify(bench, order.id, D(99), order.quantity).facts
+    assert isinstance(refused, f.CommandRefused) and "on its way" in refused.reason
+    bench.take(OrderModified(bench.now, order.id, D(99), half))
+    (asked,) = modify(bench, order.id, D(98), half).facts
+    assert isinstance(asked, f.ModifyRequested), "the first one was told"
+    bench.now += 5 * SECOND
+    (asked,) = modify(bench, order.id, D(97), half).facts
+    assert isinstance(asked, f.ModifyRequested), "it cannot be on its way any more"
+    bench.take(OrderReport(bench.now, order.id, "canceled"))
+    assert not bench.state.changed_ns
 
 
 def test_a_change_that_says_nothing_new_changes_nothing() -> None:

@@ -144,6 +144,19 @@ def test_what_a_close_of_unknown_outcome_may_still_take_is_not_closed_again() ->
     assert again.order.quantity == close.order.quantity
 
 
+def test_a_stop_that_was_moved_and_shrunk_is_first_too_small_and_then_elsewhere() -> None:
+    """Two differences of one order must not take turns for ever."""
+    bench, stop = opened()
+    held = bench.state.positions["main/COIN"]
+    there = VenueOrder(stop, "COIN", -1, D(3), "working", D(0), D(97), True)
+    assert not look(bench, there)
+    (close,) = look(bench, there)
+    bench.fill(close.order, quantity=close.order.quantity, stop=held.stop)
+    assert [len(look(bench, there)) for _ in range(3)] == [0, 0, 0]
+    assert bench.state.positions["main/COIN"].stop == D(97)
+    assert bench.state.positions["main/COIN"].quantity == 3
+
+
 @pytest.mark.parametrize(("rests", "closed"), [("19.9994", 0), ("19.9985", 1)])
 def test_what_is_too_small_to_trade_is_let_be(rests: str, closed: int) -> None:
     """A stop that the venue rounds down leaves dust, of which every close would be rejected."""

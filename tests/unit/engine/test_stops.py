@@ -13,7 +13,7 @@ from cerberus_trader.domain.settings import Strategy
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.intake import Case
 from cerberus_trader.engine.stops import held_at_worst
-from tests.kit import Bench, changed, decision, settings, submitted
+from tests.kit import SECOND, Bench, changed, decision, settings, submitted
 from tests.unit.engine.test_in_flight import adding
 from tests.unit.engine.test_modify import modify
 
@@ -350,6 +350,7 @@ def test_where_a_strategy_adds_a_change_may_only_lower_what_an_entry_risks(
         bench.take(OrderReport(bench.now, order.id, "accepted"))
 
     def granted(order: Order, price: Decimal | None) -> bool:
+        bench.now += 6 * SECOND  # the one before cannot be on its way any more
         (fact,) = modify(bench, order.id, price, D("0.9")).facts
         if isinstance(fact, f.ModifyRequested):
             return True

@@ -249,7 +249,7 @@ async def test_a_change_that_is_not_sent_leaves_nothing_in_doubt() -> None:
     rig.sync()
     told = [x for x in rig.runner.inbox.reports if isinstance(x, ModifyNotSent)]
     assert [x.order_id for x in told] == [order.id] and rig.runner.metrics.not_sent == 1
-    (said,) = rig.runner.commit(told[0]).facts
+    said, _ = rig.runner.commit(told[0]).facts
     assert isinstance(said, CommandRefused) and order.id in said.reason
     after = rig.state.orders[order.id]
     assert (after.price, after.quantity) == (order.price, order.quantity)
