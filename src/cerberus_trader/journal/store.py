@@ -6,6 +6,7 @@ readers open read-only: SQLite before 3.51.3 can damage a file when two connecti
 checkpoint at the same moment.
 """
 
+import os
 import secrets
 import sqlite3
 import time
@@ -24,6 +25,7 @@ JOURNAL_NAME = "journal.db"
 FORMAT_VERSION = 2
 WAL_RESET_FIXED = (3, 51, 3)
 STEP_ROWS = 16
+COPY_BYTES = 2**20
 COLUMNS = "stream, seq, ts_ns, kind, body, hash"
 
 # What reading a damaged file raises: SQLite's errors, and texts or numbers that are none.
@@ -161,6 +163,14 @@ class Store:
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self.bytes_since_checkpoint = 0
 
+    def sync(self) -> None:
+        """Sync the log, whatever the durability: what is committed outlasts a loss of power."""
+        log = os.open(wal_path(self.path), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fdatasync(log)
+        finally:
+            os.close(log)
+
     def finish(self) -> None:
         """Move the whole log into the database, synced whatever the durability, and close."""
         self.connection.execute("PRAGMA synchronous = FULL")
@@ -242,9 +252,11 @@ def open_store(
                 place=str(path),
                 fix="use one folder for each stream.",
             )
+        store = Store(connection, path, meta)
+        _keep_recovered(connection, path)
         _configure(connection, options)
-        return Store(connection, path, meta)
-    except DAMAGE as error:
+        return store
+    except (*DAMAGE, OSError) as error:
         connection.close()
         raise failure(error, path, "opening the journal") from error
     except JournalError:
@@ -275,6 +287,30 @@ def _refuse_older(meta: Meta, path: Path) -> None:
             place=str(path),
             fix=f"stop its engine, then run `cerberus journal migrate --state {path.parent}`.",
         )
+
+
+def wal_path(path: Path) -> Path:
+    """Name the write-ahead log of a database file."""
+    return path.with_name(path.name + "-wal")
+
+
+def _keep_recovered(connection: sqlite3.Connection, path: Path) -> None:
+    """Make durable what the log holds: what can be read may never have reached the disk.
+
+    After a failed sync the system takes lost pages for written, so that syncing them again does
+    nothing: the rows go into the database, or where a reader holds that up, the log is written
+    over with its own bytes. The database itself is not opened here: closing it would drop the
+    locks that SQLite holds on it.
+    """
+    ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    if not busy:
+        return
+    with wal_path(path).open("r+b") as log:
+        while part := log.read(COPY_BYTES):
+            log.seek(-len(part), os.SEEK_CUR)
+            log.write(part)
+            log.flush()
+        os.fsync(log.fileno())
 
 
 def _configure(connection: sqlite3.Connection, options: JournalOptions) -> None:

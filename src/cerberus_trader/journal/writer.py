@@ -13,14 +13,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.journal import snapshots
 from cerberus_trader.journal.anchor import Anchor, AnchorFile
-from cerberus_trader.journal.store import Entry, JournalOptions, Store, failure
+from cerberus_trader.journal.store import Entry, JournalOptions, Store, failure, wal_path
 
 T = TypeVar("T")
 
@@ -251,8 +250,3 @@ def run_job(store: Store, job: Callable[[Store], T], done: "Future[T]") -> None:
         if not done.done():
             fault = RuntimeError("the job ended unexpectedly")
             done.set_exception(failure(fault, store.path, "upkeep of the journal"))
-
-
-def wal_path(path: Path) -> Path:
-    """Name the write-ahead log of a database file."""
-    return path.with_name(path.name + "-wal")

@@ -143,5 +143,6 @@ class Retention:
 
 
 def drop_prepared(store: Store, prepared: Prepared) -> None:
-    """Record a prepared deletion."""
+    """Record a prepared deletion, and sync the record: the files go after it."""
     drop(store, prepared.removals, prepared.base, prepared.chain_hash)
+    store.sync()

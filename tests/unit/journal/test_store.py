@@ -1,15 +1,19 @@
 """The journal file: creation, identity, names of failures."""
 
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 from types import NoneType
 
 import pytest
 
+from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.journal.store import (
     FORMAT_VERSION,
     JOURNAL_NAME,
     JournalOptions,
+    connect_reader,
     failure,
     library_version,
     open_store,
@@ -87,3 +91,77 @@ def test_none_and_bytes_are_bound_as_they_are_without_a_search(tmp_path: Path) -
     found = store.connection.execute("SELECT typeof(?), typeof(?)", (None, b"\0x")).fetchone()
     assert found == ("null", "blob")
     store.finish()
+
+
+def left_behind(folder: Path) -> None:
+    """Leave rows in the log, as a process whose sync failed does."""
+    store = open_store(folder, "main", "e", "1", JournalOptions("process"))
+    store.write([(1, 1, "tick", b"")])
+    reader = connect_reader(folder / JOURNAL_NAME)
+    reader.execute("SELECT count(*) FROM journal").fetchone()
+    store.write([(2, 2, "tick", b"")])
+    store.abandon()
+    reader.close()
+
+
+def test_what_is_recovered_from_the_log_is_in_the_file_before_it_counts(tmp_path: Path) -> None:
+    left_behind(tmp_path)
+    store = open_store(tmp_path, "main", "e", "1", JournalOptions("process"))
+    assert store.last_seq == 2
+    # the system may take pages of the log for written that are not: they are written elsewhere
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / JOURNAL_NAME, tmp_path / "copy")
+    copied = sqlite3.connect(tmp_path / "copy" / JOURNAL_NAME)
+    assert copied.execute("SELECT count(*) FROM journal").fetchone() == (2,)
+    copied.close()
+    assert store.connection.execute("PRAGMA synchronous").fetchone() == (1,)
+    store.finish()
+
+
+def busy(folder: Path) -> sqlite3.Connection:
+    """Leave rows in the log, and a reader who still reads an older state."""
+    store = open_store(folder, "main", "e", "1", JournalOptions("process"))
+    store.write([(1, 1, "tick", b"")])
+    reader = connect_reader(folder / JOURNAL_NAME)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM journal").fetchone() == (1,)
+    store.write([(2, 2, "tick", b"")])
+    store.abandon()
+    return reader
+
+
+def test_a_reader_does_not_keep_what_is_recovered_from_being_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = busy(tmp_path)
+    log = tmp_path / (JOURNAL_NAME + "-wal")
+    before, synced, fsync = log.read_bytes(), [], os.fsync
+
+    def note(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    store = open_store(tmp_path, "main", "e", "1", JournalOptions())
+    assert synced == [str(log)] and log.read_bytes() == before
+    assert store.last_seq == 2
+    assert reader.execute("SELECT count(*) FROM journal").fetchone() == (1,)
+    reader.execute("COMMIT")
+    assert reader.execute("SELECT count(*) FROM journal").fetchone() == (2,)
+    reader.close()
+    store.finish()
+
+
+def test_a_log_that_cannot_be_synced_ends_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = busy(tmp_path)
+
+    def broken(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(JournalError, match="Input/output") as found:
+        open_store(tmp_path, "main", "e", "1", JournalOptions())
+    assert found.value.code == "JOURNAL_IO"
+    reader.close()

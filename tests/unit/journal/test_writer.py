@@ -9,9 +9,9 @@ import pytest
 from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.journal.anchor import read_anchor
 from cerberus_trader.journal.sqlite import SqliteJournal
-from cerberus_trader.journal.store import JournalOptions, Store
+from cerberus_trader.journal.store import JournalOptions, Store, wal_path
 from cerberus_trader.journal.verify import verify
-from cerberus_trader.journal.writer import Writer, wal_path
+from cerberus_trader.journal.writer import Writer
 
 PROCESS = JournalOptions(durability="process")
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +18,7 @@ from cerberus_trader.engine.engine import Engine
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.retention import Policy
 from cerberus_trader.journal.sqlite import SqliteJournal
+from cerberus_trader.journal.store import JournalOptions
 from cerberus_trader.journal.verify import verify
 from cerberus_trader.observe.redecide import redecide
 from cerberus_trader.runtime import retention as module
@@ -33,9 +36,9 @@ POLICY = Policy(days=3, disk_bytes=0, audit_days=0, segment_rows=1_000)
 class Beside:
     """Hold a retention with the journal it works on, and what it logged."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: JournalOptions | None = None) -> None:
         self.folder = folder
-        self.journal = SqliteJournal(folder)
+        self.journal = SqliteJournal(folder, options=options)
         self.engine = Engine(recover(self.journal.restore()))
         self.inbox, self.metrics, self.out = Inbox(), Metrics(), StringIO()
         self.retention = Retention(
@@ -84,6 +87,38 @@ async def test_it_seals_tells_deletes_and_counts(beside: Beside) -> None:
     assert redecide(beside.folder)["differences"] == 0
     await beside.retention.guarded(POLICY, "ann")  # nothing is left to do
     assert counts["segments_sealed"] == 3 and len(beside.lines()) == 1
+
+
+async def test_a_deletion_is_synced_before_the_files_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_days(tmp_path / "state", 6)
+    beside = Beside(tmp_path / "state", JournalOptions("process", sync_interval_s=3_600.0))
+    consumer = asyncio.create_task(beside.consume())
+    steps: list[str] = []
+    drop, clean, fdatasync = module.drop, module.clean, os.fdatasync
+
+    def noted_drop(*args: Any) -> None:
+        drop(*args)
+        steps.append("drop")
+
+    def noted_clean(*args: Any) -> int:
+        steps.append("clean")
+        return clean(*args)
+
+    def noted_sync(fd: int) -> None:
+        fdatasync(fd)
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("-wal"):
+            steps.append("sync")
+
+    monkeypatch.setattr(module, "drop", noted_drop)
+    monkeypatch.setattr(module, "clean", noted_clean)
+    monkeypatch.setattr(os, "fdatasync", noted_sync)
+    await beside.retention.guarded(POLICY, "ann")
+    consumer.cancel()
+    assert beside.metrics.upkeep["segments_deleted"] == 2
+    assert steps == ["drop", "sync", "clean"]
+    beside.journal.close()
 
 
 async def test_a_failure_is_told_and_tried_again(
