@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from cerberus_trader.journal.verify import verify
+from cerberus_trader.runtime.client import ask
+from cerberus_trader.runtime.frames import Operate
 from tests.process.live import Live
 
 pytestmark = pytest.mark.process
@@ -56,7 +58,7 @@ def test_a_backup_made_while_trading_is_restored_and_traded_on(tmp_path: Path) -
 
     target = tmp_path / "two" / "state"
     restored = cerberus("restore", tmp_path / "a.backup", "--into", target)
-    assert restored["last_hash"] == made["last_hash"]
+    assert restored["last_hash"] == made["last_hash"] and restored["halted"]
     checked = cerberus("verify", "--state", target, "--replay")
     assert checked["ok"] and checked["rows"] == made["rows"]
     assert checked["replay"]["differences"] == 0
@@ -69,10 +71,13 @@ def test_a_backup_made_while_trading_is_restored_and_traded_on(tmp_path: Path) -
         assert [{name: p[name] for name in kept} for p in status["positions"]] == [
             {name: p[name] for name in kept} for p in held
         ]
+        assert status["trading"] == "halted", "nothing is armed by a restore"
         again.quote("0.2")
         again.wait(lambda s: "DOGEUSDT" in s["prices"])
         again.signal(3, side="close")  # which the restored journal has never seen
         again.wait(lambda s: not s["positions"] or again.quote("0.2"))
+        ask(again.state, Operate("resume", "test"))
+        again.wait(lambda s: s["trading"] == "active")
         assert again.end(signal.SIGTERM) == 0
     finally:
         if again.process.poll() is None:

@@ -1,6 +1,7 @@
 """The commands journal backup, restore, prune and migrate."""
 
 import sys
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,14 +61,39 @@ def journal_restore(
     passphrase_file: Words = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Restore a backup into a new state folder, and verify chain and anchor."""
+    """Restore a backup into a new state folder, and verify chain and anchor.
+
+    The engine starts halted there until `cerberus resume`, and no token of the backup is valid:
+    what was stopped or revoked since the backup is in none.
+    """
     with reported(as_json):
         from cerberus_trader.journal.unpack import is_encrypted, restore
 
         words = _passphrase(passphrase_file, confirm=False) if is_encrypted(file) else None
-        manifest = restore(file, into, words)
-        text = f"restored into {into}: {_ends(manifest)}"
-        echo({"into": str(into), **_about(manifest)}, as_json, text)
+        revoked: list[int] = []
+        manifest = restore(file, into, words, lambda *found: revoked.append(_disarm(*found)))
+        text = (
+            f"restored into {into}: {_ends(manifest)}\nit starts halted, until `cerberus resume`;"
+            f" tokens revoked: {revoked[0]}, new ones by `cerberus token create`"
+        )
+        found = {"into": str(into), "halted": True, "tokens_revoked": revoked[0]}
+        echo(found | _about(manifest), as_json, text)
+
+
+def _disarm(folder: Path, manifest: "Manifest") -> int:
+    """Halt a restored folder and revoke its tokens; return how many those were."""
+    from cerberus_trader.control.tokens import TokenStore
+    from cerberus_trader.runtime.marker import HaltMarker, Mark
+
+    now_ns = time.time_ns()
+    reason = f"restored from a backup of {_told(manifest.created_ns)}"
+    HaltMarker(folder).set(Mark(actor(), reason, now_ns))
+    tokens = TokenStore(folder)
+    try:
+        return tokens.revoke_all(now_ns=now_ns)
+    except DataError:  # damaged when it was backed up: a restore does not fail by that
+        tokens.path.unlink()
+        return 0
 
 
 def journal_prune(
@@ -161,5 +187,9 @@ def _about(manifest: "Manifest") -> dict[str, Any]:
 
 def _ends(manifest: "Manifest") -> str:
     """Say where the journal of a backup ends."""
-    when = datetime.fromtimestamp(manifest.last_ts_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{manifest.rows:,} rows to row {manifest.last_seq} of {when}, {manifest.last_hash[:16]}"
+    when, head = _told(manifest.last_ts_ns), manifest.last_hash[:16]
+    return f"{manifest.rows:,} rows to row {manifest.last_seq} of {when}, {head}"
+
+
+def _told(ts_ns: int) -> str:
+    return f"{datetime.fromtimestamp(ts_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -120,6 +120,19 @@ class TokenStore:
                 self._write([found if t.id == token_id else t for t in tokens])
         return found
 
+    def revoke_all(self, *, now_ns: int) -> int:
+        """Revoke every token that is not revoked; return how many there were."""
+        with self._locked():
+            tokens = self._read()
+            count = sum(token.revoked_ns is None for token in tokens)
+            if count:
+                self._write([
+                    token if token.revoked_ns is not None
+                    else msgspec.structs.replace(token, revoked_ns=now_ns)
+                    for token in tokens
+                ])  # fmt: skip
+        return count
+
     def check(self, text: str, *, role: Role, now_ns: int, scope: Scope = "all") -> Token:
         """Return the token if it is valid for the role and scope, else raise `DataError`.
 

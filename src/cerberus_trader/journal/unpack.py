@@ -1,8 +1,9 @@
 """Read a backup back: prove it whole, or restore it into an empty state folder.
 
-After a restore nothing is marked. Every start reconciles with the venue before it trades, and a
-restored journal is a history that ends earlier than the venue's, which is what reconciliation is
-for: orders and fills since the backup are found there and booked as new rows.
+In the journal a restore marks nothing. Every start reconciles with the venue before it trades, and
+a restored journal is a history that ends earlier than the venue's, which is what reconciliation is
+for: orders and fills since the backup are found there and booked as new rows. What people stopped
+or revoked since then is in no backup: whoever restores halts the folder before it appears.
 """
 
 import gzip
@@ -13,7 +14,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -68,11 +69,15 @@ def is_encrypted(path: Path) -> bool:
         return False
 
 
-def restore(path: Path, into: Path, passphrase: Passphrase | None) -> Manifest:
+def restore(
+    path: Path, into: Path, passphrase: Passphrase | None,
+    prepare: Callable[[Path, Manifest], None] | None = None,
+) -> Manifest:  # fmt: skip
     """Restore a backup into a state folder that is absent or empty, and verify what was written.
 
-    The folder appears whole or not at all. Raises `DataError` for a used folder, a wrong
-    passphrase or a damaged backup, `JournalError` where the journal in it does not verify.
+    The folder appears whole or not at all, after `prepare` has been called with it. Raises
+    `DataError` for a used folder, a wrong passphrase or a damaged backup, `JournalError` where the
+    journal in it does not verify.
     """
     into = into.absolute()
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
@@ -84,6 +89,8 @@ def restore(path: Path, into: Path, passphrase: Passphrase | None) -> Manifest:
         try:
             manifest = _read(path, passphrase, work)
             _prove(work, manifest, path)
+            if prepare is not None:
+                prepare(work, manifest)
             sync_folder(work)
             work.rename(into)
             sync_folder(into.parent)

@@ -1,6 +1,7 @@
 """The commands journal backup and restore: passphrases, outputs, exit codes."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ from typer.testing import CliRunner
 
 from cerberus_trader.control import commands_backup
 from cerberus_trader.control.main import app
+from cerberus_trader.control.tokens import TokenStore
+from cerberus_trader.domain.errors import DataError
 from cerberus_trader.journal.sqlite import SqliteJournal
+from cerberus_trader.runtime.marker import HaltMarker
 from tests.days import write_days
 from tests.keys import quick_keys
 
 WORDS = "correct horse battery"
+NOW = 1_700_000_000_000_000_000
 runner = CliRunner()
 
 
@@ -129,3 +134,48 @@ def test_migrate_leaves_a_journal_of_this_format_alone(state: Path, tmp_path: Pa
     assert data("migrate", "--state", state) == {"before": 2, "after": 2}
     assert "nothing to do" in call("migrate", "--state", state)
     call("migrate", "--state", tmp_path / "none", code=3)
+
+
+@pytest.mark.req("D-12.8", "C-17.4")
+def test_what_was_stopped_since_the_backup_is_not_armed_again_by_a_restore(
+    state: Path, tmp_path: Path
+) -> None:
+    text, _ = TokenStore(state).create("admin", now_ns=NOW)
+    made = data("backup", tmp_path / "one", "--state", state, "--plain")
+    again = tmp_path / "again"
+    said = call("restore", tmp_path / "one", "--into", again)
+    assert "starts halted" in said and "cerberus token create" in said
+    mark = HaltMarker(again).read()
+    assert mark is not None and not mark.flatten
+    when = datetime.fromtimestamp(made["created_ns"] // 10**9, UTC)
+    assert mark.reason == f"restored from a backup of {when:%Y-%m-%d %H:%M:%S} UTC"
+    with pytest.raises(DataError) as caught:
+        TokenStore(again).check(text, role="viewer", now_ns=NOW + 1)
+    assert caught.value.code == "TOKEN_REVOKED"
+    assert TokenStore(state).check(text, role="admin", now_ns=NOW + 1), "the old folder's stays"
+    found = data("restore", tmp_path / "one", "--into", tmp_path / "more")
+    assert (found["halted"], found["tokens_revoked"]) == (True, 1)
+    for path in again.iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_tokens_that_cannot_be_read_are_left_out_of_a_restored_folder(
+    state: Path, tmp_path: Path
+) -> None:
+    (state / "tokens.json").write_text("[{")
+    call("backup", tmp_path / "one", "--state", state, "--plain")
+    found = data("restore", tmp_path / "one", "--into", tmp_path / "again")
+    assert found["tokens_revoked"] == 0 and found["halted"]
+    assert TokenStore(tmp_path / "again").tokens() == ()
+
+
+def test_a_folder_that_cannot_be_halted_is_not_restored(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    call("backup", tmp_path / "one", "--state", state, "--plain")
+    monkeypatch.setattr(HaltMarker, "set", full)
+    error = data("restore", tmp_path / "one", "--into", tmp_path / "again", code=1)["error"]
+    assert error["code"] == "RESTORE_FAILED" and not (tmp_path / "again").exists()

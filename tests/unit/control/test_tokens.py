@@ -144,3 +144,17 @@ def test_long_expired_tokens_are_forgotten(store: TokenStore) -> None:
     later = NOW + 91 * DAY_MS * NS_PER_MS
     _, kept = store.create("viewer", now_ns=later)
     assert store.tokens() == (kept,)
+
+
+def test_all_tokens_are_revoked_at_once_and_the_file_is_left_alone_where_there_are_none(
+    store: TokenStore,
+) -> None:
+    assert store.revoke_all(now_ns=NOW) == 0 and not store.path.exists()
+    texts = [store.create("admin", now_ns=NOW)[0] for _ in range(3)]
+    store.revoke(store.tokens()[0].id, now_ns=NOW)
+    assert store.revoke_all(now_ns=NOW + 5) == 2
+    assert [token.revoked_ns for token in store.tokens()] == [NOW, NOW + 5, NOW + 5]
+    assert {refused(store, text, "admin") for text in texts} == {"TOKEN_REVOKED"}
+    assert store.revoke_all(now_ns=NOW + 9) == 0
+    text, _ = store.create("admin", now_ns=NOW)
+    assert store.check(text, role="admin", now_ns=NOW).role == "admin"
