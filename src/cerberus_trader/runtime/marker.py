@@ -22,7 +22,7 @@ PAGE = 4_096
 LOG_BYTES = 65_536
 LOGS_MAX = 10
 TEXT_LENGTH_MAX = 500
-Time = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+Natural = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 SET = b"HALT\n"
 UNSET = b"----\n".ljust(PAGE, b"\0")
 
@@ -32,7 +32,7 @@ class Mark(msgspec.Struct, frozen=True):
 
     actor: str
     reason: str
-    ts_ns: Time
+    ts_ns: Natural
     flatten: bool = False
 
 
@@ -105,13 +105,13 @@ class Header(msgspec.Struct, frozen=True):
     engine_id: str
     account: str = "main"
     endpoint: str = ""
-    entry_window_ms: Annotated[int, msgspec.Meta(ge=0)] = 6_000
+    entry_window_ms: Natural = 6_000
 
 
 class Deed(msgspec.Struct, frozen=True):
     """Hold one thing that was done past the engine, written before it was done."""
 
-    ts_ns: Time
+    ts_ns: Natural
     actor: str
     text: str
 
