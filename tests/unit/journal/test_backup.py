@@ -226,17 +226,16 @@ def test_every_cut_and_flipped_bit_of_a_backup_is_found_or_harmless(
     path = Path(back_up(state, tmp_path / "one", passphrase).path)
     whole, raw = check_backup(path, passphrase), path.read_bytes()
     step = max(1, len(raw) // 400)
-    codes, unchanged = set(), 0
+    codes = set()
     for at in range(0, len(raw), step):
         for data in (raw[:at], raw[:at] + bytes([raw[at] ^ 1 << at % 8]) + raw[at + 1 :]):
             path.write_bytes(data)
             try:
                 assert check_backup(path, passphrase) == whole
-                assert not encrypted  # gzip's header has bits that mean nothing
-                unchanged += 1
+                assert not encrypted  # gzip has bits that mean nothing: what it packs is the same
+                assert gzip.decompress(data) == gzip.decompress(raw)
             except DataError as error:
                 codes.add(error.code)
-    assert unchanged < 40, "of some 800: padding, and codes that nothing uses"
     assert codes <= {"BACKUP_DAMAGED", "ENVELOPE_DAMAGED", "BACKUP_FOREIGN", "BACKUP_NEWER"}
     path.write_bytes(raw + b"more")
     assert code_of(path, passphrase) == ("ENVELOPE_DAMAGED" if encrypted else "BACKUP_DAMAGED")
