@@ -41,7 +41,7 @@ MUTANTS = (
            "        if durable:\n            self.on_durable(seq)\n",
            "        if True:\n            self.on_durable(seq)\n"),
     Mutant("no reconciliation", "engine/reconcile.py",
-           "        facts += at(look, name, theirs.get(name))\n", "        pass\n"),
+           "        facts += at(look, name, look.listed.get(name))\n", "        pass\n"),
     Mutant("breaker blocks exits", "runtime/gate.py",
            '        if order.reduce_only:\n            return ""\n        if now.status',
            "        if now.status"),

@@ -33,7 +33,7 @@ def compare_positions(look: Look, event: AccountReport) -> list[f.Fact]:
 def compare_position(
     look: Look, name: str, ours: Position | None, theirs: VenuePosition | None
 ) -> list[f.Fact]:
-    """Correct a position that differs twice in the same way: the venue's word counts.
+    """Correct a position where the difference stands: the venue's word counts.
 
     A look from before ours opened only suspects: what differs may be the one before it.
     """
@@ -74,7 +74,7 @@ def compare_terms(look: Look, ours: Position, theirs: VenuePosition) -> list[f.F
 def moved_level(
     look: Look, position: Position, order: Order, price: Decimal | None
 ) -> list[f.Fact]:
-    """Take over a level that somebody moved at the venue (seen twice): what it risks moves along.
+    """Take over a level that somebody moved at the venue for good: what it risks moves along.
 
     Quantity times the distance is what a stop farther away may lose more.
     """
@@ -117,7 +117,7 @@ def adopted(look: Look, theirs: VenuePosition) -> Position:
 
 
 def compare_balance(look: Look, event: AccountReport) -> list[f.Fact]:
-    """Correct our balance where it differs twice by the same amount.
+    """Correct our balance where it goes on differing by the same amount.
 
     The first look finds what the account holds to begin with: neither a gain nor a loss.
     """

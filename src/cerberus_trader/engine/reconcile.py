@@ -6,7 +6,7 @@ its way, or be left out of a list. Only when the venue has denied it twice, at t
 could no longer have become live, and with every fill taken, is it over.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 import msgspec
@@ -175,7 +175,7 @@ def foreign(look: Look) -> list[f.Fact]:
 
 
 def unprotected(look: Look) -> list[f.Fact]:
-    """Close a position whose stop the venue does not hold (seen twice); a profit is let go.
+    """Close a position whose stop the venue does not hold; a profit is let go.
 
     A close that fails is tried again at the next look.
     """
@@ -240,7 +240,7 @@ def whole(look: Look, position: Position) -> bool:
     )
 
 
-def never_protected(look: Look, theirs: Mapping[str, VenueOrder]) -> list[f.Fact]:
+def never_protected(look: Look) -> list[f.Fact]:
     """Close positions whose entries asked for a stop, and filled without one."""
     state, facts = look.state, list[f.Fact]()
     for position in state.positions.values():
@@ -254,7 +254,7 @@ def never_protected(look: Look, theirs: Mapping[str, VenueOrder]) -> list[f.Fact
             continue
         stop, _, trailing = protective_ids(position.id)
         bare = position.stop is None and position.trailing is None
-        bare = bare and stop not in theirs and trailing not in theirs
+        bare = bare and stop not in look.listed and trailing not in look.listed
         if bare and entry.bracket.protects and look.agrees(position.instrument):
             facts += close_unprotected(look, position, stop, "stop")
     return facts
@@ -376,11 +376,11 @@ def on_account(state: State, event: AccountReport) -> list[f.Fact]:
     look = Look(state, event.account, event.ts_ns, event.venue_ns)
     facts: list[f.Fact] = []
     look.positions = {position.instrument: position for position in event.positions}
-    theirs = look.listed = {order.order_id: order for order in event.orders}
+    look.listed = {order.order_id: order for order in event.orders}
     ours = [order.id for order in state.orders.values() if order.account == event.account]
-    for name in dict.fromkeys([*ours, *theirs]):
-        facts += at(look, name, theirs.get(name))
-    facts += never_protected(look, theirs)
+    for name in dict.fromkeys([*ours, *look.listed]):
+        facts += at(look, name, look.listed.get(name))
+    facts += never_protected(look)
     facts += compare_positions(look, event)
     facts += compare_balance(look, event)
     for suspected in state.suspects:
