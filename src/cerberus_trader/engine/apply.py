@@ -149,22 +149,27 @@ def order_changed(state: State, event: Event, fact: f.OrderChanged) -> None:
 
 
 def modify_requested(state: State, event: Event, fact: f.ModifyRequested) -> None:
-    """Note the time alone: the order is what it was until the venue says otherwise."""
-    state.changed_ns[fact.order_id] = event.ts_ns
+    """Note what was asked for: the order is what it was until the venue says otherwise."""
+    state.changes[fact.order_id] = (event.ts_ns, fact.price, fact.quantity)
 
 
 def order_replaced(state: State, event: Event, fact: f.OrderReplaced) -> None:
-    """Hold an entry as it is at the venue now, and what it reserves."""
+    """Hold an entry as it is at the venue now, and what it reserves.
+
+    Where it is neither what was asked for nor what it was, a change is still on its way.
+    """
     order = state.orders.get(fact.order_id)
     if order is None:
         return
+    terms = (fact.price, fact.quantity)
+    if terms in (state.changes.get(order.id, ())[1:], (order.price, order.quantity)):
+        state.changes.pop(order.id, None)
     after = replace(
         order, price=fact.price, quantity=fact.quantity, notional=fact.notional, risk=fact.risk
     )
     reserve(state, order, -1)
     reserve(state, after, 1)
     state.orders[order.id] = after
-    state.changed_ns.pop(order.id, None)
     state.risk_version += 1
 
 

@@ -102,8 +102,8 @@ def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZER
         state.unsure.pop(order_id, None)
     if state.failed:
         state.failed.pop(order_id, None)
-    if state.changed_ns:
-        state.changed_ns.pop(order_id, None)
+    if state.changes:
+        state.changes.pop(order_id, None)
     if len(state.ended) > ENDED_MAX:
         forget(state.ended)
 

@@ -111,7 +111,8 @@ def modify(
     if order.status not in (Status.ACCEPTED, Status.PARTIALLY_FILLED):
         return f"the order is {order.status.value}"
     window_ns = state.settings.reconcile.submit_window_ms * MS
-    if not again and name in state.changed_ns and state.now_ns < state.changed_ns[name] + window_ns:
+    asked_ns = state.changes[name][0] if name in state.changes else state.now_ns - window_ns
+    if not again and state.now_ns < asked_ns + window_ns:
         return "a change of it is on its way"
     assert order.price is not None
     rule = state.instruments.get(order.instrument)
@@ -138,17 +139,22 @@ def modify(
 
 
 def on_modified(state: State, event: OrderModified) -> list[f.Fact]:
-    """Take the venue's word that an entry has changed; legs follow from their position alone."""
+    """Take the venue's word that an entry has changed as was asked for.
+
+    Words may come twice and late: of one that nobody waits for, a look must tell whether it holds.
+    """
     order = state.orders.get(event.order_id)
-    if order is None or order.reduce_only or order.price is None:
+    if order is None or state.changes.get(order.id, ())[1:] != (event.price, event.quantity):
         return []
-    if event.quantity < order.filled or min(event.quantity, event.price) <= ZERO:
-        return []  # senseless: what is reserved stays
-    if (event.price, event.quantity) == (order.price, order.quantity):
+    return replaced(order, event.price, event.quantity)
+
+
+def replaced(order: Order, price: Decimal, quantity: Decimal) -> list[f.Fact]:
+    """Take other terms of an entry, unless they are senseless: then what is reserved stays."""
+    if quantity < order.filled or min(quantity, price) <= ZERO:
         return []
-    notional = event.price * event.quantity
-    risk = share_of(order.risk, event.quantity, order.quantity)
-    return [f.OrderReplaced(order.id, event.price, event.quantity, notional, risk)]
+    risk = share_of(order.risk, quantity, order.quantity)
+    return [f.OrderReplaced(order.id, price, quantity, price * quantity, risk)]
 
 
 def on_modify_not_sent(state: State, event: ModifyNotSent) -> list[f.Fact]:

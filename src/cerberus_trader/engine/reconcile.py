@@ -93,14 +93,24 @@ def end(look: Look) -> list[f.Fact]:
 
 
 def follow(look: Look) -> list[f.Fact]:
-    """Take the price and quantity that a working entry has at the venue."""
+    """Take the price and quantity that a working entry has at the venue.
+
+    At once where they were asked for; others may be those of before a change that was told.
+    """
     order, theirs = look.order, look.theirs
     assert order is not None and theirs is not None
-    if order.price is None or theirs.price is None:
+    before, price, quantity = order.price, theirs.price, theirs.quantity
+    if order.reduce_only or before is None or price is None:
         return []
-    return orders.on_modified(
-        look.state, OrderModified(look.now_ns, order.id, theirs.price, theirs.quantity)
-    )
+    if (price, quantity) == (before, order.quantity):
+        return []
+    told = orders.on_modified(look.state, OrderModified(look.now_ns, order.id, price, quantity))
+    if told:
+        return told
+    ours = f"{plain(order.quantity)} at {plain(before)}"
+    there = f"{plain(quantity)} at {plain(price)}"
+    facts = look.suspect("terms", order.id, ours, there, "noted")
+    return facts if look.waiting else facts + orders.replaced(order, price, quantity)
 
 
 def doubt(look: Look) -> list[f.Fact]:

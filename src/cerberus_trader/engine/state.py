@@ -119,8 +119,8 @@ class State(msgspec.Struct):
     entries of ours that only the venue remembers, and when it told of them; `window_end_ns` until
     when an order may arrive that was sent under a longer `submit_window_ms`; `unsure` the stops
     of which nobody knows whether they rest at their venue; `forgotten_ns` when the newest signal
-    was judged that is no longer in `seen`; `changed_ns` when a change of an entry was asked for
-    last that the venue has not told yet.
+    was judged that is no longer in `seen`; `changes` the price and quantity that were asked for an
+    entry, and when, until the venue tells them.
     """
 
     engine_id: str = ""
@@ -168,7 +168,7 @@ class State(msgspec.Struct):
     unsure: dict[str, None] = {}
     suspected_ns: dict[str, int] = {}
     forgotten_ns: int = 0
-    changed_ns: dict[str, int] = {}
+    changes: dict[str, tuple[int, Decimal, Decimal]] = {}
 
     def __post_init__(self) -> None:
         # what forgets its oldest entry: a plain dict takes longer to find it the more it forgot

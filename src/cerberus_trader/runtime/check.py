@@ -15,17 +15,23 @@ from cerberus_trader.runtime.metrics import Metrics
 from cerberus_trader.runtime.upkeep import Checked, apart
 
 AFTER_S = 10.0
+AGAIN_S = 600.0
 ACTOR = "journal check"
 
 
 async def check_journal(folder: Path, inbox: Inbox, log: Log, metrics: Metrics) -> None:
-    """Verify the journal once; halt and tell where it is damaged."""
+    """Verify the journal once; halt and tell where it is damaged.
+
+    Where that cannot be done it is told, and tried again: a machine may be short of something.
+    """
     await asyncio.sleep(AFTER_S)
-    try:
-        found = await apart("verify", folder, None, Checked)
-    except (CerberusError, OSError) as error:
-        log.alert("the journal could not be checked", error)
-        return
+    while True:
+        try:
+            found = await apart("verify", folder, None, Checked)
+            break
+        except (CerberusError, OSError) as error:
+            log.alert("the journal could not be checked; it is tried again", error)
+        await asyncio.sleep(AGAIN_S)
     metrics.upkeep["verified_seq"] = found.last_seq
     if not found.reasons:
         log.info("journal verified", rows=found.rows, row=found.last_seq)

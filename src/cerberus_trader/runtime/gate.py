@@ -71,6 +71,9 @@ class Gate:
         order = state.orders.get(change.order_id)
         if order is None:
             return "the order has ended meanwhile"
+        asked = state.changes.get(order.id, ())[1:]
+        if asked and asked != (change.price, change.quantity):
+            return "another change of it was asked for since"  # this one waited for the disk
         found = orders.modify(state, order.id, change.price, change.quantity, again=True)
         if isinstance(found, str):
             return found

@@ -114,6 +114,7 @@ def test_an_order_made_as_small_as_it_has_filled_ends_filled() -> None:
     name = resting(bench)
     order = bench.state.orders[name]
     half = order.quantity / 2
+    bench.take(OperatorEvent(bench.now, "modify", "me", "", name, amount=half, price=D(99)))
     bench.fill(order, quantity=half)
     bench.take(OrderModified(bench.now, name, D(99), half))
     bench.take(OrderStatus(bench.now, name, bench.now, theirs(name, "filled", str(half), half)))

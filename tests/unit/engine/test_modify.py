@@ -58,7 +58,12 @@ def test_a_change_below_what_has_filled_or_without_a_price_is_no_change(
     order = resting(bench)
     bench.fill(order, "99", quantity=D(1), leaves=order.quantity - 1)
     before = dict(bench.state.reserved)
-    assert not bench.take(OrderModified(bench.now, order.id, D(price), D(quantity))).facts
+    for name in (None, "noted"):
+        bench.now += SECOND
+        listed = VenueOrder(order.id, "COIN", 1, D(quantity), "working", D(0), D(price))
+        step = bench.take(AccountReport(bench.now, "main", bench.now, "timer", (listed,)))
+        found = [x.action for x in step.facts if type(x) is f.MismatchFound and x.kind == "terms"]
+        assert found == [name or "suspected"]
     assert bench.state.reserved == before
 
 
@@ -125,7 +130,7 @@ def test_a_change_that_never_left_changes_nothing_and_is_told() -> None:
     told, _ = bench.take(ModifyNotSent(bench.now, order.id, "trading is halted")).facts
     assert told == f.CommandRefused("modify", "gate", f"{order.id}: trading is halted")
     assert bench.state.orders[order.id] == held and bench.state.reserved["COIN"] == before
-    assert not bench.state.changed_ns
+    assert not bench.state.changes
     (alone,) = bench.take(ModifyNotSent(bench.now, "over", "trading is halted")).facts
     assert isinstance(alone, f.CommandRefused)
 
@@ -145,7 +150,7 @@ def test_one_change_at_a_time_is_on_its_way() -> None:
     (asked,) = modify(bench, order.id, D(97), half).facts
     assert isinstance(asked, f.ModifyRequested), "it cannot be on its way any more"
     bench.take(OrderReport(bench.now, order.id, "canceled"))
-    assert not bench.state.changed_ns
+    assert not bench.state.changes
 
 
 def test_a_change_that_says_nothing_new_changes_nothing() -> None:
@@ -157,13 +162,56 @@ def test_a_change_that_says_nothing_new_changes_nothing() -> None:
     assert bench.take(OrderModified(bench.now, "nobody", D(1), D(1))).facts == ()
 
 
-def test_the_terms_that_the_venue_lists_are_taken() -> None:
+def look(bench: Bench, order: Order, price: Any, quantity: Decimal) -> Step:
+    """Let the venue list an entry."""
+    bench.now += SECOND
+    listed = VenueOrder(order.id, "COIN", 1, quantity, "working", D(0), D(price))
+    return bench.take(AccountReport(bench.now, "main", bench.now, "timer", (listed,)))
+
+
+def terms(bench: Bench, order: Order) -> tuple[Decimal | None, Decimal]:
+    now = bench.state.orders[order.id]
+    return now.price, now.quantity
+
+
+def test_terms_that_the_venue_goes_on_listing_are_taken() -> None:
     bench = Bench()
     order = resting(bench)
     bench.take(LinkEvent(bench.now, "main", "connecting"))
-    listed = VenueOrder(order.id, "COIN", 1, order.quantity, "working", D(0), D(97))
-    bench.take(AccountReport(bench.now, "main", bench.now, "timer", (listed,)))
-    assert bench.state.orders[order.id].price == D(97)
+    look(bench, order, 97, order.quantity)
+    assert terms(bench, order)[0] == D(100), "it may be from before something that was told"
+    look(bench, order, 97, order.quantity)
+    assert terms(bench, order)[0] == D(97)
+    assert bench.state.reserved["COIN"][0] == order.quantity * 97
+
+
+def test_what_was_asked_for_is_taken_from_the_first_list_that_has_it() -> None:
+    bench = Bench()
+    order = resting(bench)
+    half = COIN.quantity_down(order.quantity / 2)
+    modify(bench, order.id, D(99), half)
+    look(bench, order, 99, half)
+    assert terms(bench, order) == (D(99), half) and not bench.state.changes
+    assert not bench.state.suspects
+
+
+def test_old_words_and_old_lists_do_not_bring_old_terms_back() -> None:
+    """A repeated word lowered what the venue had meanwhile raised again: a fill was too large."""
+    bench = Bench()
+    order = resting(bench)
+    half = COIN.quantity_down(order.quantity / 2)
+    modify(bench, order.id, D(99), half)
+    word = OrderModified(bench.now, order.id, D(99), half)
+    bench.take(word)
+    look(bench, order, 100, order.quantity)  # from before the change
+    assert terms(bench, order) == (D(99), half)
+    modify(bench, order.id, D(98), half)
+    assert not bench.take(word).facts, "said twice"
+    for _ in range(2):
+        look(bench, order, 97, half)  # of somebody else, while ours is on its way
+    assert terms(bench, order) == (D(97), half) and order.id in bench.state.changes
+    bench.take(OrderModified(bench.now, order.id, D(98), half))
+    assert terms(bench, order) == (D(98), half) and not bench.state.changes
 
 
 @pytest.mark.req("E-2.3.1")

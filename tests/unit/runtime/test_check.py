@@ -1,10 +1,10 @@
 """The check of the whole journal after a start: silent when well, a halt when not."""
 
 import json
-import shutil
 import sqlite3
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +20,7 @@ from tests.days import write_days
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(check, "AFTER_S", 0.0)
+    monkeypatch.setattr(check, "AGAIN_S", 0.0)
     write_days(tmp_path / "state", 4)
     return tmp_path / "state"
 
@@ -51,22 +52,37 @@ async def test_an_old_damaged_row_halts_trading_and_is_told(state: Path) -> None
     assert getattr(command.event, "command", "") == "halt"
 
 
-async def test_a_check_that_cannot_run_is_told(
+async def test_a_check_that_cannot_run_is_told_and_tried_again(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "WORKER", "no.such.module")
+    tries = [("WORKER", "no.such.module"), ("WORKER", upkeep.WORKER)]
+    real = upkeep.apart
+
+    async def apart(*given: Any) -> Any:
+        name, value = tries.pop(0)
+        monkeypatch.setattr(upkeep, name, value)
+        return await real(*given)
+
+    monkeypatch.setattr(check, "apart", apart)
     inbox, lines, _ = await checked(state)
-    assert lines[0]["alert"] and lines[0]["code"] == "UPKEEP_FAILED" and not inbox.operator
-    shutil.rmtree(state)
+    told, well = lines
+    assert told["alert"] and told["code"] == "UPKEEP_FAILED" and not inbox.operator
+    assert well["event"] == "journal verified"
 
 
 async def test_a_process_that_cannot_be_started_is_told_and_ends_nothing(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refused(*given: object) -> None:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
+    real, tries = upkeep.apart, [1, 2]
+
+    async def refused(*given: Any) -> Any:
+        if tries:
+            tries.pop()
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return await real(*given)
 
     monkeypatch.setattr(check, "apart", refused)
-    inbox, lines, _ = await checked(state)
-    assert lines[0]["alert"] and "Resource temporarily unavailable" in str(lines[0])
-    assert not inbox.operator
+    inbox, lines, counts = await checked(state)
+    assert [line.get("alert", False) for line in lines] == [True, True, False]
+    assert "Resource temporarily unavailable" in str(lines[0])
+    assert counts["verified_seq"] and not inbox.operator

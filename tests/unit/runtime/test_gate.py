@@ -109,7 +109,7 @@ def changing(status: Status = Status.ACCEPTED, **state: Any) -> tuple[Gate, Modi
 
 @pytest.mark.parametrize("status", [Status.ACCEPTED, Status.PARTIALLY_FILLED])
 def test_a_change_of_a_working_entry_passes(status: Status) -> None:
-    found, change = changing(status)
+    found, change = changing(status, changes={"o": (NOON, D(105), D(17))})
     assert found.unchanging(change) == ""
 
 
@@ -123,6 +123,7 @@ def test_a_change_of_a_working_entry_passes(status: Status) -> None:
         ({"strategies": {"alpha": StrategyState(status="paused")}}, "alpha is paused"),
         ({"strategies": {"alpha": StrategyState(status="stopped")}}, "alpha is stopped"),
         ({"orders": {}}, "ended meanwhile"),
+        ({"changes": {"o": (NOON, D(104), D(17))}}, "another change"),
     ],
 )
 def test_a_change_is_held_back_as_an_entry_is(state: Any, words: str) -> None:
