@@ -51,6 +51,8 @@ MUTANTS = (
     Mutant("a modify passes the gate", "runtime/gate.py",
            "        order = state.orders.get(change.order_id)\n",
            '        return ""\n        order = state.orders.get(change.order_id)\n'),
+    Mutant("a change at the venue is never taken", "engine/orders.py",
+           "    if quantity < order.filled or min(quantity, price) <= ZERO:\n", "    if True:\n"),
     Mutant("a modify does not wait for a stalled disk", "runtime/runner.py",
            "    return type(command) is ModifyOrder\n", "    return False\n"),
     Mutant("a halt leaves entries working, and the gate lets them out", "engine/orders.py",

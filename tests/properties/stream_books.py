@@ -250,4 +250,5 @@ def venue_order(live: Live) -> VenueOrder | None:
         return None
     whole = live.filled >= order.quantity
     state: Any = "filled" if whole else "working" if live.state == "working" else "canceled"
-    return VenueOrder(order.id, order.instrument, order.side, order.quantity, state, live.filled)
+    return VenueOrder(order.id, order.instrument, order.side, order.quantity, state, live.filled,
+                      order.price)  # fmt: skip

@@ -90,11 +90,16 @@ class OrderModified(msgspec.Struct, frozen=True, array_like=True, tag="modified"
 
 
 class ModifyNotSent(msgspec.Struct, frozen=True, array_like=True, tag="modify_not_sent", gc=False):
-    """Carry the gate's word that a change never left: the order is at the venue what it was."""
+    """Carry the gate's word that a change never left: the order is at the venue what it was.
+
+    `price` and `quantity` are what was asked for.
+    """
 
     ts_ns: int
     order_id: str
     reason: str
+    price: Decimal | None = None
+    quantity: Decimal | None = None
 
 
 class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding", gc=False):
@@ -170,6 +175,10 @@ class OperatorEvent(msgspec.Struct, frozen=True, array_like=True, tag="operator"
     price: Decimal | None = None
     authorised: bool = False
     marks: Marks = ()
+
+
+UNREACHED = "no connection"
+"""How the reason begins why a venue cannot be reached."""
 
 
 class LinkEvent(msgspec.Struct, frozen=True, array_like=True, tag="link", gc=False):

@@ -13,7 +13,8 @@ VenueState = Literal["working", "filled", "canceled", "expired", "rejected"]
 class VenueOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Hold an order as the venue sees it; `filled` of `quantity` has traded.
 
-    A stop or a take-profit of quantity 0 closes whatever is open when it triggers.
+    `price` is its limit or trigger, of a trailing stop its distance. A stop or a take-profit of
+    quantity 0 closes whatever is open when it triggers.
     """
 
     order_id: str

@@ -82,6 +82,8 @@ Reason = Literal[
 
 FORCED = ("liquidation", "deleveraging")
 """For which reasons a venue closes a position by itself, past every order of ours."""
+EMERGENCY = "emergency"
+"""Whose orders are those that a person sends past the engine."""
 GROUP_DIGITS = 24
 """How long an id of ours is without the letter that names the leg of its group."""
 
@@ -105,6 +107,11 @@ def order_id(engine_id: str, account: str, strategy: str, signal_id: str, attemp
 def own_mark(engine_id: str, name: str) -> str:
     """Return the digits with which an engine marks the ids that it derives."""
     return f"{zlib.crc32(f'{engine_id}{name}'.encode()) & 0xFFFF:04x}"
+
+
+def emergency_id(engine_id: str, account: str, name: str, attempt: int) -> str:
+    """Derive the id of a close past the engine: of the position that the venue calls so."""
+    return order_id(engine_id, account, EMERGENCY, name, attempt) + "x"
 
 
 def is_own(engine_id: str, leg_id: str) -> bool:

@@ -18,7 +18,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `id` is the id of the entry order that opened it; `cost` is the sum of quantity x fill price,
     so that the average entry is exact; `margin` is the isolated wallet; `stop`, `take_profit`
     and `trailing` (a distance) are what rests at the venue; `risk` the loss planned at the stop;
-    `stop_ns` when the stop was last told of.
+    `stop_ns` when the stop was last told of; `guarded` tells whether an entry asked for a stop.
     """
 
     id: str
@@ -43,6 +43,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
     health: HealthState = "ok"
     stale: bool = False
     stop_ns: int = 0
+    guarded: bool = False
 
     @property
     def entry_price(self) -> Decimal:

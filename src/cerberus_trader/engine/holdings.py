@@ -76,7 +76,8 @@ def moved_level(
 ) -> list[f.Fact]:
     """Take over a level that somebody moved at the venue for good: what it risks moves along.
 
-    Quantity times the distance is what a stop farther away may lose more.
+    Quantity times the distance is what a stop farther away may lose more; of a trailing stop the
+    level is its distance.
     """
     if price is None or price == order.price or order.price is None or look.before(position):
         return []
@@ -84,11 +85,16 @@ def moved_level(
     facts = look.suspect(f"{order.kind}_moved", order.id, ours, there, "noted")
     if not acted(facts, "noted"):
         return facts
-    after = replace(position, take_profit=price)
-    if order.kind == "stop":
-        farther = (order.price - price) * position.sign * position.quantity
-        risk = max(position.risk + farther, ZERO)
-        after = replace(position, stop=price, risk=risk, stop_ns=look.state.now_ns)
+    if order.kind == "take_profit":
+        after = replace(position, take_profit=price)
+    else:
+        trails = order.kind == "trailing"
+        farther = price - order.price if trails else (order.price - price) * position.sign
+        risk = max(position.risk + farther * position.quantity, ZERO)
+        stop, trailing = (position.stop, price) if trails else (price, position.trailing)
+        after = replace(
+            position, stop=stop, trailing=trailing, risk=risk, stop_ns=look.state.now_ns
+        )
     return [*facts, correction(look, position.instrument, position, after, "moved at the venue")]
 
 

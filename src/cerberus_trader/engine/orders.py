@@ -7,6 +7,7 @@ import msgspec
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.commands import CancelOrder, Command, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.events import FillReport, ModifyNotSent, OrderModified, OrderReport
+from cerberus_trader.domain.instrument import Instrument, margin_level, reached
 from cerberus_trader.domain.money import ONE, ZERO, brief, share_of
 from cerberus_trader.domain.order import TERMINAL, Order, Reason, Status, may_follow, order_id
 from cerberus_trader.domain.position import Position, Trade
@@ -135,7 +136,18 @@ def modify(
         return f"the price lies beyond the stop {stop:f}"
     if stop is not None and asked * abs(rounded - stop) > order.quantity * abs(order.price - stop):
         return "the change would raise the loss at the stop"
+    if stop is not None and liquidated_first(order, rule, rounded, asked, stop):
+        return f"it would be liquidated before the stop {stop:f}"
     return [f.ModifyRequested(order.id, rounded, asked)]
+
+
+def liquidated_first(
+    order: Order, rule: Instrument, price: Decimal, quantity: Decimal, stop: Decimal
+) -> bool:
+    """Tell whether an entry at other terms would be liquidated before its stop is reached."""
+    cost = price * quantity
+    level = margin_level(rule.tiers, order.side, quantity, cost, cost / order.leverage)
+    return level is not None and reached(order.side, stop, level.numerator, level.denominator)
 
 
 def on_modified(state: State, event: OrderModified) -> list[f.Fact]:
@@ -153,15 +165,19 @@ def replaced(order: Order, price: Decimal, quantity: Decimal) -> list[f.Fact]:
     """Take other terms of an entry, unless they are senseless: then what is reserved stays."""
     if quantity < order.filled or min(quantity, price) <= ZERO:
         return []
+    notional = price * quantity
     risk = share_of(order.risk, quantity, order.quantity)
-    return [f.OrderReplaced(order.id, price, quantity, price * quantity, risk)]
+    if order.bracket is None or order.bracket.stop is None:  # may be its margin, or percent of it
+        risk = max(risk, share_of(order.risk, notional, order.notional))
+    return [f.OrderReplaced(order.id, price, quantity, notional, risk)]
 
 
 def on_modify_not_sent(state: State, event: ModifyNotSent) -> list[f.Fact]:
     """Say that a change was held back: the order is what it was, and none is on its way."""
     found: list[f.Fact] = [f.CommandRefused("modify", "gate", f"{event.order_id}: {event.reason}")]
     order = state.orders.get(event.order_id)
-    if order is not None and order.price is not None:
+    asked = state.changes.get(event.order_id, ())[1:]
+    if order is not None and order.price is not None and asked == (event.price, event.quantity):
         found.append(
             f.OrderReplaced(order.id, order.price, order.quantity, order.notional, order.risk)
         )
@@ -186,7 +202,9 @@ def on_report(state: State, event: OrderReport) -> list[f.Fact]:
         reason = "ended, with fills on their way" if late else f"{event.state} at the venue"
         return [f.OrderChanged(order.id, Status.UNKNOWN, reason)]
     facts: list[f.Fact] = [f.OrderChanged(order.id, status, event.reason)]
-    if event.retry and status is Status.REJECTED and order.status is not Status.PENDING_CANCEL:
+    kept = status is Status.NOT_SENT and order.reduce_only  # there was no line
+    proven = status is Status.REJECTED or kept
+    if event.retry and proven and order.status is not Status.PENDING_CANCEL:
         facts += retry(state, order, event.ts_ns)
     return facts
 
@@ -333,6 +351,8 @@ def opened(
     risk = order.risk if order is not None else ZERO
     if order is not None and quantity != order.quantity:
         risk = brief(risk * quantity / order.quantity)
+    bracket = order.bracket if order is not None else None
+    guarded = bracket is not None and bracket.protects
     if before is None:
         return Position(
             event.order_id, event.account, strategy, event.instrument, event.side,
@@ -340,7 +360,7 @@ def opened(
             event.ts_ns, event.stop, event.take_profit, event.trailing,
             trailed(event.price, event.side, (event.stop, event.trailing), quantity, cost, risk),
             ZERO, event.fee, ZERO, order.signal_id if order else "",
-            order.probation if order else False, stop_ns=state.now_ns,
+            order.probation if order else False, stop_ns=state.now_ns, guarded=guarded,
         )  # fmt: skip
     levels = protection(event, before)
     quantity, cost, risk = before.quantity + quantity, before.cost + cost, before.risk + risk
@@ -350,7 +370,7 @@ def opened(
         before.opened_ns, levels[0], event.take_profit, levels[1],
         trailed(event.price, event.side, levels, quantity, cost, risk),
         before.realised, before.fees + event.fee, before.funding, before.signal_id,
-        before.probation, before.health, stop_ns=state.now_ns,
+        before.probation, before.health, stop_ns=state.now_ns, guarded=guarded or before.guarded,
     )  # fmt: skip
 
 
@@ -420,5 +440,5 @@ def lessened(
         left, rest, before.leverage, event.margin, before.opened_ns,
         stop, event.take_profit, trailing, risk,
         before.realised + realised, before.fees + event.fee, before.funding, before.signal_id,
-        before.probation, before.health, stop_ns=stop_ns,
+        before.probation, before.health, stop_ns=stop_ns, guarded=before.guarded,
     )  # fmt: skip

@@ -30,7 +30,7 @@ def book_funding(state: State, event: FundingReport) -> f.FundingBooked | None:
         position.quantity, position.cost, position.leverage, event.margin, position.opened_ns,
         position.stop, position.take_profit, position.trailing, position.risk,
         position.realised, position.fees, position.funding + event.amount, position.signal_id,
-        position.probation, position.health, position.stale, position.stop_ns,
+        position.probation, position.health, position.stale, position.stop_ns, position.guarded,
     )  # fmt: skip
     return f.FundingBooked(event.ts_ns, after, event.amount, event.payment_id)
 

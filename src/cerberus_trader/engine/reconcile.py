@@ -23,7 +23,7 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.instrument import BARE
 from cerberus_trader.domain.money import ZERO, plain
-from cerberus_trader.domain.order import FORCED, Order, Status, is_own
+from cerberus_trader.domain.order import FORCED, Order, Status, emergency_id, is_own
 from cerberus_trader.domain.position import Position, protective_ids
 from cerberus_trader.domain.settings import Settings
 from cerberus_trader.engine import breaker, orders, risk
@@ -33,6 +33,10 @@ from cerberus_trader.engine.state import State, key_of
 
 MS = 1_000_000
 replace = msgspec.structs.replace
+LEVELS = ("stop", "take_profit", "trailing")
+"""What the legs of a position hold, in the order of their ids."""
+EMERGENCIES = 16
+"""So many closes of one position past the engine are known for what they are."""
 ABSENCES = 2
 """How often a venue must deny an order before it is over."""
 
@@ -58,7 +62,7 @@ def stand(look: Look) -> list[f.Fact]:
         return []
     if short(look, position, order, theirs):
         return cover(look, position, order, theirs)
-    return moved_level(look, position, order, theirs.price) if order.kind != "trailing" else []
+    return moved_level(look, position, order, theirs.price)
 
 
 def accept(look: Look) -> list[f.Fact]:
@@ -179,9 +183,26 @@ def foreign(look: Look) -> list[f.Fact]:
     assert look.theirs is not None
     if is_own(look.state.engine_id, look.order_id):
         # a reducing one left past a stalled disk, or is a leg whose entry is not booked yet
-        return [] if look.theirs.reduce_only else cancel_orphan(look)
+        return attached(look) if look.theirs.reduce_only else cancel_orphan(look)
     theirs = f"{look.theirs.instrument} {plain(look.theirs.quantity)}"
     return look.suspect("foreign_order", look.order_id, "", theirs, freeze(look.state))
+
+
+def attached(look: Look) -> list[f.Fact]:
+    """Take over a leg of a position of ours that its fills did not tell of."""
+    assert look.theirs is not None
+    position = look.held(look.theirs.instrument)
+    legs = dict(zip(protective_ids(position.id), LEVELS, strict=True)) if position else {}
+    level, price = legs.get(look.order_id), look.theirs.price
+    if position is None or level is None or price is None or getattr(position, level) is not None:
+        return []
+    facts = look.suspect("attached", look.order_id, "", plain(price), "noted")
+    if not acted(facts, "noted"):
+        return facts
+    after = replace(position, **{level: price})
+    if level != "take_profit":
+        after = replace(after, stop_ns=look.now_ns)
+    return [*facts, correction(look, position.instrument, position, after, "its leg was found")]
 
 
 def unprotected(look: Look) -> list[f.Fact]:
@@ -252,20 +273,16 @@ def whole(look: Look, position: Position) -> bool:
 
 def never_protected(look: Look) -> list[f.Fact]:
     """Close positions whose entries asked for a stop, and filled without one."""
-    state, facts = look.state, list[f.Fact]()
-    for position in state.positions.values():
-        if position.account != look.account or look.before(position) or look.misnamed(position):
+    facts: list[f.Fact] = []
+    for position in look.state.positions.values():
+        if not position.guarded or position.account != look.account:
             continue
-        entry = state.orders.get(position.id)
-        if entry is None:
-            ended = state.ended.get(position.id)
-            entry = ended.order if ended is not None else None
-        if entry is None or entry.bracket is None or entry.side != position.sign:
+        if look.before(position) or look.misnamed(position):
             continue
         stop, _, trailing = protective_ids(position.id)
         bare = position.stop is None and position.trailing is None
         bare = bare and stop not in look.listed and trailing not in look.listed
-        if bare and entry.bracket.protects and look.agrees(position.instrument):
+        if bare and look.agrees(position.instrument):
             facts += close_unprotected(look, position, stop, "stop")
     return facts
 
@@ -435,6 +452,17 @@ def leg_of(state: State, event: FillReport) -> Decimal:
     return position.quantity
 
 
+def is_emergency(state: State, event: FillReport) -> bool:
+    """Tell whether a fill is of a close that a person had sent past the engine."""
+    position = state.positions.get(key_of(event.account, event.instrument))
+    names = (event.instrument,) if position is None else (position.id, event.instrument)
+    return any(
+        event.order_id == emergency_id(state.engine_id, event.account, name, attempt)
+        for name in names
+        for attempt in range(EMERGENCIES)
+    )
+
+
 def fill_facts(state: State, event: FillReport) -> list[f.Fact]:
     """Find what is wrong with a fill that was booked: not our order, or more than was ordered."""
     if event.reason in FORCED:
@@ -448,6 +476,8 @@ def fill_facts(state: State, event: FillReport) -> list[f.Fact]:
     else:
         ordered, filled = leg_of(state, event), event.quantity
     if filled <= ordered:
+        return []
+    if not ordered and is_emergency(state, event):
         return []
     look = Look(state, event.account, event.ts_ns, event.ts_ns)
     if not ordered and is_own(state.engine_id, event.order_id) and event.order_id[-1] != "e":

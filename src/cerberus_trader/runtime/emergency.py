@@ -24,7 +24,7 @@ from cerberus_trader.domain.commands import CancelOrder
 from cerberus_trader.domain.errors import DataError, SystemFailure, VenueLost
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.money import plain
-from cerberus_trader.domain.order import Order, order_id
+from cerberus_trader.domain.order import EMERGENCY, Order, emergency_id
 from cerberus_trader.journal.lock import LOCK_NAME, holder
 from cerberus_trader.runtime import client, frames
 from cerberus_trader.runtime.marker import Deed, EmergencyLog, HaltMarker, Header, Mark
@@ -38,7 +38,6 @@ KILL_S = 10.0
 REQUEST_S = 2.0
 PAUSE_S = 0.25
 FLAT_S = 60.0
-EMERGENCY = "emergency"
 
 T = TypeVar("T")
 
@@ -201,11 +200,11 @@ class Flattener:
             if answer.order is not None:
                 self._attempts[name] = self._attempts.get(name, 0) + 1
         attempt = self._attempts.get(name, 0)
-        group = order_id(self.header.engine_id, self.header.account, EMERGENCY, name, attempt)
+        account = self.header.account
         order = Order(
-            group + "x", self.header.account, EMERGENCY, position.instrument, -position.sign,
-            "market", "operator", position.quantity, reduce_only=True,
-            closes=position.position_id, created_ns=time.time_ns(),
+            emergency_id(self.header.engine_id, account, name, attempt), account, EMERGENCY,
+            position.instrument, -position.sign, "market", "operator", position.quantity,
+            reduce_only=True, closes=position.position_id, created_ns=time.time_ns(),
         )  # fmt: skip
         self._note(f"close {plain(position.quantity)} {position.instrument} by order {order.id}")
         self._closing[name] = order

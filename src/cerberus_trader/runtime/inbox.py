@@ -1,7 +1,8 @@
 """The inbox: what waits to be taken, in lanes of different rank, each bounded.
 
 Reports and operators come before signals, signals before prices; where both wait, reports and
-operators take turns, so that no flood of words keeps a halt from being heard. What a lane does when
+operators take turns, so that no flood of words keeps a halt from being heard, and after so many
+signals a price has its turn: stops and limits are tested behind any backlog. What a lane does when
 it is full is named: reports are never lost (what we say ourselves is bounded by our orders, and the
 link breaks the line of a venue that says more than is taken), an operator is refused, a signal from
 outside is refused and counted, files and the price feed wait. Measurements go with the operators'
@@ -10,6 +11,7 @@ commands, and are never refused: each is said once.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -27,6 +29,9 @@ from cerberus_trader.domain.signal import Signal
 from cerberus_trader.runtime.prices import Tick
 
 OPERATOR_MAX = 256
+SIGNALS_RUNNING = 16
+"""So many signals are taken one after the other where prices wait."""
+HELD_S = 0.01
 
 
 class Outcome(NamedTuple):
@@ -79,7 +84,10 @@ class Inbox:
         self.operator: deque[Command | Measured] = deque()
         self.signals: deque[Timed] = deque()
         self.prices: deque[Instant | Timed | Due] = deque()
+        self.held: Callable[[], bool] = bool
+        """Whether the journal has no room for more than what must be taken."""
         self._reported = False
+        self._running = 0
         self._ready = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -131,19 +139,25 @@ class Inbox:
         """Take the next item: the oldest of the highest lane that holds any."""
         while True:
             first, second = self.reports, self.operator
-            lanes = (second, first) if self._reported else (first, second)
-            for lane in (*lanes, self.signals):
+            for lane in (second, first) if self._reported else (first, second):
                 if lane:
                     self._reported = lane is self.reports
                     item: Item = lane.popleft()
                     return item
-            if self.prices:
+            if (self.signals or self.prices) and self.held():
+                await asyncio.sleep(HELD_S)
+            elif self.signals and not (self.prices and self._running >= SIGNALS_RUNNING):
+                self._running += 1
+                return self.signals.popleft()
+            elif self.prices:
+                self._running = 0
                 taken = self.prices.popleft()
                 if len(self.prices) < self.limits["prices"]:
                     self._room.set()
                 return taken
-            self._ready.clear()
-            await self._ready.wait()
+            else:
+                self._ready.clear()
+                await self._ready.wait()
 
     def depth(self) -> dict[str, int]:
         """Return how many items wait in each lane."""

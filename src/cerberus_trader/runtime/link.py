@@ -18,6 +18,7 @@ import msgspec
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.errors import VenueGarbage, VenueLost
 from cerberus_trader.domain.events import (
+    UNREACHED,
     AccountReport,
     Anomaly,
     Event,
@@ -42,7 +43,10 @@ WORDS_MAX = 10_000
 AHEAD_MAX = 10_000
 """So many bookings may wait for the ones before them."""
 DRAIN_S = 0.05
-BACKOFF_S_MAX = 5.0
+FIRST_PAUSE_S, BACKOFF_S_MAX = 0.1, 5.0
+NOT_CONNECTED = "there is no line to the venue"
+UNREACHED_S = 60.0
+"""How often a venue that cannot be reached is told of."""
 
 Cause = Literal["start", "timer", "reconnect", "operator"]
 Put = Callable[[Event], None]
@@ -118,7 +122,8 @@ class Link:
     async def _modify(self, command: ModifyOrder) -> None:
         refusal = self.unchanging(command)
         if refusal:  # stopped since the gate let it pass
-            return self.put(ModifyNotSent(0, command.order_id, refusal))
+            held = ModifyNotSent(0, command.order_id, refusal, command.price, command.quantity)
+            return self.put(held)
         try:
             async with asyncio.timeout(self._answer_s):
                 await self.client.modify(command)
@@ -153,6 +158,9 @@ class Link:
             refusal = "late: the time to send it has passed"
         if refusal:  # stopped or waited since the gate let it pass
             self._report(order.id, "not_sent", refusal)
+            return
+        if not self.connected:  # an exit is tried again, also while the line stays away
+            self._report(order.id, "not_sent", NOT_CONNECTED, retry=order.reduce_only)
             return
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -309,7 +317,9 @@ class Link:
             cause = "reconnect"
 
     async def _connect(self) -> None:
-        pause = 0.1
+        """Open a line, however long that takes; say why there is none, at once and at times."""
+        pause, loop = FIRST_PAUSE_S, asyncio.get_running_loop()
+        since_s = told_s = loop.time()
         while True:
             self.lost.clear()  # before: a line may break again while it opens
             self._flooded = False
@@ -318,6 +328,11 @@ class Link:
                     return await self.client.connect()
             except (VenueLost, TimeoutError) as error:
                 self._garbled(error, "connect")
+                now_s = loop.time()
+                if pause == FIRST_PAUSE_S or now_s - told_s >= UNREACHED_S:
+                    told_s = now_s
+                    words = f"{UNREACHED} for {now_s - since_s:.0f} s: {_words(error)}"
+                    self.put(LinkEvent(0, self.account, "lost", words))
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_S_MAX)
 

@@ -4,8 +4,13 @@ The same fields and the same hiding of secrets as `observe/logs.py`, without str
 library loads rich, and the engine's process keeps to what it needs.
 """
 
+import atexit
+import os
 import sys
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import Any, TextIO
 
 import msgspec
@@ -13,6 +18,9 @@ import msgspec
 from cerberus_trader.observe.logs import LEVELS, context, error_fields, redact
 
 _encode = msgspec.json.Encoder().encode
+LINES_MAX = 10_000
+"""So many lines wait for whoever reads them; further ones are lost, and counted."""
+CLOSE_S = 1.0
 
 
 class Log:
@@ -28,6 +36,16 @@ class Log:
         self.form = form
         self.stream = stream
         self.counts: dict[str, int] = {}
+        self._behind: Behind | None = None
+
+    def behind(self) -> None:
+        """Write to standard error from a thread: a pipe that nobody reads holds up nothing else."""
+        try:
+            fd = sys.stderr.fileno()
+        except (OSError, ValueError, AttributeError):
+            return  # it is no file: nothing to wait for
+        self._behind = Behind(fd, self._lose)
+        atexit.register(self._behind.close)
 
     def write(self, level: str, event: str, fields: dict[str, Any]) -> None:
         """Write one line if its level is wanted; a stream that is gone loses it."""
@@ -42,12 +60,17 @@ class Log:
             text = f"{time} {level:<7} {event} {rest}".rstrip()
         else:
             text = _encode(shown).decode()
+        if self._behind is not None and self.stream is None:
+            return self._behind.put(text + "\n")
         stream = self.stream if self.stream is not None else sys.stderr
         try:
             stream.write(text + "\n")
             stream.flush()
         except (OSError, ValueError):
-            self.counts["lost"] = self.counts.get("lost", 0) + 1
+            self._lose()
+
+    def _lose(self) -> None:
+        self.counts["lost"] = self.counts.get("lost", 0) + 1
 
     def debug(self, event: str, **fields: Any) -> None:
         self.write("debug", event, fields)
@@ -62,3 +85,35 @@ class Log:
         """Write an error that a person must see."""
         found = error_fields(error) if error is not None else {}
         self.write("error", event, {"alert": True, **found, **fields})
+
+
+class Behind:
+    """Write lines to a file descriptor in their order, from a thread that may wait for ever."""
+
+    def __init__(self, fd: int, lose: Callable[[], None]) -> None:
+        self._fd = fd
+        self._lose = lose
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
+        # its own writes: one that waits inside of a Python stream would hold that stream's lock
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def put(self, line: str) -> None:
+        """Let a line be written; of too many that wait the newest is lost."""
+        if self._lines.qsize() >= LINES_MAX:
+            return self._lose()
+        self._lines.put(line)
+
+    def close(self) -> None:
+        """Wait until what was put is written, for a second at most."""
+        self._lines.put(None)
+        self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            left = line.encode()
+            try:
+                while left:
+                    left = left[os.write(self._fd, left) :]
+            except OSError:
+                self._lose()

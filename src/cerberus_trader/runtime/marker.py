@@ -178,7 +178,7 @@ class EmergencyLog:
         return [deed for log in (self, *self._beside()) for deed in log.read()[1]]
 
     def read(self) -> tuple[Header | None, list[Deed]]:
-        """Return what it holds; a torn line is left out, a torn header is None."""
+        """Return what it holds; a torn line is a deed that nobody knows, a torn header is None."""
         try:
             text = self.path.read_bytes().rstrip(b"\0")
         except FileNotFoundError:
@@ -193,8 +193,8 @@ class EmergencyLog:
         for line in filter(None, lines):
             try:
                 deeds.append(msgspec.json.decode(line, type=Deed))
-            except UNREADABLE:
-                continue
+            except UNREADABLE:  # torn, or damaged: who did something is not known any more
+                deeds.append(Deed(0, "unknown", "something that cannot be read any more"))
         return header, deeds
 
     def add(self, deed: Deed) -> None:

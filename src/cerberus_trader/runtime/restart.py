@@ -72,21 +72,30 @@ class LeftBehind:
     async def watch(self, trading: Trading) -> None:
         """Halt when another process sets the marker while we run: the gate has closed already.
 
-        A mark counts when it is seen twice, so that a resume under way is not undone.
+        A mark counts when it is still there once all that was decided before is durable: a resume
+        takes it back then.
         """
-        before: Mark | None = None
+        runner = trading.runner
         while True:
             await asyncio.sleep(LOOK_S)
-            mark: Mark | None = None
-            if self.marker.is_set() and trading.state.trading == "active":
-                with suppress(OSError):
-                    mark = self.marker.read()
+            before = self._mark(trading)
+            if before is None:
+                continue
+            await runner.durable(runner.journal.last_seq)
+            await asyncio.sleep(LOOK_S)
+            mark = self._mark(trading)
             if mark is not None and mark == before:
                 event = OperatorEvent(0, "halt", mark.actor, f"halt marker: {mark.reason}")
                 with suppress(DataError):  # too many commands wait: the next look tries again
-                    trading.runner.inbox.put_command(Command(event))
-                mark = None
-            before = mark
+                    runner.inbox.put_command(Command(event))
+
+    def _mark(self, trading: Trading) -> Mark | None:
+        """Return the mark while trading goes on in spite of it."""
+        if not self.marker.is_set() or trading.state.trading != "active":
+            return None
+        with suppress(OSError):
+            return self.marker.read()
+        return None
 
     def take(self, seq: int, event: Event, facts: tuple[Fact, ...]) -> None:
         """Take the marker back when a resume is durable; tell of a longer window for entries."""

@@ -38,6 +38,8 @@ from cerberus_trader.venues.paper.venue import Report
 
 STALL_S = 1.0
 """How long cancels and reducing orders wait for a disk that does not answer."""
+WAITING_MAX = 6_000
+"""So many rows may wait for the disk before signals and prices do: exits and words still go on."""
 
 Observe = Callable[[int, Event, tuple[f.Fact, ...]], None]
 
@@ -84,6 +86,7 @@ class Runner:
         self.observers: list[Observe] = []
         self.changed = True
         self._waiting: deque[Written] = deque()
+        self.inbox.held = lambda: len(self._waiting) >= WAITING_MAX
         self._commands = 0
         self._early: dict[str, None] = {}
         self._futures: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -235,7 +238,8 @@ class Runner:
         reason = self.gate.unchanging(command)
         if reason:
             self.metrics.not_sent += 1
-            self.inbox.put_report(ModifyNotSent(now, command.order_id, reason))
+            held = ModifyNotSent(now, command.order_id, reason, command.price, command.quantity)
+            self.inbox.put_report(held)
             return
         for report in self.venue.modify(command, now):
             self.inbox.put_report(report)

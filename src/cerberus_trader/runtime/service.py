@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from cerberus_trader import __version__
 from cerberus_trader.config import find_file
-from cerberus_trader.domain.errors import CerberusError, ConfigError, DataError, JournalError
+from cerberus_trader.domain.errors import CerberusError, DataError, JournalError
 from cerberus_trader.domain.events import ConfigEvent, OperatorEvent
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.store import JournalOptions
@@ -84,6 +84,7 @@ class Service:
         self.config = load_apart(options.config, options.profile)
         logging = self.config.loaded.settings.logging
         self.log = Log(logging.level, logging.form)
+        self.log.behind()
         self.startup = Startup(self.log)
         self.startup.enter("config")
         self.stop = asyncio.Event()
@@ -145,7 +146,8 @@ class Service:
         self.startup.enter("fold")
         self.observer = Observer(self.options.state, self.log, __version__)
         state = recover(self.journal.restore(), self.observer.visit)
-        check_covers(state, self.config.instruments, str(self.options.config or ""))
+        place = str(self.options.config or "")
+        check_covers(state, self.config.loaded.settings, self.config.instruments, place)
         check_same_side(state, self.config.loaded.settings)
         clock = self._clock(tapes, state.now_ns)
         paced = not tapes or self.options.speed > 0
@@ -361,11 +363,14 @@ class Service:
             return
 
         def changed(config: Configuration) -> None:
+            settings = config.loaded.settings
             try:
-                check_covers(self.runner.state, config.instruments, str(path))
-                self.runner.inbox.put_command(Command(self.config_event(config, "reload")))
-            except ConfigError as error:
+                check_covers(self.runner.state, settings, config.instruments, str(path))
+                client_of(settings, lambda name: True)
+            except CerberusError as error:
                 return refused(error)
+            try:
+                self.runner.inbox.put_command(Command(self.config_event(config, "reload")))
             except DataError as error:
                 return self.refusals.take(error)
             self.log.info("configuration changed", config=config.loaded.hash[:12])

@@ -12,6 +12,8 @@ from decimal import Decimal
 from cerberus_trader.domain.errors import ConfigError
 from cerberus_trader.domain.events import ConfigEvent
 from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.position import Position
 from cerberus_trader.domain.sessions import parse_session
 from cerberus_trader.domain.settings import Settings
 from cerberus_trader.engine.engine import Engine
@@ -106,19 +108,27 @@ class Shell:
                 await self.runner.take_all([self.desk.venue.expire(order.id, now, late)])
 
 
-def check_covers(state: State, instruments: Collection[str], place: str) -> None:
-    """Refuse a configuration that leaves out what is still open: nobody could close it.
+def check_covers(state: State, settings: Settings, names: Collection[str], place: str) -> None:
+    """Refuse a configuration under which nobody could close what is still open.
 
     Raises:
-        ConfigError: names each instrument with an open position or a working order.
+        ConfigError: names each instrument that is left out, and each strategy whose account is
+            another one, with an open position or a working order.
     """
-    used = [p.instrument for p in state.positions.values() if p.instrument in state.instruments]
-    used += [o.instrument for o in state.orders.values() if o.instrument in state.instruments]
+    held: list[Position | Order] = [*state.positions.values(), *state.orders.values()]
+    used = dict.fromkeys(x.instrument for x in held if x.instrument in state.instruments)
     faults = [
         f"instruments: {name} has an open position or order and is left out; keep its file until "
         "it is closed"
-        for name in dict.fromkeys(used)
-        if name not in instruments
+        for name in used
+        if name not in names
+    ]
+    owned = dict.fromkeys((x.strategy, x.account) for x in held)
+    faults += [
+        f"strategies.{name}.account: has an open position or order on {account}; keep the account "
+        "until it is closed"
+        for name, account in owned
+        if name in settings.strategies and settings.strategies[name].account != account
     ]
     if faults:
         raise ConfigError(faults, place=place)

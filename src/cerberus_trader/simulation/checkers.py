@@ -17,6 +17,7 @@ from cerberus_trader.domain.row import Row, decode_row, encode_row
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.engine import Engine
 from cerberus_trader.engine.state import ADOPTED, State, equity, state_hash
+from cerberus_trader.runtime.link import NOT_CONNECTED
 from cerberus_trader.runtime.runner import STALL_S
 from cerberus_trader.simulation.owners import (
     must_close,
@@ -239,8 +240,9 @@ def exits_pass(rows: list[Row]) -> Iterator[str]:
     reducing = {order.id for order in orders_of(rows) if order.reduce_only}
     for row in rows:
         for fact in row.facts:
-            held_back = type(fact) is f.OrderChanged and fact.status is Status.NOT_SENT
-            if held_back and fact.order_id in reducing:  # type: ignore[union-attr]
+            if type(fact) is not f.OrderChanged or fact.status is not Status.NOT_SENT:
+                continue
+            if fact.order_id in reducing and fact.reason != NOT_CONNECTED:
                 yield f"the gate held back an exit: {fact}"
 
 
@@ -386,10 +388,15 @@ def agreement(world: "World") -> Iterator[str]:
     if ours != theirs:
         yield f"positions differ: {ours} with us, {theirs} at the venue"
     protective = ("stop", "take_profit", "trailing")
-    working = {o.id for o in state.orders.values() if o.kind not in protective}
-    there = {name for name, live in venue.orders.items() if live.state == "working"}
+    working = {
+        o.id: (o.price, o.quantity) for o in state.orders.values() if o.kind not in protective
+    }
+    there = {
+        name: (live.order.price, live.order.quantity)
+        for name, live in venue.orders.items() if live.state == "working"
+    }  # fmt: skip
     if working != there:
-        yield f"orders differ: {sorted(working)} with us, {sorted(there)} at the venue"
+        yield f"orders differ: {working} with us, {there} at the venue"
     yield from stops_differ(world)
     if abs(state.balance - venue.balance) > TOLERANCE:
         yield f"balances differ: {state.balance} with us, {venue.balance} at the venue"
@@ -412,8 +419,9 @@ def stops_differ(world: "World") -> Iterator[str]:
             yield f"position {position.id} has no stop, and was to have one"
         elif held.stopped is not None and held.stopped < abs(held.quantity):
             yield f"the stop of {position.id} is for {held.stopped} of {held.quantity}"
-        elif position.stop != held.stop:
-            yield f"stops of {position.id} differ: {position.stop} with us, {held.stop} there"
+        elif (position.stop, position.trailing) != (held.stop, held.trailing):
+            ours, there = (position.stop, position.trailing), (held.stop, held.trailing)
+            yield f"stops of {position.id} differ: {ours} with us, {there} there"
 
 
 def balanced(state: State, remember_max: int) -> Iterator[str]:

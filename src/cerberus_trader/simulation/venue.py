@@ -202,13 +202,11 @@ class SimVenue:
 
     def drop_leg(self, name: str, leg: str, *, told: bool) -> None:
         """End the stop (s) or the take-profit (t) of a position of its own accord."""
-        held = self.positions.get(name)
-        if held is None or (held.stop if leg == "s" else held.profit) is None:
+        held, level = self.positions.get(name), "stop" if leg == "s" else "profit"
+        if held is None or getattr(held, level) is None:
             return
-        if leg == "s":
-            held.stop = held.stopped = None
-        else:
-            held.profit = None
+        setattr(held, level, None)
+        held.stopped = None if leg == "s" else held.stopped
         if told:
             leg_id = held.owner[:GROUP_DIGITS] + leg
             self.tell(OrderReport(0, leg_id, "canceled", "by the venue", filled=ZERO))
@@ -225,6 +223,8 @@ class SimVenue:
         held = self.positions.get(name)
         if held is not None and held.stop is not None:
             held.stop = self.instruments[name].price_down(held.stop * (1 + share))
+        elif held is not None and held.trailing is not None:
+            held.trailing *= 1 + 10 * share
 
     def trade_by_hand(self, name: str, side: int, quantity: Decimal) -> None:
         """Let a person trade in the account, past us."""

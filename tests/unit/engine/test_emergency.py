@@ -14,7 +14,7 @@ from cerberus_trader.domain.events import (
     OrderReport,
     TimerEvent,
 )
-from cerberus_trader.domain.order import Status
+from cerberus_trader.domain.order import Status, emergency_id, order_id
 from cerberus_trader.domain.settings import Settings, Strategy
 from cerberus_trader.engine.engine import Step
 from tests.kit import Bench, changed, decision, of, settings, submitted
@@ -184,3 +184,29 @@ def test_arming_again_needs_a_token(stop: Any, arm: Any) -> None:
         assert stopped()
     operate(crisis.bench, arm, authorised=True)
     assert not stopped()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_close_past_the_engine_is_booked_as_what_it_is(named: bool) -> None:
+    """It came back as a lost order: an alert of the one thing that must not happen."""
+    bench = Bench()
+    entry = bench.open(stop="98")
+    held = bench.state.positions["main/COIN"]
+    name = emergency_id(bench.state.engine_id, "main", entry.id if named else "COIN", 3)
+    close = changed(entry, id=name, side=-1, reduce_only=True, reason="operator")
+    step = bench.fill(close, "101", quantity=held.quantity)
+    assert not of(step, f.MismatchFound) and not bench.state.positions
+    (booked,) = of(step, f.Filled)
+    assert booked.trade is not None and booked.trade.reason == "operator"
+
+
+def test_a_reducing_order_of_ours_that_nobody_sent_past_the_engine_is_a_lost_one() -> None:
+    bench = Bench()
+    bench.open(stop="98")
+    held = bench.state.positions["main/COIN"]
+    lost = order_id(bench.state.engine_id, "main", "default", "lost") + "x"
+    close = changed(bench.state.orders[held.id[:-1] + "s"], id=lost, reason="operator")
+    (found,) = of(bench.fill(close, "101", quantity=held.quantity), f.MismatchFound)
+    assert found.kind == "lost_order"
+    emptied = bench.fill(close, "101", quantity=held.quantity)
+    assert of(emptied, f.MismatchFound), "nothing is held, and nobody had closed it"

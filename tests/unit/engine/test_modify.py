@@ -21,14 +21,14 @@ from cerberus_trader.domain.order import Order
 from cerberus_trader.domain.settings import Paper
 from cerberus_trader.engine.engine import Step
 from cerberus_trader.venues.paper.venue import PaperVenue
-from tests.kit import COIN, SECOND, Bench, submitted
+from tests.kit import COIN, SECOND, Bench, settings, submitted
 
 D = Decimal
 
 
 def resting(bench: Bench, **fields: Any) -> Order:
     """Let a limit entry rest at the venue."""
-    order = submitted(bench.signal(order="limit", limit=D(100), **fields))
+    order = submitted(bench.signal(**{"order": "limit", "limit": D(100), **fields}))
     bench.take(OrderReport(bench.now, order.id, "accepted"))
     return order
 
@@ -126,13 +126,47 @@ def test_a_change_that_never_left_changes_nothing_and_is_told() -> None:
     order = resting(bench)
     held = bench.state.orders[order.id]
     before = bench.state.reserved["COIN"]
-    modify(bench, order.id, D(99), COIN.quantity_down(order.quantity / 2))
-    told, _ = bench.take(ModifyNotSent(bench.now, order.id, "trading is halted")).facts
+    half = COIN.quantity_down(order.quantity / 2)
+    modify(bench, order.id, D(99), half)
+    said = ModifyNotSent(bench.now, order.id, "trading is halted", D(99), half)
+    told, _ = bench.take(said).facts
     assert told == f.CommandRefused("modify", "gate", f"{order.id}: trading is halted")
     assert bench.state.orders[order.id] == held and bench.state.reserved["COIN"] == before
     assert not bench.state.changes
     (alone,) = bench.take(ModifyNotSent(bench.now, "over", "trading is halted")).facts
     assert isinstance(alone, f.CommandRefused)
+
+
+def test_a_change_that_never_left_does_not_end_the_waiting_for_a_later_one() -> None:
+    bench = Bench()
+    order = resting(bench)
+    half = COIN.quantity_down(order.quantity / 2)
+    modify(bench, order.id, D(99), order.quantity)
+    bench.now += 5 * SECOND
+    modify(bench, order.id, D(98), half)
+    (alone,) = bench.take(ModifyNotSent(bench.now, order.id, "late", D(99), order.quantity)).facts
+    assert isinstance(alone, f.CommandRefused)
+    bench.take(OrderModified(bench.now, order.id, D(98), half))
+    assert terms(bench, order) == (D(98), half)
+
+
+def test_without_a_fixed_stop_a_dearer_price_takes_its_risk_along() -> None:
+    """The margin is at risk: it goes with the notional, not with the quantity."""
+    bench = Bench(settings(levels={"stop_required": False}))
+    order = resting(bench, stop_loss_pct=None, quantity=D(3), limit=D(50))
+    before = bench.state.reserved["COIN"][1]
+    half = COIN.quantity_down(order.quantity / 2)
+    modify(bench, order.id, D(100), half)
+    bench.take(OrderModified(bench.now, order.id, D(100), half))
+    assert bench.state.reserved["COIN"][1] == before
+
+
+def test_a_change_may_not_put_the_stop_beyond_liquidation() -> None:
+    bench = Bench()
+    order = resting(bench, stop_loss=D(92), stop_loss_pct=None, leverage=D(5))
+    assert order.leverage == 5
+    (refused,) = modify(bench, order.id, D(125), COIN.quantity_down(order.quantity / 5)).facts
+    assert isinstance(refused, f.CommandRefused) and "liquidated before the stop" in refused.reason
 
 
 def test_one_change_at_a_time_is_on_its_way() -> None:

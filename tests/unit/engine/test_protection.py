@@ -5,9 +5,9 @@ from decimal import Decimal as D
 import pytest
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import AccountReport, OrderReport, OrderStatus
+from cerberus_trader.domain.events import AccountReport, FundingReport, OrderReport, OrderStatus
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
-from cerberus_trader.domain.order import Status
+from cerberus_trader.domain.order import Status, order_id
 from cerberus_trader.engine.apply_venue import position_corrected
 from cerberus_trader.engine.engine import Step
 from tests.kit import SECOND, Bench, changed, of, settings, submitted
@@ -304,3 +304,80 @@ def test_a_position_without_a_stop_that_nobody_asked_for_stays() -> None:
         bench.take(AccountReport(bench.now, "main", bench.now, "timer", (), (turned,)))
     held = bench.state.positions["main/COIN"]
     assert held.sign == -1 and not bench.state.closings, "a person has turned it"
+
+
+# -- stops that no fill told of ----------------------------------------------------------------
+
+
+def bare(**fields: object) -> tuple[Bench, str]:
+    """Open a position whose fill tells no stop though its entry asked for one."""
+    bench = Bench(settings(orders={"retries_max": 0}))
+    order = submitted(bench.signal(**fields))
+    bench.fill(order)
+    return bench, order.id[:-1]
+
+
+def test_a_position_that_never_got_its_stop_is_closed_however_long_that_takes() -> None:
+    """Its closes fail until a thousand ended orders have pushed its entry out of the memory."""
+    bench, group = bare()
+    look(bench)
+    bench.state.ended.clear()
+    (close,) = look(bench)
+    assert close.order.closes == group + "e"
+
+
+@pytest.mark.parametrize("second", ["add", "close", "funding"])
+def test_what_happens_to_a_position_does_not_take_back_that_it_was_to_have_a_stop(
+    second: str,
+) -> None:
+    bench, _ = bare()
+    before = bench.state.positions["main/COIN"]
+    if second == "funding":
+        bench.take(FundingReport(bench.now, "main", "COIN", D("0.0001"), D(100), D(1), D(1)))
+    else:
+        order = changed(submitted(bench.signal("close")), quantity=before.quantity / 2)
+        if second == "add":
+            order = changed(order, id="other", side=before.sign, reduce_only=False)
+        bench.fill(order, leaves=D(1))
+    after = bench.state.positions["main/COIN"]
+    assert after != before and after.guarded
+
+
+@pytest.mark.parametrize(("leg", "level"), [("s", "stop"), ("t", "take_profit"), ("r", "trailing")])
+def test_a_leg_that_no_fill_told_of_is_taken_over(leg: str, level: str) -> None:
+    bench, group = bare()
+    theirs = VenueOrder(group + leg, "COIN", -1, D(0), "working", price=D(97), reduce_only=True)
+    stop = VenueOrder(group + "s", "COIN", -1, D(0), "working", price=D(97), reduce_only=True)
+    listed = [theirs] if leg != "t" else [theirs, stop]
+    assert not look(bench, *listed) and getattr(bench.state.positions["main/COIN"], level) is None
+    assert not look(bench, *listed)
+    assert getattr(bench.state.positions["main/COIN"], level) == D(97)
+    assert group + leg in bench.state.orders and not look(bench, *listed)
+    if leg != "t":
+        look(bench)
+        (close,) = look(bench)
+        assert close.order.reduce_only, "once taken over it is missed like any other"
+
+
+def test_a_leg_without_a_level_and_one_of_another_position_are_left_alone() -> None:
+    bench, group = bare()
+    stop = VenueOrder(group + "s", "COIN", -1, D(0), "working", reduce_only=True)
+    other = order_id(bench.state.engine_id, "main", "default", "before", 0)
+    strange = VenueOrder(other + "s", "COIN", -1, D(1), "working", price=D(97), reduce_only=True)
+    for _ in range(3):
+        assert not look(bench, stop, strange)
+    assert bench.state.positions["main/COIN"].stop is None
+
+
+def test_a_trailing_stop_that_somebody_moved_is_taken_with_what_it_risks() -> None:
+    bench = Bench(settings(orders={"retries_max": 0}))
+    order = submitted(bench.signal(stop_loss_pct=None, trailing=D(2)))
+    bench.fill(order, trailing=D(2))
+    before = bench.state.positions["main/COIN"]
+    leg = order.id[:-1] + "r"
+    theirs = VenueOrder(leg, "COIN", -1, before.quantity, "working", price=D(5), reduce_only=True)
+    for _ in range(2):
+        assert not look(bench, theirs)
+    after = bench.state.positions["main/COIN"]
+    assert after.trailing == 5 and after.risk == before.risk + 3 * before.quantity
+    assert bench.state.orders[leg].price == 5

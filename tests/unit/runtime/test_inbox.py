@@ -79,3 +79,33 @@ async def test_a_flood_of_reports_keeps_no_halt_and_no_measurement_waiting(
     found = [await inbox.take() for _ in range(7)]
     assert [index for index, item in enumerate(found) if item in (command, measured)] == [1, 3]
     assert [x.order_id for x in found if isinstance(x, OrderReport)] == [f"o{n}" for n in range(5)]
+
+
+async def test_a_price_has_its_turn_behind_any_backlog_of_signals() -> None:
+    """A stop waited for a hundred thousand old signals of a watched folder."""
+    inbox = Inbox()
+    await inbox.put_price(Due(1))
+    for number in range(10):
+        inbox.put_signal(signal(str(number)))
+    taken: list[Any] = []
+    while Due(1) not in taken:
+        inbox.put_signal(signal("more"))
+        taken.append(await inbox.take())
+    assert len(taken) == module.SIGNALS_RUNNING + 1
+    await inbox.put_price(Due(2))
+    assert [type(await inbox.take()) for _ in range(3)] == [Timed] * 3
+
+
+async def test_while_the_disk_has_no_room_reports_and_operators_alone_are_taken() -> None:
+    inbox = Inbox()
+    inbox.held = lambda: True
+    inbox.put_signal(signal())
+    await inbox.put_price(Due(1))
+    taking = asyncio.ensure_future(inbox.take())
+    await asyncio.sleep(0.03)
+    assert not taking.done()
+    report = OrderReport(NOON, "o", "accepted")
+    inbox.put_report(report)
+    assert await taking == report
+    inbox.held = bool
+    assert isinstance(await inbox.take(), Timed)

@@ -105,6 +105,7 @@ class Line:
             lambda change: self.refusal,
         )  # fmt: skip
         self.link._begun_ns = NOON  # as if asked before; one test asks
+        self.link.connected = True
 
     def put(self, event: Any) -> None:
         self.events.append(event)
@@ -177,7 +178,8 @@ def test_a_change_that_was_stopped_meanwhile_never_leaves() -> None:
         for line.refusal in ("trading is halted", ""):
             assert line.link.modify(change, NOON) == []
             await asyncio.sleep(1.0)
-        assert line.of(ModifyNotSent) == [ModifyNotSent(0, "o1e", "trading is halted")]
+        held = ModifyNotSent(0, "o1e", "trading is halted", D(99), D(1))
+        assert line.of(ModifyNotSent) == [held]
         assert line.client.named("modify") == [("modify", "o1e", D(99), D(1))]
 
     virtually(main())
@@ -318,6 +320,7 @@ def test_numbered_bookings_are_taken_in_the_venues_order_and_wait_behind_a_gap()
 
 def test_a_lost_line_is_told_once() -> None:
     line = Line()
+    line.link.connected = False
     line.client.on_lost("reset")
     assert not line.events and line.link.lost.is_set()
     line.link.connected = True

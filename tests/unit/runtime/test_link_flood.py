@@ -133,6 +133,7 @@ def test_what_we_say_ourselves_is_never_lost() -> None:
         line.take()
         line.client.replies["submit"] = Ack(False, "no margin")
         line.events += [OrderReport(NOON, "o", "accepted")] * MOST
+        line.link.connected = True
         line.link.submit(SubmitOrder(order), NOON)
         line.refusal = ""
         await asyncio.sleep(1.0)

@@ -46,6 +46,7 @@ class Rig:
             lambda order: NOON + 5 * SECOND, lambda order: self.refusals.get(order.id, ""),
             lambda change: "",
         )  # fmt: skip
+        self.link.connected = True
         self.orders = [
             submitted(self.bench.signal(instrument=name)) for name in ("COIN", "OTHER", "THIRD")
         ]

@@ -2,12 +2,15 @@
 
 import io
 import json
+import os
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.observe.logs import Secret, bound
+from cerberus_trader.runtime import log as module
 from cerberus_trader.runtime.log import Log
 
 
@@ -46,3 +49,51 @@ def test_a_stream_that_is_gone_loses_lines_not_the_engine() -> None:
     stream.close()
     log.info("lost")
     assert log.counts["lost"] == 1
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cerberus run 2>&1 | less` stood still for ever once the pipe was full."""
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as stream, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", stream)
+        patch.setattr(module, "LINES_MAX", 100)
+        patch.setattr(module, "CLOSE_S", 0.05)
+        log = Log("info", "json")
+        log.behind()
+        behind = log._behind
+        assert behind is not None
+        for number in range(2_000):
+            log.info("line", number=number, text="x" * 100)
+        assert log.counts["lost"] > 0
+        behind.close()  # does not wait for ever either
+        assert behind._thread.is_alive()
+        found = b""
+        while behind._thread.is_alive():
+            found += os.read(read, 65_536)
+        os.set_blocking(read, False)
+        with suppress(BlockingIOError):
+            found += os.read(read, 2**24)
+    os.close(read)
+    numbers = [json.loads(line)["number"] for line in found.splitlines()]
+    assert numbers == sorted(numbers) and len(numbers) + log.counts["lost"] == 2_000
+
+
+def test_a_pipe_that_is_closed_loses_lines_and_no_stream_at_all_is_written_to_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stream, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", stream)
+        log = Log("info", "json")
+        log.behind()
+        log.info("gone")
+        assert log._behind is not None
+        log._behind.close()
+        assert log.counts["lost"] == 1
+        text = io.StringIO()
+        patch.setattr("sys.stderr", text)
+        other = Log("info", "json")
+        other.behind()
+        other.info("here")
+        assert "here" in text.getvalue()

@@ -117,16 +117,19 @@ def test_a_mark_that_is_there_when_the_marker_is_made_stays(
     assert [path.name for path in tmp_path.iterdir()] == [MARKER_NAME]
 
 
-def test_a_torn_deed_is_left_out_and_a_full_log_says_so(tmp_path: Path) -> None:
+def test_a_torn_deed_is_told_as_one_that_nobody_knows_and_a_full_log_says_so(
+    tmp_path: Path,
+) -> None:
     log, header = EmergencyLog(tmp_path), Header("e1")
     log.allocate(header)
     log.add(Deed(1, "anna", "whole"))
     path = tmp_path / LOG_NAME
     text = path.read_bytes().rstrip(b"\0")
     path.write_bytes((text + b'{"ts_ns":2,"ac').ljust(LOG_BYTES, b"\0"))
-    assert log.read() == (header, [Deed(1, "anna", "whole")])
+    lost = Deed(0, "unknown", "something that cannot be read any more")
+    assert log.read() == (header, [Deed(1, "anna", "whole"), lost])
     log.add(Deed(3, "bert", "behind it"))
-    assert log.read() == (header, [Deed(1, "anna", "whole"), Deed(3, "bert", "behind it")])
+    assert log.read() == (header, [Deed(1, "anna", "whole"), lost, Deed(3, "bert", "behind it")])
     with pytest.raises(DataError, match="is full"):
         log.add(Deed(1, "anna", "x" * LOG_BYTES))
     path.write_bytes(b"\xff\xff")

@@ -12,6 +12,8 @@ from cerberus_trader.runtime import restart
 from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.marker import EmergencyLog, HaltMarker, Header, Mark
 from cerberus_trader.runtime.restart import LeftBehind
+from cerberus_trader.runtime.trading import Trading
+from tests.unit.runtime.test_runner import Rig
 from tests.unit.runtime.test_trading import Loop
 
 
@@ -41,6 +43,29 @@ async def test_a_marker_set_past_a_running_engine_becomes_its_own_halt_once(
     inbox.operator.clear()
     await looks()
     assert loop.state.trading == "halted" and not inbox.operator
+    watching.cancel()
+
+
+async def test_a_resume_whose_row_waits_for_the_disk_is_not_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restart, "LOOK_S", 0.01)
+    marker, rig = HaltMarker(tmp_path), Rig()
+    marker.allocate()
+    left = LeftBehind(marker, EmergencyLog(tmp_path), Log("error", "json"))
+    trading = Trading(rig.runner, rig.market, rig.desk)
+    rig.runner.observers.append(left.take)
+    rig.runner.commit(OperatorEvent(rig.clock.now_ns(), "halt", "anna"))
+    rig.sync()
+    marker.set(Mark("anna", "news", 50))
+    watching = asyncio.ensure_future(left.watch(trading))
+    rig.runner.commit(OperatorEvent(rig.clock.now_ns(), "resume", "anna"))
+    await looks()
+    assert marker.is_set() and not rig.runner.inbox.operator
+    rig.sync()
+    await looks()
+    assert not marker.is_set() and not rig.runner.inbox.operator
+    assert rig.state.trading == "active"
     watching.cancel()
 
 

@@ -307,3 +307,17 @@ async def test_executions_are_measured_from_durable_facts() -> None:
     rig.sync()
     assert list(rig.runner.metrics.executions.window) == [3_000_000]
     assert rig.runner.metrics.decisions.count == 1
+
+
+async def test_signals_and_prices_wait_while_too_many_rows_wait_for_the_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loop stood still for seconds where the journal's queue was full."""
+    monkeypatch.setattr(module, "WAITING_MAX", 3)
+    rig = Rig()
+    assert not rig.runner.inbox.held()
+    for number in range(3):
+        rig.signal(name=f"s{number + 1}")
+    assert rig.runner.inbox.held()
+    rig.sync()
+    assert not rig.runner.inbox.held()

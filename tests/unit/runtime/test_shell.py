@@ -3,16 +3,20 @@
 import asyncio
 from typing import Any
 
+import pytest
+
+from cerberus_trader.domain.errors import ConfigError
 from cerberus_trader.domain.events import LinkEvent, OperatorEvent
 from cerberus_trader.domain.order import Status
+from cerberus_trader.domain.settings import Strategy
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.state import State
 from cerberus_trader.journal.memory import MemoryJournal
 from cerberus_trader.runtime.clock import FileClock
 from cerberus_trader.runtime.inbox import Instant
 from cerberus_trader.runtime.recover import recover
-from cerberus_trader.runtime.shell import Shell, config_event
-from tests.kit import COIN, ITEMS, NOON, OTHER, SECOND, D, settings
+from cerberus_trader.runtime.shell import Shell, check_covers, config_event
+from tests.kit import COIN, ITEMS, NOON, OTHER, SECOND, Bench, D, settings, submitted
 from tests.unit.runtime.test_link import Client, virtually
 from tests.unit.runtime.test_trading import FREE, tick
 
@@ -108,3 +112,21 @@ def test_a_cancellation_that_was_asked_for_is_asked_for_again_at_start() -> None
         assert again.state.ended[name].status is Status.CANCELED
 
     virtually(main())
+
+
+@pytest.mark.parametrize("what", ["position", "order"])
+def test_an_account_or_an_instrument_with_something_open_is_kept(what: str) -> None:
+    """After a reload the close of a position was denied: it was looked for on another account."""
+    bench = Bench(
+        settings(strategies={"a": Strategy(sources=("head",)), "b": Strategy(sources=("x",))})
+    )
+    names = list(bench.state.instruments)
+    order = submitted(bench.signal())
+    if what == "position":
+        bench.fill(order, stop=D(98))
+    other = settings(strategies={"a": Strategy(account="second"), "b": Strategy(account="second")})
+    with pytest.raises(ConfigError) as refused:
+        check_covers(bench.state, other, names[1:], "cerberus.toml")
+    told = str(refused.value)
+    assert "strategies.a.account" in told and "strategies.b" not in told and "COIN" in told
+    check_covers(bench.state, settings(strategies={"b": Strategy()}), names, "cerberus.toml")
