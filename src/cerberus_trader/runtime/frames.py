@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 
+from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.framing import FRAME_BYTES_MAX, VERSION, Decoder, encode
 from cerberus_trader.domain.money import check_amount
 
-__all__ = ["FRAME_BYTES_MAX", "VERSION", "Decoder", "checked", "encode"]
+__all__ = ["FRAME_BYTES_MAX", "VERSION", "Decoder", "checked", "encode", "timely", "until"]
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", array_like=True):
@@ -28,7 +29,11 @@ class WhyNot(msgspec.Struct, frozen=True, tag="why_not", array_like=True):
 
 
 class Operate(msgspec.Struct, frozen=True, tag="operate", array_like=True):
-    """Give a command that needs no token, such as halt; `target` names a strategy or an order."""
+    """Give a command that needs no token, such as halt; `target` names a strategy or an order.
+
+    `not_after_ns` is the wall clock's time from which on nothing that adds risk is done; None:
+    whenever it is read.
+    """
 
     command: str
     actor: str
@@ -36,16 +41,21 @@ class Operate(msgspec.Struct, frozen=True, tag="operate", array_like=True):
     target: str = ""
     price: Decimal | None = None
     amount: Decimal | None = None
+    not_after_ns: int | None = None
 
 
 class Authorise(msgspec.Struct, frozen=True, tag="authorise", array_like=True):
-    """Give a command that needs a token whose scope allows it: re-arming, or moving money."""
+    """Give a command that needs a token whose scope allows it: re-arming, or moving money.
+
+    `not_after_ns` is as that of `Operate`.
+    """
 
     command: str
     token: str
     actor: str
     reason: str
     amount: Decimal | None = None
+    not_after_ns: int | None = None
 
 
 class Prune(msgspec.Struct, frozen=True, tag="prune", array_like=True):
@@ -61,6 +71,29 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown", array_like=True):
 
 
 Request = Status | Explain | WhyNot | Operate | Authorise | Prune | Shutdown
+ASKS = (Status, Explain, WhyNot)
+"""The requests that change nothing."""
+REDUCES = ("halt", "flatten", "cancel_all", "pause_strategy", "stop_strategy", "freeze")
+"""The commands that are carried out however late they are read."""
+
+
+def until(request: Request, not_after_ns: int) -> Request:
+    """Return a request with the time until which it may be carried out, where it takes one."""
+    if not isinstance(request, Operate | Authorise) or request.not_after_ns is not None:
+        return request
+    return msgspec.structs.replace(request, not_after_ns=not_after_ns)
+
+
+def timely(request: Request, now_ns: int) -> None:
+    """Raise `DataError` for what adds risk or moves money and is read too late.
+
+    Who gave it was told that nobody answered, and may have given it again.
+    """
+    if not isinstance(request, Operate | Authorise) or request.command in REDUCES:
+        return
+    if request.not_after_ns is not None and now_ns > request.not_after_ns:
+        raise DataError("the command came too late and was not carried out.", code="TOO_LATE",
+                        fix="see `cerberus status`, and give it again.")  # fmt: skip
 
 
 def checked(request: Request) -> Request:

@@ -7,6 +7,7 @@ cannot be read gets one failure and is dropped; it never disturbs trading.
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -97,6 +98,7 @@ class ControlServer:
         """Carry out a request; every error of ours becomes a failure."""
         try:
             async with asyncio.timeout(ANSWER_S):
+                frames.timely(request, time.time_ns())
                 return await self._answer(frames.checked(request))
         except CerberusError as error:
             return failure(error)
@@ -148,6 +150,7 @@ class ControlServer:
         if request.command not in TOKEN_COMMANDS:
             raise unknown(request.command, TOKEN_COMMANDS)
         token_id = await asyncio.to_thread(self.check_token, request.token)
+        frames.timely(request, time.time_ns())  # the token's file may be slow
         actor, command = f"{request.actor} (token {token_id})", request.command
         return await self.operate(
             OperatorEvent(
@@ -168,6 +171,7 @@ class ControlServer:
             "command": event.command,
             "row": outcome.seq,
             "trading": self.trading.state.trading,
+            "breaker": list(self.trading.state.trips),
             "facts": [msgspec.to_builtins(fact)[0] for fact in outcome.facts],
         }
         return frames.Reply(outcome.seq, data)

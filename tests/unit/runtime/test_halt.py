@@ -11,7 +11,14 @@ from cerberus_trader.control.main import app
 from cerberus_trader.domain.errors import DataError, SystemFailure
 from cerberus_trader.journal.lock import FolderLock
 from cerberus_trader.runtime import emergency, frames
-from cerberus_trader.runtime.client import SOCKET_NAME, NotRunning, Refused, ask, with_short_path
+from cerberus_trader.runtime.client import (
+    SOCKET_NAME,
+    NoAnswer,
+    NotRunning,
+    Refused,
+    ask,
+    with_short_path,
+)
 from cerberus_trader.runtime.marker import HaltMarker, Mark
 
 WAIT_S = 0.05
@@ -49,8 +56,10 @@ def wedged(folder: Path) -> Iterator[Path]:
 
 
 def test_an_engine_whose_queue_of_connections_is_full_did_not_answer(wedged: Path) -> None:
-    with pytest.raises(NotRunning, match="did not answer"):
+    with pytest.raises(NoAnswer, match="did not answer"):
         ask(wedged, frames.Status(), WAIT_S)
+    with pytest.raises(NoAnswer, match="the command was not sent"):
+        ask(wedged, frames.Operate("resume", "anna"), WAIT_S)
 
 
 @pytest.mark.req("E-9.1.1", "C-17.4", "D-09.13")

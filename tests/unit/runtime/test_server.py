@@ -2,15 +2,19 @@
 
 import asyncio
 import stat
+import threading
+import time
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cerberus_trader.domain.errors import DataError
+from cerberus_trader.engine.state import Trip
 from cerberus_trader.runtime import frames, server
-from cerberus_trader.runtime.client import NotRunning, Refused, ask
+from cerberus_trader.runtime.client import NoAnswer, NotRunning, Refused, ask
 from cerberus_trader.runtime.server import ControlServer, listen
 from cerberus_trader.runtime.trading import Trading
 from tests.unit.runtime.test_runner import Rig
@@ -61,7 +65,8 @@ async def served(tmp_path: Path) -> Any:
 
 async def test_an_operator_is_answered_once_the_row_is_durable(served: Served) -> None:
     found = await served.ask(frames.Operate("halt", "me", "why"))
-    assert found == {"command": "halt", "row": 2, "trading": "halted", "facts": ["state"]}
+    assert found == {"command": "halt", "row": 2, "trading": "halted", "breaker": [],
+                     "facts": ["state"]}  # fmt: skip
     assert served.rig.journal.durable_seq == 2
     status = await served.ask(frames.Status())
     assert status["trading"] == "halted" and status["account"]["balance"] == "10000"
@@ -99,6 +104,77 @@ async def test_money_moves_with_a_token_only(served: Served) -> None:
         await served.ask(frames.Authorise("halt", "good", "me", "why"))
 
 
+LATE = 1
+"""A moment of 1970: whoever asked then waits no more."""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        frames.Authorise("deposit", "good", "me", "more", D(250), LATE),
+        frames.Authorise("withdraw", "good", "me", "less", D(250), LATE),
+        frames.Authorise("reset_breaker", "good", "me", "why", not_after_ns=LATE),
+        frames.Authorise("thaw", "good", "me", "why", not_after_ns=LATE),
+        frames.Operate("resume", "me", not_after_ns=LATE),
+        frames.Operate("resume_strategy", "me", "", "default", not_after_ns=LATE),
+        frames.Operate("modify", "me", "", "o1", D(1), not_after_ns=LATE),
+    ],
+)
+async def test_what_adds_risk_or_moves_money_is_not_done_late(
+    served: Served, request_: frames.Request
+) -> None:
+    """Who gave it heard nothing, and may have given it again: it must not count twice."""
+    await served.ask(frames.Operate("halt", "me"))
+    before = served.rig.journal.last_seq
+    with pytest.raises(Refused, match="came too late and was not carried out") as caught:
+        await served.ask(request_)
+    assert caught.value.code == "TOO_LATE"
+    assert served.rig.journal.last_seq == before
+    assert served.rig.state.trading == "halted" and served.rig.state.balance == D(10_000)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["halt", "flatten", "cancel_all", "freeze", "pause_strategy", "stop_strategy"],
+)
+async def test_what_reduces_is_done_however_late(served: Served, command: str) -> None:
+    target = "default" if command.endswith("_strategy") else ""
+    found = await served.ask(frames.Operate(command, "me", "", target, not_after_ns=LATE))
+    assert found["command"] == command
+
+
+async def test_the_deadline_is_looked_at_again_after_the_tokens_file(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_ns = time.time_ns() + 10**12
+
+    def slow(text: str) -> str:
+        monkeypatch.setattr(server.time, "time_ns", lambda: end_ns + 1)
+        return "0001"
+
+    served.server.check_token = slow
+    answer = await served.server.answer(
+        frames.Authorise("deposit", "good", "me", "more", D(250), end_ns)
+    )
+    assert isinstance(answer, frames.Failure) and answer.code == "TOO_LATE"
+    assert served.rig.state.balance == D(10_000)
+
+
+async def test_a_command_of_an_older_client_has_no_deadline(served: Served) -> None:
+    """It sends fewer fields; so does a newer client that an older engine reads."""
+    found = await served.server.answer(frames.Operate("resume", "me"))
+    assert isinstance(found, frames.Reply)
+    decoder: frames.Decoder[frames.Request] = frames.Decoder(frames.Request)
+    body = msgspec.msgpack.encode((1, ["operate", "resume", "me"]))
+    (request,) = decoder.feed(len(body).to_bytes(4, "big") + body)
+    assert request == frames.Operate("resume", "me")
+
+
+async def test_what_is_active_but_held_back_by_a_breaker_is_told(served: Served) -> None:
+    served.rig.state.trips["losses"] = Trip(1, "", "5", "5", "block")
+    assert (await served.ask(frames.Operate("resume", "me")))["breaker"] == ["losses"]
+
+
 async def test_shutdown_asks_for_a_stop(served: Served) -> None:
     assert await served.ask(frames.Shutdown("me")) == {"stopping": True}
     assert served.stops == 1
@@ -133,6 +209,58 @@ def test_nobody_there_is_said_in_one_sentence(tmp_path: Path) -> None:
     left.close()
     with pytest.raises(NotRunning):
         ask(tmp_path, frames.Status())
+
+
+@pytest.mark.parametrize("command", ["flatten", "cancel_all"])
+def test_who_wants_out_is_told_the_way_past_the_engine(tmp_path: Path, command: str) -> None:
+    with pytest.raises(NotRunning) as caught:
+        ask(tmp_path, frames.Operate(command, "me"))
+    assert "`cerberus flatten --without-journal`" in caught.value.fix
+    with pytest.raises(NotRunning) as caught:
+        ask(tmp_path, frames.Operate("resume", "me"))
+    assert "--without-journal" not in caught.value.fix
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_an_engine_that_hears_and_says_nothing_may_still_do_it(
+    tmp_path: Path, closes: bool
+) -> None:
+    """Its socket takes the command; it hangs, or it ends before it answers."""
+    heard: list[frames.Request] = []
+    asked_ns = time.time_ns()
+    with listen(tmp_path / "control.sock") as listening:
+        listening.setblocking(True)
+
+        def take() -> None:
+            line, _ = listening.accept()
+            heard.extend(frames.Decoder(frames.Request).feed(line.recv(4096)))
+            gone.wait() if not closes else None
+            line.close()
+
+        gone = threading.Event()
+        engine = threading.Thread(target=take)
+        engine.start()
+        try:
+            with pytest.raises(NoAnswer, match="may still be carried out") as caught:
+                ask(tmp_path, frames.Authorise("deposit", "t", "me", "more", D(5)), 0.05)
+        finally:
+            gone.set()
+            engine.join()
+    assert caught.value.code == "NO_ANSWER" and caught.value.exit_code == 4
+    assert not isinstance(caught.value, NotRunning | Refused)
+    assert "`cerberus halt`" in caught.value.fix and "--without-journal" in caught.value.fix
+    (request,) = heard
+    assert isinstance(request, frames.Authorise) and request.not_after_ns is not None
+    assert 0 <= request.not_after_ns - asked_ns - 1_050_000_000 < 10**10
+
+
+def test_a_question_without_an_answer_speaks_of_no_command(tmp_path: Path) -> None:
+    with (
+        listen(tmp_path / "control.sock"),
+        pytest.raises(NoAnswer, match=r"did not answer\. Fix") as caught,
+    ):
+        ask(tmp_path, frames.Status(), 0.05)
+    assert "carried out" not in str(caught.value)
 
 
 def test_a_long_path_works_and_the_socket_is_its_owners(tmp_path: Path) -> None:
