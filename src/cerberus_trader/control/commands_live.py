@@ -1,7 +1,8 @@
 """The commands run, status, explain, modify, and those that take a token.
 
 They talk to a running engine through the control socket of its state folder. Exit codes: 0 ok,
-1 failed, 2 bad input or configuration, 3 journal, 4 not running or refused, 130 interrupted.
+1 failed, 2 bad input or configuration, 3 journal, 4 not running, silent or refused,
+130 interrupted.
 """
 
 import getpass
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from cerberus_trader.runtime import frames
 
 CODES = (
-    "Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 journal, 4 not running or"
+    "Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 journal, 4 not running, silent or"
     " refused, 130 interrupted."
 )
+SENT = "the command may still be carried out: see `cerberus status`"
+STATUS_S = 3.0
 PROCESS = "cerberus_trader.control.engine_process"
 
 State = Annotated[Path, typer.Option("--state", help="The state folder of the engine.")]
@@ -88,7 +91,7 @@ def status(state: State = Path("state"), as_json: Json = False) -> None:
     with reported(as_json):
         from cerberus_trader.runtime import frames
 
-        found = _ask(state, frames.Status())
+        found = _ask(state, frames.Status(), STATUS_S)
         typer.echo(json.dumps(found, indent=2) if as_json else "\n".join(status_lines(found)))
 
 
@@ -130,7 +133,7 @@ def modify(
     as_json: Json = False,
 ) -> None:
     """Change the price of a resting entry, or make it smaller; never what it may cost."""
-    with reported(as_json):
+    with reported(as_json, SENT):
         from cerberus_trader.domain.money import parse_amount
         from cerberus_trader.runtime import frames
 
@@ -174,7 +177,7 @@ def _authorise(
     command: str, token: str, reason: str, amount: str | None, state: Path, as_json: bool
 ) -> None:
     """Give a command that needs a token."""
-    with reported(as_json):
+    with reported(as_json, SENT):
         from cerberus_trader.domain.money import parse_amount
         from cerberus_trader.runtime import frames
 
@@ -194,25 +197,29 @@ def actor() -> str:
 
 def operate(command: str, state: Path, reason: str, as_json: bool) -> None:
     """Give a running engine a command, and show what came of it."""
-    with reported(as_json):
+    with reported(as_json, SENT):
         from cerberus_trader.runtime import frames
 
         show(command, _ask(state, frames.Operate(command, actor(), reason)), as_json)
 
 
-def _ask(state: Path, request: "frames.Request") -> dict[str, Any]:
-    from cerberus_trader.runtime.client import ask
+def _ask(state: Path, request: "frames.Request", timeout_s: float | None = None) -> dict[str, Any]:
+    from cerberus_trader.runtime import client
 
-    return ask(state, request)
+    return client.ask(state, request, timeout_s or client.TIMEOUT_S)
 
 
 def show(command: str, found: dict[str, Any], as_json: bool) -> None:
-    """Show what came of a command."""
+    """Show what came of a command; trading that is active is not all where a breaker is open."""
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
     facts = ", ".join(found["facts"]) or "nothing to do"
-    typer.echo(f"{command}: row {found['row']} ({facts}); trading is {found['trading']}")
+    line = f"{command}: row {found['row']} ({facts}); trading is {found['trading']}"
+    if found["trading"] == "active" and found.get("breaker"):
+        line += (f", but the breaker still holds entries back ({', '.join(found['breaker'])}):"
+                 " `cerberus reset-breaker --token … --reason …`")  # fmt: skip
+    typer.echo(line)
 
 
 def status_lines(found: dict[str, Any]) -> list[str]:
@@ -220,6 +227,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     account, metrics = found["account"], found["metrics"]
     tripped = ", ".join(found["breaker"]) or "closed"
     times = metrics["decision_times"]
+    flags = [name for name, is_set in found["flags"].items() if is_set]
     lines = [
         f"{found['phase']}: trading {found['trading']}, breaker {tripped}, row {found['row']},"
         f" pid {found['pid']}",
@@ -231,6 +239,8 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         f"trades {metrics['trades']} (won {metrics['successful_trades']}), decision"
         f" p50 {times['p50_us']} us, memory {found['memory_mb']['now']} MB",
     ]
+    if flags:
+        lines.insert(1, f"flags: {', '.join(flags)}")
     for item in found["positions"]:
         levels = ", ".join(
             f"{name} {item[name]}" for name in ("stop", "take_profit", "trailing", "liquidation")

@@ -6,7 +6,7 @@ Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 journal, 130 interru
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ import typer
 from cerberus_trader.domain.errors import CerberusError, DataError, SystemFailure
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+NOTHING = "nothing was written"
 CODES = "Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 journal, 130 interrupted."
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
@@ -77,7 +78,7 @@ def replay(
     funding: Funding = None,
 ) -> None:
     """Replay recorded prices: judge every signal, trade it on the paper venue, explain it."""
-    with reported(as_json):
+    with reported(as_json, NOTHING):
         from cerberus_trader.control.replay_screen import progress_bar
         from cerberus_trader.replay.inputs import ReplayRequest
         from cerberus_trader.replay.session import run_replay
@@ -97,7 +98,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Show the engine on a synthetic market: two strategies, a crash, one guard."""
-    with reported(as_json):
+    with reported(as_json, NOTHING):
         from cerberus_trader.control.replay_screen import progress_bar
         from cerberus_trader.replay.demo import run_demo
 
@@ -189,8 +190,11 @@ def fields_of(error: CerberusError) -> dict[str, str]:
 
 
 @contextmanager
-def reported(as_json: bool) -> Iterator[None]:
-    """Turn an error into one clear message and its exit code; Ctrl-C into 130."""
+def reported(as_json: bool, interrupted: str | Callable[[], str] = "") -> Iterator[None]:
+    """Turn an error into one clear message and its exit code; Ctrl-C into 130.
+
+    `interrupted` says what came of a command that was cut short, or finds it out then.
+    """
     try:
         try:
             yield
@@ -209,5 +213,6 @@ def reported(as_json: bool) -> Iterator[None]:
             typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        typer.echo("interrupted; nothing was written", err=True)
+        words = interrupted if isinstance(interrupted, str) else interrupted()
+        typer.echo(f"interrupted; {words}" if words else "interrupted", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -5,6 +5,7 @@ Halt and `flatten --without-journal` work also when the engine does not.
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 
 from cerberus_trader.control.commands_live import (
     CODES,
+    SENT,
     Reason,
     State,
     actor,
@@ -40,7 +42,7 @@ def halt(
 
     A durable marker is set first; an engine that does not answer in time is ended.
     """
-    with reported(as_json):
+    with reported(as_json, "the halt marker may be set"):
         from cerberus_trader.runtime import emergency
 
         found = emergency.halt(state, actor(), reason, wait)
@@ -54,7 +56,7 @@ def halt(
 
 def resume(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
     """Trade again after a halt; without an engine, take the halt marker back."""
-    with reported(as_json):
+    with reported(as_json, SENT):
         from cerberus_trader.journal.lock import holder
         from cerberus_trader.runtime import client, frames
         from cerberus_trader.runtime.marker import HaltMarker
@@ -89,12 +91,23 @@ def flatten(
     """Cancel working entries, close every position at market, and open nothing until `resume`."""
     if not without_journal:
         return operate("flatten", state, reason, as_json)
-    with reported(as_json):
+    with reported(as_json, lambda: _cut_short(state)):
         from cerberus_trader.runtime import emergency
 
         found = emergency.flatten(state, actor(), reason, _say)
         if as_json:
             typer.echo(json.dumps(found, indent=2))
+
+
+def _cut_short(state: Path) -> str:
+    """Say where a flatten was left: whether trading is halted is looked up, not supposed."""
+    from cerberus_trader.runtime.marker import HaltMarker
+
+    marked = False
+    with suppress(OSError):
+        marked = HaltMarker(state).read() is not None
+    halted = "trading is halted by the marker" if marked else "THE HALT MARKER IS NOT SET"
+    return f"not verified flat; {halted}; run it again, nothing is doubled"
 
 
 def _say(text: str) -> None:

@@ -114,7 +114,7 @@ def withdraw(endpoint: Where, amount: Amount) -> None:
 
 
 def _move(endpoint: str, text: str, sign: int) -> None:
-    with reported(as_json=False):
+    with reported(False, "the money may have moved: see `cerberus venue show`"):
         from cerberus_trader.domain.money import ZERO, parse_amount, plain
         from cerberus_trader.venues.remote.endpoint import parse_endpoint
 

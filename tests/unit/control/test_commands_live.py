@@ -14,7 +14,8 @@ from cerberus_trader.control import commands_live, commands_stop
 from cerberus_trader.control.engine_process import reset_tokens
 from cerberus_trader.control.tokens import TokenStore
 from cerberus_trader.domain.errors import DataError
-from cerberus_trader.runtime import client, frames
+from cerberus_trader.runtime import client, emergency, frames
+from cerberus_trader.runtime.marker import HaltMarker, Mark
 from cerberus_trader.runtime.status import status_of
 from cerberus_trader.runtime.trading import Trading
 from tests.kit import Bench, D
@@ -95,7 +96,9 @@ async def test_status_is_told_in_lines() -> None:
     text = "\n".join(commands_live.status_lines(found))
     assert "trade: trading active, breaker closed" in text
     assert "long" in text and "COIN at 100.0" in text and "stop 98.02" in text
-    assert "approved 1" in text
+    assert "approved 1" in text and "flags" not in text
+    found["flags"] = {"Latency": True, "Consecutive_Losses": False, "HALT": True}
+    assert commands_live.status_lines(found)[1] == "flags: Latency, HALT"
 
 
 def test_explain_reads_a_stopped_engines_journal(app: typer.Typer, tmp_path: Path) -> None:
@@ -134,6 +137,85 @@ def test_only_an_admins_reset_token_passes(tmp_path: Path) -> None:
     assert check(text) == token.id
     with pytest.raises(DataError, match="used"):
         check(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("cancel-all",), "interrupted; the command may still be carried out: see `cerberus status`"),
+     (("flatten",), "interrupted; the command may still be carried out: see `cerberus status`"),
+     (("resume",), "interrupted; the command may still be carried out: see `cerberus status`"),
+     (("modify", "o1"), "interrupted; the command may still be carried out: see `cerberus status`"),
+     (("deposit", "5", "--token", "t", "--reason", "r"),
+      "interrupted; the command may still be carried out: see `cerberus status`"),
+     (("halt",), "interrupted; the halt marker may be set"),
+     (("status",), "interrupted")],
+)  # fmt: skip
+def test_an_interrupt_says_what_may_have_happened(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...],
+    said: str,
+) -> None:  # fmt: skip
+    """Who reads "nothing was written" gives a deposit again, and has it twice."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client, "ask", stop)
+    done = invoke(app, *words, "--state", tmp_path)
+    assert done.exit_code == 130 and done.stderr == said + "\n"
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_flatten_that_is_cut_short_says_whether_trading_is_halted(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marked: bool
+) -> None:
+    def stop(folder: Path, *_: object) -> None:
+        if marked:
+            HaltMarker(folder).set(Mark("anna", "flatten", 1))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(emergency, "flatten", stop)
+    done = invoke(app, "flatten", "--without-journal", "--state", tmp_path)
+    halted = "trading is halted by the marker" if marked else "THE HALT MARKER IS NOT SET"
+    assert done.exit_code == 130
+    assert done.stderr == (
+        f"interrupted; not verified flat; {halted}; run it again, nothing is doubled\n"
+    )
+
+
+def test_status_waits_for_three_seconds_and_a_command_for_longer(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def silent(state: Path, request: frames.Request, timeout_s: float) -> None:
+        waited.append(timeout_s)
+        raise client.NoAnswer("the engine did not answer.", code="NO_ANSWER")
+
+    monkeypatch.setattr(client, "ask", silent)
+    assert invoke(app, "status").exit_code == 4
+    assert invoke(app, "cancel-all").exit_code == 4
+    assert waited == [3.0, client.TIMEOUT_S]
+
+
+@pytest.mark.parametrize("command", ["flatten", "cancel-all"])
+def test_who_wants_out_is_told_the_way_past_the_engine(
+    app: typer.Typer, tmp_path: Path, command: str
+) -> None:
+    done = invoke(app, command, "--state", tmp_path)
+    assert "`cerberus flatten --without-journal`" in done.stderr
+
+
+def test_resumed_is_not_all_where_a_breaker_is_open(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"command": "resume", "row": 7, "trading": "active", "facts": ["state"],
+             "breaker": ["losses"]}  # fmt: skip
+    monkeypatch.setattr(client, "ask", lambda *_: found)
+    text = invoke(app, "resume").stdout
+    assert "trading is active, but the breaker still holds entries back (losses)" in text
+    assert "cerberus reset-breaker" in text
+    found["breaker"] = []
+    assert invoke(app, "resume").stdout == "resume: row 7 (state); trading is active\n"
 
 
 @pytest.mark.parametrize("words", [("resume",), ("flatten", "--without-journal")])

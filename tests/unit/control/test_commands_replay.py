@@ -106,6 +106,7 @@ def test_an_interrupt_is_130_and_leaves_nothing(
     done = invoke(app, *files, "--out", out / "run")
     assert done.exit_code == 130
     assert not out.exists() or not os.listdir(out)
+    assert done.stderr == "interrupted; nothing was written\n"
 
 
 def test_demo_writes_its_folder(app: typer.Typer, tmp_path: Path) -> None:
