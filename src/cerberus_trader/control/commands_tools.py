@@ -92,7 +92,7 @@ def token_create(
     as_json: Json = False,
 ) -> None:
     """Create a token. It is shown once and stored as a hash."""
-    with _reported(as_json):
+    with _reported(as_json, "a token may have been made: see `cerberus token list`"):
         from cerberus_trader.control.tokens import TokenStore
 
         state.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def token_revoke(
     as_json: Json = False,
 ) -> None:
     """Revoke a token by its id."""
-    with _reported(as_json):
+    with _reported(as_json, "it may be revoked: see `cerberus token list`"):
         from cerberus_trader.control.tokens import TokenStore
 
         TokenStore(state).revoke(token_id, now_ns=time.time_ns())

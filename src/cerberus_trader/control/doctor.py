@@ -1,4 +1,4 @@
-"""The doctor: what is installed, what is missing, disk, clock, journal."""
+"""The doctor: what is installed, what is missing, disk, clock, journal, halt marker, engine."""
 
 import importlib.metadata
 import importlib.util
@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from cerberus_trader import __version__
-from cerberus_trader.domain.errors import CerberusError
+from cerberus_trader.domain.errors import CerberusError, DataError
 
 CORE = ("msgspec", "pydantic", "numpy", "sqlalchemy", "alembic", "typer", "rich", "structlog",
         "watchfiles", "psutil", "plotly", "cryptography")  # fmt: skip
 OPTIONAL = {"uvloop": "a faster event loop", "polars": "Parquet files: pip install "
             "'cerberus-trader[analytics]'"}  # fmt: skip
 DISK_MB_MIN = 512
+ANSWER_S = 3.0
 YEAR_2024_NS = 1_704_067_200_000_000_000
 
 
@@ -40,12 +41,14 @@ def examine(state: Path) -> dict[str, Any]:
     found["disk_free_mb"] = shutil.disk_usage(place).free // 2**20
     if found["disk_free_mb"] < DISK_MB_MIN:
         problems.append(f"only {found['disk_free_mb']} MB free on the disk of {place}")
-    found["fdatasync_ms"] = _sync_ms(place)
+    found["fdatasync_ms"] = _probe(place, problems)
     if time.time_ns() < YEAR_2024_NS:
         problems.append("the clock is before 2024: set it")
     first, second = time.time_ns(), time.time_ns()
     found["clock"] = "forward" if second >= first else "backwards"
     found["journal"] = _journal(state, problems)
+    found["halt_marker"] = _marker(state, problems)
+    found["engine"] = _engine(state, problems)
     return found
 
 
@@ -54,6 +57,15 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def _probe(place: Path, problems: list[str]) -> float | None:
+    """Measure a synced write; None where nothing can be written, which is a finding, no failure."""
+    try:
+        return _sync_ms(place)
+    except OSError as error:
+        problems.append(f"nothing can be written to {place}: {error.strerror or error}")
+        return None
 
 
 def _sync_ms(place: Path) -> float:
@@ -77,11 +89,49 @@ def _journal(state: Path, problems: list[str]) -> dict[str, Any]:
 
     try:
         report = verify(state)
-    except CerberusError as error:
+    except (CerberusError, OSError) as error:
         problems.append(str(error))
         return {"state": "unreadable", "folder": str(state)}
     problems += report.reasons
     return {"state": "ok" if report.ok else "damaged", "rows": report.rows, "folder": str(state)}
+
+
+def _marker(state: Path, problems: list[str]) -> dict[str, Any] | None:
+    """Read the halt marker; None where it is not set."""
+    import msgspec
+
+    from cerberus_trader.runtime.marker import HaltMarker
+
+    try:
+        mark = HaltMarker(state).read()
+    except OSError as error:
+        problems.append(f"the halt marker cannot be read: {error.strerror or error}")
+        return None
+    return msgspec.structs.asdict(mark) if mark is not None else None
+
+
+def _engine(state: Path, problems: list[str]) -> dict[str, Any] | None:
+    """Ask the engine that holds the folder; None where nobody does."""
+    from cerberus_trader.journal.lock import holder
+    from cerberus_trader.runtime import client, frames
+
+    pid = holder(state)
+    if pid is None:
+        return None
+    found: dict[str, Any] = {"pid": pid, "phase": None, "trading": None, "venue_connected": None}
+    try:
+        told = client.ask(state, frames.Status(), ANSWER_S)
+    except client.NotRunning:  # it starts, or it is no engine: `journal prune` holds the folder too
+        return found
+    except DataError as error:
+        problems.append(f"process {pid} holds the folder, and: {error}")
+        return found
+    found |= {"phase": told["phase"], "trading": told["trading"]}
+    if told["phase"] != "failed":
+        found["venue_connected"] = told["phase"] != "preflight"
+    if found["venue_connected"] is False:
+        problems.append("the engine has no connection to its venue")
+    return found
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -89,12 +139,35 @@ def lines(found: dict[str, Any]) -> list[str]:
     text = [
         f"cerberus {found['cerberus']}, python {found['python']}, SQLite {found['sqlite']}",
         "packages: " + ", ".join(f"{n} {v or 'MISSING'}" for n, v in found["packages"].items()),
-        f"disk: {found['disk_free_mb']} MB free, a synced write takes {found['fdatasync_ms']} ms",
+        f"disk: {found['disk_free_mb']} MB free, {_write_words(found['fdatasync_ms'])}",
         f"clock: {found['clock']}",
         f"journal: {found['journal']['state']} in {found['journal']['folder']}",
+        f"halt marker: {_marker_words(found['halt_marker'])}",
+        f"engine: {_engine_words(found['engine'])}",
     ]
     text += [
         f"optional: {name} is missing ({use})" for name, use in found["missing_extras"].items()
     ]
     text += [f"PROBLEM: {problem}" for problem in found["problems"]] or ["all well"]
     return text
+
+
+def _write_words(sync_ms: float | None) -> str:
+    return "not writable" if sync_ms is None else f"a synced write takes {sync_ms} ms"
+
+
+def _marker_words(mark: dict[str, Any] | None) -> str:
+    if mark is None:
+        return "not set"
+    reason = f" ({mark['reason']})" if mark["reason"] else ""
+    return f"SET by {mark['actor']}{reason}: nothing is opened until `cerberus resume`"
+
+
+def _engine_words(engine: dict[str, Any] | None) -> str:
+    if engine is None:
+        return "not running"
+    if engine["phase"] is None:
+        return f"process {engine['pid']} holds the folder and tells nothing"
+    venue = {True: ", venue connected", False: ", VENUE NOT CONNECTED", None: ""}
+    return (f"process {engine['pid']}, {engine['phase']}, trading {engine['trading']}"
+            f"{venue[engine['venue_connected']]}")  # fmt: skip

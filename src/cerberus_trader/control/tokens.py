@@ -35,6 +35,7 @@ TOKENS_MAX = 1_000
 LAST_USED_STEP_NS = 60_000 * NS_PER_MS
 """How stale `last_used_ns` may get, so that not every request writes the file."""
 FILE_NAME = "tokens.json"
+LISTED = "`cerberus token list` shows the ids."
 
 
 class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,7 +115,7 @@ class TokenStore:
             tokens = self._read()
             found = next((t for t in tokens if t.id == token_id), None)
             if found is None:
-                raise self._error("UNKNOWN", f"no token has the id {token_id!r}.")
+                raise self._error("UNKNOWN", f"no token has the id {token_id!r}.", LISTED)
             if found.revoked_ns is None:
                 found = msgspec.structs.replace(found, revoked_ns=now_ns)
                 self._write([found if t.id == token_id else t for t in tokens])

@@ -1,6 +1,8 @@
 """The commands config, token, journal and doctor: outputs, errors, exit codes."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,14 @@ from typer.testing import CliRunner
 
 from cerberus_trader.control import doctor
 from cerberus_trader.control.main import app
+from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.row import encode_row
+from cerberus_trader.journal.lock import FolderLock
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.store import JournalOptions
 from cerberus_trader.journal.views import ViewsWriter
+from cerberus_trader.runtime import client
+from cerberus_trader.runtime.marker import MARKER_NAME, HaltMarker, Mark
 from tests.kit import Bench
 
 runner = CliRunner()
@@ -84,7 +90,8 @@ def test_tokens_are_shown_once_listed_and_revoked(tmp_path: Path) -> None:
     assert data("token", "list", "--state", state)[0]["status"] == "revoked"
     assert "Shown once" in call("token", "create", "--state", state)
     call("token", "create", "--role", "king", "--state", state, code=2)
-    call("token", "revoke", "nobody", "--state", state, code=2)
+    missed = call("token", "revoke", "nobody", "--state", state, code=2)
+    assert "`cerberus token list`" in missed and "token create" not in missed
     assert call("token", "list", "--state", str(tmp_path / "none")).strip() == "no tokens"
 
 
@@ -149,3 +156,61 @@ def test_doctor_finds_a_damaged_journal(journal: Path) -> None:
     (journal / "journal.db").write_bytes(b"not a database at all, not even nearly" * 50)
     text = call("doctor", "--state", str(journal), code=1)
     assert "PROBLEM" in text and "journal" in text
+
+
+def test_doctor_reports_a_full_disk_as_it_reports_anything(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(doctor.tempfile, "NamedTemporaryFile", full)
+    text = call("doctor", "--state", str(journal), code=1)
+    assert f"PROBLEM: nothing can be written to {journal}: No space left on device" in text
+    assert "journal: ok" in text and "not writable" in text
+    assert data("doctor", "--state", str(journal), code=1)["fdatasync_ms"] is None
+
+
+def test_doctor_tells_of_the_halt_marker(journal: Path) -> None:
+    assert "halt marker: not set\nengine: not running" in call("doctor", "--state", str(journal))
+    HaltMarker(journal).set(Mark("anna", "news", 7))
+    text = call("doctor", "--state", str(journal))
+    assert "halt marker: SET by anna (news): nothing is opened until `cerberus resume`" in text
+    found = data("doctor", "--state", str(journal))["halt_marker"]
+    assert (found["actor"], found["reason"], found["ts_ns"]) == ("anna", "news", 7)
+    (journal / MARKER_NAME).unlink()
+    (journal / MARKER_NAME).mkdir()
+    text = call("doctor", "--state", str(journal), code=1)
+    assert "PROBLEM: the halt marker cannot be read: Is a directory" in text
+
+
+@pytest.mark.parametrize(
+    ("phase", "words", "code"),
+    [("trade", "trade, trading active, venue connected", 0),
+     ("preflight", "preflight, trading active, VENUE NOT CONNECTED", 1),
+     ("failed", "failed, trading active", 0)],
+)  # fmt: skip
+def test_doctor_asks_a_running_engine_for_its_venue(
+    journal: Path, monkeypatch: pytest.MonkeyPatch, phase: str, words: str, code: int
+) -> None:
+    monkeypatch.setattr(client, "ask", lambda *_: {"phase": phase, "trading": "active"})
+    lock = FolderLock(journal)
+    text = call("doctor", "--state", str(journal), code=code)
+    lock.release()
+    assert f"engine: process {os.getpid()}, {words}\n" in text
+
+
+@pytest.mark.parametrize("error", [client.NotRunning, client.NoAnswer])
+def test_doctor_finds_an_engine_that_is_silent(
+    journal: Path, monkeypatch: pytest.MonkeyPatch, error: type[DataError]
+) -> None:
+    def silent(*_: Any) -> None:
+        raise error("the engine did not answer.")
+
+    monkeypatch.setattr(client, "ask", silent)
+    lock = FolderLock(journal)
+    hangs = error is client.NoAnswer
+    text = call("doctor", "--state", str(journal), code=int(hangs))
+    lock.release()
+    assert f"engine: process {os.getpid()} holds the folder and tells nothing" in text
+    assert ("PROBLEM" in text) is hangs
