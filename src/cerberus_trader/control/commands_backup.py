@@ -36,7 +36,9 @@ def register() -> None:
 
 
 def journal_backup(
-    target: Annotated[Path, typer.Argument(help="A new file, or a folder to name one in.")],
+    target: Annotated[
+        str, typer.Argument(help="A new file NAME.backup, or a folder to name one in.")
+    ],
     state: Folder = Path("state"),
     passphrase_file: Words = None,
     plain: Annotated[bool, typer.Option("--plain", help="Do not encrypt.")] = False,
@@ -46,13 +48,27 @@ def journal_backup(
     with reported(as_json):
         from cerberus_trader.journal.backup import back_up
 
+        path = _target(target)
         words = None if plain else _passphrase(passphrase_file, confirm=True)
-        made = back_up(state, target, words)
+        made = back_up(state, path, words)
         found = {"path": made.path, "bytes": made.bytes, "encrypted": made.encrypted,
                  **_about(made.manifest)}  # fmt: skip
         how = "encrypted" if made.encrypted else "NOT ENCRYPTED"
         text = f"{made.path}: {made.bytes:,} bytes, {how}, {_ends(made.manifest)}"
         echo(found, as_json, text)
+
+
+def _target(text: str) -> Path:
+    """Return where to write; a folder that is not there, as of an unmounted disk, is no file."""
+    from cerberus_trader.journal.manifest import SUFFIX
+
+    path = Path(text)
+    if not path.exists() and (text.endswith("/") or path.suffix != SUFFIX):
+        raise DataError(
+            "there is no such folder.", code="BACKUP_FOLDER", place=text,
+            fix=f"create it, or mount its disk; a new file is to be named NAME{SUFFIX}.",
+        )  # fmt: skip
+    return path
 
 
 def journal_restore(
@@ -112,7 +128,7 @@ def journal_prune(
 
     A running engine does it by its own settings; --days and --disk-bytes are for a stopped one.
     """
-    with reported(as_json):
+    with reported(as_json, "it may still be carried out, or be done in part"):
         from cerberus_trader.runtime.client import NotRunning, ask
         from cerberus_trader.runtime.frames import Prune
 
