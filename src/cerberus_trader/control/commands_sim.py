@@ -18,6 +18,7 @@ Named = Annotated[
 Runs = Annotated[
     int, typer.Option("--runs", min=1, max=10_000_000, help="As many seeds, from --seed on.")
 ]
+UNTESTED = "nothing was tested: no order reached the venue; take more --minutes, or fewer --faults"
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes.")]
 
 
@@ -57,6 +58,9 @@ def _one(seed: int, minutes: float, named: str | None, as_json: bool) -> dict[st
         say(f"  fault {name} = {rate!r}")
     say(f"{result.crashes} crashes ({result.sync_crashes} at a write), {result.orders} orders and "
         f"{result.fills} bookings at the venue, {result.rows} journal rows")  # fmt: skip
+    if not result.violations and not result.orders:
+        say(f"  {UNTESTED}")
+        return swarm.report(result)
     if not result.violations:
         for words in swarm.INVARIANTS:
             say(f"  held: {words}")
@@ -96,6 +100,8 @@ def _many(
             f" orders {tally.orders}, bookings {tally.fills}, rows {tally.rows}, "
             f"violations {tally.violations}, {tally.seconds:.1f} s"
         )
+        if not tally.orders:
+            typer.echo(UNTESTED)
         for failing in tally.failing[:10]:
             typer.echo(f"  cerberus sim --seed {failing} --minutes {minutes:g}")
     return found

@@ -16,7 +16,8 @@ INVARIANTS = (
     "every order is at the venue at most once, every signal trades at most what was approved",
     "nothing that adds exposure leaves while trading is stopped; no exit is ever held back",
     "every fill of the venue is booked exactly once, as it was, whatever was lost or doubled",
-    "after healing, positions, working orders and cash are those of the venue's own ledger",
+    "after healing, positions, stops, working orders and cash are those of the venue's own ledger",
+    "never more instruments had exposure at the venue than are allowed, unknown orders counted",
     "nothing stays in question for ever; no correction and no freeze was needed",
     "statuses follow the table, the engine's time never runs back, deciding never fails",
     "deciding the journal again gives the same rows, folding it the same state",
@@ -24,6 +25,8 @@ INVARIANTS = (
     "places and results belong to the strategy that opened them; a stop of one spares the others",
 )
 SHRINK_RUNS = 60
+COUNTS = ("_per_minute", "_s")
+"""How the names of rates end that are no shares of 1."""
 
 
 class Tally(msgspec.Struct):
@@ -70,8 +73,10 @@ def parse_faults(text: str) -> Faults:
         except ValueError:
             raise DataError(f"{rate!r} is no rate.", place=f"--faults {name}",
                             fix="give a number.") from None  # fmt: skip
-        if not 0.0 <= chosen[name] < 1e4:
-            raise DataError(f"{rate} is no rate.", place=f"--faults {name}", fix="0 or more.")
+        most = 1e4 if name.endswith(COUNTS) else 1.0
+        if not 0.0 <= chosen[name] <= most:
+            raise DataError(f"{rate} is no rate.", place=f"--faults {name}",
+                            fix=f"give 0 to {most:g}.")  # fmt: skip
     return Faults(**chosen)
 
 

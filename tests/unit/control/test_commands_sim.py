@@ -1,12 +1,15 @@
 """`cerberus sim`: what a person reads of a run, of a swarm, and of a run that fails."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from cerberus_trader.control.main import app
 from cerberus_trader.engine import orders
+from cerberus_trader.simulation.swarm import INVARIANTS
 
 
 def call(*words: str) -> tuple[int, str]:
@@ -15,9 +18,9 @@ def call(*words: str) -> tuple[int, str]:
 
 
 def test_one_run_says_what_happened_and_what_held() -> None:
-    code, text = call("--seed", "3", "--minutes", "0.2")
+    code, text = call("--seed", "7", "--minutes", "0.2")
     assert code == 0
-    assert text.startswith("seed 3, 0.2 virtual minutes")
+    assert text.startswith("seed 7, 0.2 virtual minutes")
     assert "held: the ledger sums to exactly zero" in text and "VIOLATED" not in text
     assert text.count("  fault ") > 3
 
@@ -40,6 +43,22 @@ def test_a_swarm_sums_up() -> None:
 def test_what_is_no_fault_is_refused() -> None:
     code, text = call("--faults", "nonsense")
     assert code == 2 and "nonsense" in text
+    code, text = call("--faults", "answer_lost=5")
+    assert code == 2 and "give 0 to 1." in text
+
+
+@pytest.mark.parametrize("runs", ["1", "2"])
+def test_a_run_without_an_order_says_that_nothing_was_tested(runs: str) -> None:
+    code, text = call("--minutes", "0.1", "--faults", "request_lost=1", "--runs", runs)
+    assert code == 0 and "nothing was tested: no order reached the venue" in text
+    assert "held:" not in text
+
+
+def test_what_is_checked_is_listed_as_the_documentation_lists_it() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "reliability.md").read_text()
+    listed = re.findall(r"^\d+\. ", text.partition("compare the venue's ledger")[2], re.MULTILINE)
+    assert len(listed) == len(INVARIANTS) == 11
+    assert any("instruments had exposure" in words for words in INVARIANTS)
 
 
 def test_a_run_that_fails_is_made_small_and_ends_with_one(monkeypatch: pytest.MonkeyPatch) -> None:

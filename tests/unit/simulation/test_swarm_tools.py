@@ -14,12 +14,15 @@ def test_faults_are_read_by_name_with_a_rate_or_at_their_highest() -> None:
     found = parse_faults(" answer_lost=0.25, word_twice ,,latency_s=0")
     assert found == Faults(answer_lost=0.25, word_twice=HIGH.word_twice, latency_s=0.0)
     assert parse_faults("") == Faults()
+    found = parse_faults("cut_off=1,latency_s=3,crashes_per_minute=60")
+    assert found == Faults(cut_off=1.0, latency_s=3.0, crashes_per_minute=60.0)
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [("nonsense=1", "nonsense"), ("busy=often", "busy"), ("busy=-1", "busy"), ("busy=nan", "busy"),
-     ("busy=1e9", "busy"), ("busy=inf", "busy")],
+     ("busy=1e9", "busy"), ("busy=inf", "busy"), ("answer_lost=5", "answer_lost"),
+     ("varied=1.01", "varied"), ("crashes_per_minute=1e5", "crashes_per_minute")],
 )  # fmt: skip
 def test_what_is_no_fault_or_no_rate_is_refused(text: str, named: str) -> None:
     with pytest.raises(DataError, match=named) as caught:
