@@ -86,7 +86,7 @@ def read_run(folder: Path) -> Run:
             for row in JournalReader(folder).rows()]  # fmt: skip
     configs = [row.event for row in rows if isinstance(row.event, ConfigEvent)]
     if not configs:
-        raise DataError("the journal holds no configuration.", place=str(folder))
+        raise _without_config(folder)
     return Run(
         rows,
         configs[0],
@@ -98,6 +98,16 @@ def read_run(folder: Path) -> Run:
             and any(isinstance(fact, Filled) for fact in row.facts)
         ],
     )
+
+
+def _without_config(folder: Path) -> DataError:
+    """Make the error of a journal whose configuration is gone: retention deletes the oldest."""
+    pruned = any(head.deleted for head in JournalReader(folder).heads())
+    cause = ", retention has deleted its beginning" if pruned else ""
+    return DataError(
+        f"the journal holds no configuration{cause}.", code="RUN_CONFIG", place=str(folder),
+        fix="compare folders whose journals are whole, as `cerberus replay --out` writes them.",
+    )  # fmt: skip
 
 
 def parting(a: list[Row], b: list[Row]) -> str:

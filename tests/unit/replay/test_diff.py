@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from cerberus_trader.domain.errors import DataError
+from cerberus_trader.journal.retention import Policy
+from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.replay.diff import diff_runs, sentences, to_dict
 from cerberus_trader.replay.inputs import ReplayRequest
 from cerberus_trader.replay.session import run_replay
+from cerberus_trader.runtime.prune import prune
+from tests.days import write_days
 from tests.unit.replay.runs import BARS, LONG, SHORT, signal, write_prices, write_signals
 
 ASK = signal(1, 5, "buy", stop_loss_pct=2)
@@ -91,3 +95,21 @@ def test_a_signal_more_is_seen(tmp_path: Path) -> None:
 def test_a_folder_without_a_journal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no journal"):
         diff_runs(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("pruned", [True, False])
+def test_a_journal_without_a_configuration_says_whether_retention_took_it(
+    tmp_path: Path, pruned: bool
+) -> None:
+    folder = tmp_path / "days"
+    write_days(folder, 6)
+    if pruned:
+        keep = Policy(days=3, disk_bytes=0, audit_days=0, segment_rows=100)
+        assert prune(folder, keep, "anna").segments_deleted
+    else:
+        folder = tmp_path / "empty"
+        SqliteJournal(folder).close()
+    with pytest.raises(DataError, match="no configuration") as caught:
+        diff_runs(folder, folder)
+    assert ("retention has deleted" in str(caught.value)) is pruned
+    assert "cerberus replay --out" in caught.value.fix
