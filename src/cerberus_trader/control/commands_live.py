@@ -241,6 +241,8 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     ]
     if flags:
         lines.insert(1, f"flags: {', '.join(flags)}")
+    for account, why in found["unreconciled"].items():
+        lines.insert(1, f"nothing new is opened on {account}: {why}")
     for item in found["positions"]:
         levels = ", ".join(
             f"{name} {item[name]}" for name in ("stop", "take_profit", "trailing", "liquidation")

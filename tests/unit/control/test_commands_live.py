@@ -99,6 +99,9 @@ async def test_status_is_told_in_lines() -> None:
     assert "approved 1" in text and "flags" not in text
     found["flags"] = {"Latency": True, "Consecutive_Losses": False, "HALT": True}
     assert commands_live.status_lines(found)[1] == "flags: Latency, HALT"
+    found["unreconciled"] = {"main": "no connection for 60 s: refused"}
+    told = "nothing new is opened on main: no connection for 60 s: refused"
+    assert commands_live.status_lines(found)[1] == told
 
 
 def test_explain_reads_a_stopped_engines_journal(app: typer.Typer, tmp_path: Path) -> None:
