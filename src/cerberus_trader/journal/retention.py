@@ -17,7 +17,14 @@ from cerberus_trader.journal.heads import DELETED, Head
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.rows import Row
 from cerberus_trader.journal.sealing import DAY_NS, last_ts_ns, read_sizes
-from cerberus_trader.journal.segments import SEGMENTS_NAME, VERSION, Footer, path_of, write_segment
+from cerberus_trader.journal.segments import (
+    SEGMENTS_NAME,
+    VERSION,
+    Footer,
+    needed,
+    path_of,
+    write_segment,
+)
 from cerberus_trader.journal.store import Store, failure
 
 AGE, BUDGET, AUDIT_AGE = "older than the days kept", "above the disk budget", "audit days over"
@@ -121,15 +128,9 @@ def drop(
 
 def clean(folder: Path, heads: Iterable[Head]) -> int:
     """Delete the files that no head needs; return how many went. Raises OSError."""
-    wanted = set()
-    for head in heads:
-        if not head.deleted:
-            wanted.add(path_of(folder, head.first_seq, head.last_seq).name)
-        elif head.audit_digest is not None:
-            wanted.add(path_of(folder, head.first_seq, head.last_seq, "audit").name)
-    gone = 0
+    wanted, gone = needed(folder, heads), 0
     for path in sorted((folder / SEGMENTS_NAME).glob("*")):
-        if path.name not in wanted:
+        if path not in wanted:
             path.unlink()
             gone += 1
     return gone

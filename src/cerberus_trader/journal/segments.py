@@ -18,6 +18,7 @@ import msgspec
 
 from cerberus_trader.domain.errors import UNREADABLE, JournalError
 from cerberus_trader.journal.anchor import sync_folder
+from cerberus_trader.journal.heads import Head
 from cerberus_trader.journal.rows import Row
 
 SEGMENTS_NAME = "segments"
@@ -55,6 +56,17 @@ class Written(NamedTuple):
 def path_of(folder: Path, first_seq: int, last_seq: int, suffix: str = "seg") -> Path:
     """Name the file of a segment of a state folder; the suffix is seg or audit."""
     return folder / SEGMENTS_NAME / f"{first_seq}-{last_seq}.{suffix}"
+
+
+def needed(folder: Path, heads: Iterable[Head]) -> set[Path]:
+    """Name the files that heads refer to: rows that are kept, and what the audit keeps."""
+    found = set()
+    for head in heads:
+        if not head.deleted:
+            found.add(path_of(folder, head.first_seq, head.last_seq))
+        elif head.audit_digest is not None:
+            found.add(path_of(folder, head.first_seq, head.last_seq, "audit"))
+    return found
 
 
 def damaged(path: Path, what: str) -> JournalError:

@@ -13,20 +13,43 @@ from cerberus_trader.journal.anchor import (
     unreadable_slots,
 )
 from cerberus_trader.journal.chain import Chain, genesis
-from cerberus_trader.journal.heads import read_heads
+from cerberus_trader.journal.heads import Head, read_heads
 from cerberus_trader.journal.lock import FolderLock
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.rows import Row
+from cerberus_trader.journal.segments import needed
 from cerberus_trader.journal.store import COLUMNS, DAMAGE, Meta, connect_reader
 from cerberus_trader.journal.verify_segments import Report, Walk, check_deletions, check_segments
+
+
+LOOKS_MAX = 5
 
 
 def verify(folder: Path) -> Report:
     """Check the whole journal of a folder; raises nothing for damage, it reports it.
 
     Works beside a running engine. The chain is read in the order of the table, the index is
-    compared with it by the database's own integrity check.
+    compared with it by the database's own integrity check. Where something is wrong and retention
+    has deleted files meanwhile that this view of the journal needs, all is checked once more.
     """
+    for _ in range(LOOKS_MAX):
+        heads: list[Head] = []
+        report = _look(folder, heads)
+        if report.ok or not _gone_since(folder, heads):
+            break
+    return report
+
+
+def _gone_since(folder: Path, heads: list[Head]) -> bool:
+    """Tell whether files that these heads need are needed by the journal no longer."""
+    try:
+        return bool(needed(folder, heads) - needed(folder, JournalReader(folder).heads()))
+    except (*DAMAGE, JournalError):
+        return False
+
+
+def _look(folder: Path, heads: list[Head]) -> Report:
+    """Check one view of the journal; `heads` takes the heads of its segments."""
     report = Report(str(folder))
     connection = None
     try:
@@ -34,7 +57,7 @@ def verify(folder: Path) -> Report:
         report.meta = reader.meta
         connection = connect_reader(reader.path)
         connection.execute("BEGIN")  # one view of the file for all checks
-        anchor_hash = _check_rows(connection, reader.meta, report)
+        anchor_hash = _check_rows(connection, reader.meta, report, heads)
         _check_anchor(folder, anchor_hash, report)
         _check_snapshots(connection, reader.meta, report)
         for (line,) in connection.execute("PRAGMA integrity_check(5)"):
@@ -76,14 +99,16 @@ def accept(folder: Path) -> Report:
     return verify(folder)
 
 
-def _check_rows(connection: sqlite3.Connection, meta: Meta, report: Report) -> dict[int, bytes]:
+def _check_rows(
+    connection: sqlite3.Connection, meta: Meta, report: Report, heads: list[Head]
+) -> dict[int, bytes]:
     """Walk the chain over segments and file; return the hashes that the anchor may name."""
     anchor = _anchor_of(report)
     chain = Chain(meta.stream, genesis(meta.engine_id))
     hashes = {0: chain.head}
     report.last_hash = chain.head
     walk = Walk(Path(report.folder), meta, report, chain, anchor.seq if anchor else 0, hashes)
-    heads = read_heads(connection, meta.stream)
+    heads += read_heads(connection, meta.stream)
     sealed_seq = check_segments(heads, walk)
     cursor = connection.execute(f"SELECT {COLUMNS} FROM journal NOT INDEXED ORDER BY rowid")
     left = 0

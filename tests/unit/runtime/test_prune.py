@@ -13,7 +13,7 @@ from cerberus_trader.domain.errors import CerberusError, JournalError
 from cerberus_trader.domain.events import RetentionEvent
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.engine.state import state_from, state_hash
-from cerberus_trader.journal import backup, sealing
+from cerberus_trader.journal import backup, sealing, verify_segments
 from cerberus_trader.journal.queries import Views
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.retention import Policy
@@ -251,6 +251,56 @@ def test_a_missing_or_damaged_segment_is_reported_unless_it_is_deleted(state: Pa
     audit = path_of(state, gone.first_seq, gone.last_seq, "audit")
     audit.write_bytes(audit.read_bytes()[:-1])
     assert "audit" in verify(state).reasons[0]
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], object]) -> None:
+    """Let something happen before each file that verifying reads, told its number."""
+    count, digest_of = 0, verify_segments.digest_of
+
+    def counted(path: Path) -> bytes:
+        nonlocal count
+        count += 1
+        act(count)
+        return digest_of(path)
+
+    monkeypatch.setattr(verify_segments, "digest_of", counted)
+
+
+@pytest.mark.req("D-11.7")
+@pytest.mark.parametrize("at", [1, 2, 4])
+@pytest.mark.parametrize("first", [KEEP_ALL, KEEP_ALL._replace(days=4)])
+def test_what_retention_deletes_while_the_journal_is_verified_is_no_damage(
+    state: Path, monkeypatch: pytest.MonkeyPatch, at: int, first: Policy
+) -> None:
+    prune(state, first, "ann")
+    left = []
+
+    def act(number: int) -> None:
+        if number == at:
+            left.append(prune(state, KEEP_ALL._replace(days=2, audit_days=4), "bob"))
+
+    meanwhile(monkeypatch, act)
+    report = verify(state)
+    assert left and left[0].segments_deleted
+    assert report.ok, report.reasons
+    assert report.deleted_seq == [h for h in JournalReader(state).heads() if h.deleted][-1].last_seq
+
+
+def test_damage_is_reported_also_while_retention_deletes(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prune(state, KEEP_ALL, "ann")
+    newest = JournalReader(state).heads()[-1]
+    path = path_of(state, newest.first_seq, newest.last_seq)
+
+    def act(number: int) -> None:
+        if number == 1:
+            prune(state, KEEP_ALL._replace(days=4), "bob")
+            path.write_bytes(path.read_bytes()[:-1])
+
+    meanwhile(monkeypatch, act)
+    (reason,) = verify(state).reasons
+    assert f"{path}: the segment does not match" in reason
 
 
 def test_a_damaged_snapshot_at_the_beginning_is_told(state: Path) -> None:
