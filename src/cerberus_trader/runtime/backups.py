@@ -15,6 +15,8 @@ from cerberus_trader.runtime.upkeep import BackupOrder, apart
 LOOK_S = 30.0
 RETRY_S = 900.0
 NS = 1_000_000_000
+AHEAD_NS = 3600 * NS
+"""How far ahead of our clock a backup may say it was made before it is left out of account."""
 
 
 class Backups:
@@ -22,7 +24,9 @@ class Backups:
 
     def __init__(self, folder: Path, state: State, log: Log, metrics: Metrics) -> None:
         self.folder, self.state, self.log, self.metrics = folder, state, log, metrics
-        self.not_before_ns = 0
+        self.not_before_ns = 0  # of the monotonic clock: the wall's may be set back
+        self.ahead: set[Path] = set()
+        self.told: set[Path] = set()
 
     async def run(self) -> None:
         """Back up when it is time, until cancelled."""
@@ -33,7 +37,11 @@ class Backups:
     async def look(self, settings: Backup) -> None:
         """Back up if it is time; a folder that cannot be looked at is a failed backup."""
         try:
-            if settings.enabled and await asyncio.to_thread(self.due, settings, time.time_ns()):
+            due = settings.enabled and await asyncio.to_thread(self.due, settings, time.time_ns())
+            for path in sorted(self.ahead - self.told):
+                self.log.warning("a backup from the future does not count", path=str(path))
+            self.told = self.ahead
+            if due:
                 await self.make(settings)
         except OSError as error:
             self.failed(error)
@@ -43,13 +51,23 @@ class Backups:
 
         The files tell, so that a restart neither repeats nor forgets one.
         """
-        if now_ns < self.not_before_ns:
+        if time.monotonic_ns() < self.not_before_ns:
             return False
-        newest = max((path.stat().st_mtime_ns for path in self.files(settings)), default=0)
-        return now_ns - newest >= settings.every_hours * 3600 * NS
+        made = self.made_ns(settings, now_ns)
+        return now_ns - max(made.values(), default=0) >= settings.every_hours * 3600 * NS
+
+    def made_ns(self, settings: Backup, now_ns: int) -> dict[Path, int]:
+        """Return when each backup that counts was made, the oldest first.
+
+        One from the future was made under a clock that was ahead: until then it would keep the
+        next one from being made, and deleted in its place.
+        """
+        made = {path: path.stat().st_mtime_ns for path in self.files(settings)}
+        self.ahead = {path for path, at_ns in made.items() if at_ns > now_ns + AHEAD_NS}
+        return {path: at_ns for path, at_ns in made.items() if path not in self.ahead}
 
     def files(self, settings: Backup) -> list[Path]:
-        """Return this journal's own backups, the oldest first."""
+        """Return this journal's own backups in the order of their names."""
         begin = prefix(self.folder)
         return sorted(Path(settings.folder).glob(f"{begin}*{SUFFIX}"))
 
@@ -72,13 +90,13 @@ class Backups:
 
     def failed(self, error: CerberusError | OSError) -> None:
         """Tell and count a failure, and wait a while before the next try."""
-        self.not_before_ns = time.time_ns() + int(RETRY_S * NS)
+        self.not_before_ns = time.monotonic_ns() + int(RETRY_S * NS)
         self.metrics.upkeep["backups_failed"] = self.metrics.upkeep.get("backups_failed", 0) + 1
         self.log.alert("the backup failed", error)
 
     def tidy(self, settings: Backup) -> int:
         """Delete the oldest backups beyond the number kept; return how many."""
-        old = self.files(settings)[: -settings.keep]
+        old = list(self.made_ns(settings, time.time_ns()))[: -settings.keep]
         for path in old:
             path.unlink()
         return len(old)
