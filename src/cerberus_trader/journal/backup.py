@@ -59,23 +59,42 @@ def back_up(folder: Path, target: Path, passphrase: Passphrase | None) -> Made:
     path = _target(folder, target, now_ns)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with _alone(folder), _staging(folder) as staging:
-            manifest = _stage_again(folder, staging, now_ns)
-            with temporary.open("xb") as file:
-                os.fchmod(file.fileno(), 0o600)
-                _pack(staging, manifest, file, passphrase)
-                file.flush()
-                os.fsync(file.fileno())
-        if check_backup(temporary, passphrase) != manifest:
-            raise SystemFailure("the backup reads back differently.", code="BACKUP_FAILED",
-                                place=str(path), fix="check the disk.")  # fmt: skip
-        temporary.rename(path)
-        sync_folder(path.parent)
+        with _alone(folder):
+            _clear(folder, temporary)
+            try:
+                manifest = _write(folder, temporary, passphrase, now_ns)
+                temporary.rename(path)
+                sync_folder(path.parent)
+            finally:
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _failed(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return Made(str(path), path.stat().st_size, passphrase is not None, manifest)
+
+
+def _write(
+    folder: Path, temporary: Path, passphrase: Passphrase | None, now_ns: int
+) -> Manifest:  # fmt: skip
+    """Copy, pack, sync and read back."""
+    with _staging(folder) as staging:
+        manifest = _stage_again(folder, staging, now_ns)
+        with temporary.open("xb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            _pack(staging, manifest, file, passphrase)
+            file.flush()
+            os.fsync(file.fileno())
+    if check_backup(temporary, passphrase) != manifest:
+        raise SystemFailure("the backup reads back differently.", code="BACKUP_FAILED",
+                            place=str(temporary), fix="check the disk.")  # fmt: skip
+    return manifest
+
+
+def _clear(folder: Path, temporary: Path) -> None:
+    """Remove what killed backups of this journal left where the next one goes."""
+    temporary.unlink(missing_ok=True)
+    for left in temporary.parent.glob(f".{prefix(folder)}*{SUFFIX}.tmp"):
+        with suppress(OSError):  # what cannot be removed holds up no backup
+            left.unlink()
 
 
 def _failed(path: Path, error: OSError) -> CerberusError:
@@ -98,7 +117,6 @@ def _target(folder: Path, target: Path, now_ns: int) -> Path:
     if not path.parent.is_dir():
         raise DataError("there is no such folder.", code="BACKUP_FOLDER", place=str(path.parent),
                         fix="create it, or name another place.")  # fmt: skip
-    path.with_name(f".{path.name}.tmp").unlink(missing_ok=True)
     return path
 
 

@@ -21,7 +21,6 @@ from cerberus_trader.journal.segments import needed
 from cerberus_trader.journal.store import COLUMNS, DAMAGE, Meta, connect_reader
 from cerberus_trader.journal.verify_segments import Report, Walk, check_deletions, check_segments
 
-
 LOOKS_MAX = 5
 
 

@@ -168,6 +168,39 @@ def test_two_backups_of_one_folder_do_not_meet(state: Path, tmp_path: Path) -> N
     assert not list(state.glob(".backup-*"))
 
 
+def test_what_killed_backups_left_goes_with_the_next_one(state: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    others = [kept / ".cerberus-ffffffff-20240101T000000Z.backup.tmp", kept / ".mine.tmp"]
+    left = [kept / f".{prefix(state)}2024010{day}T000000Z.backup.tmp" for day in (1, 2)]
+    for path in (*others, *left, tmp_path / ".one.tmp"):
+        path.write_bytes(b"of a killed backup")
+    with backup_module._alone(state):
+        for target in (kept, tmp_path / "one"):
+            with pytest.raises(JournalError, match="being made"):
+                back_up(state, target, None)
+    assert len(list(kept.iterdir())) == 4 and (tmp_path / ".one.tmp").exists(), "they may be in use"
+    made = back_up(state, kept, None)
+    assert set(kept.iterdir()) == {*others, Path(made.path)}
+    back_up(state, tmp_path / "one", None)
+    assert not (tmp_path / ".one.tmp").exists()
+
+
+def test_a_backup_is_alone_until_it_has_its_name(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = backup_module.check_backup
+
+    def checked(path: Path, passphrase: Passphrase | None) -> object:
+        with pytest.raises(JournalError, match="being made"):
+            back_up(state, tmp_path / "two", None)
+        return check(path, passphrase)
+
+    monkeypatch.setattr(backup_module, "check_backup", checked)
+    back_up(state, tmp_path / "one", None)
+    assert (tmp_path / "one").exists()
+
+
 def test_a_full_disk_leaves_no_backup(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
