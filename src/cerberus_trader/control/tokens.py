@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 
 from cerberus_trader.domain.errors import UNREADABLE, DataError
+from cerberus_trader.journal.anchor import sync_folder
 
 Role = Literal["viewer", "operator", "admin"]
 Scope = Literal["all", "reset"]
@@ -187,10 +188,12 @@ class TokenStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the lock file, so that two processes do not overwrite each other's tokens."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        with self._writable():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            with self._writable():
+                fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
@@ -211,20 +214,28 @@ class TokenStore:
             fix = "restore the file, or delete it and create new tokens."
             raise self._error("FILE", f"is damaged: {error}.", fix) from None
 
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Turn what the disk refuses into an error that names the file."""
+        try:
+            yield
+        except OSError as error:
+            fix = "make room, or mend the rights to the folder."
+            raise self._error(
+                "FILE", f"cannot be written: {error.strerror or error}.", fix
+            ) from None
+
     def _write(self, tokens: list[Token]) -> None:
         """Replace the file: written and synced beside it first, then renamed."""
         temporary = self.path.with_suffix(".tmp")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(tokens)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with self._writable():
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(tokens)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+            sync_folder(self.path.parent)
 
 
 def _hash(text: str) -> str:

@@ -158,3 +158,22 @@ def test_all_tokens_are_revoked_at_once_and_the_file_is_left_alone_where_there_a
     assert store.revoke_all(now_ns=NOW + 9) == 0
     text, _ = store.create("admin", now_ns=NOW)
     assert store.check(text, role="admin", now_ns=NOW).role == "admin"
+
+
+@pytest.mark.parametrize("name", ["tokens.lock", "tokens.tmp"])
+def test_a_file_that_cannot_be_written_is_named_with_what_to_do(
+    store: TokenStore, name: str
+) -> None:
+    text, _ = store.create("admin", now_ns=NOW, scope="reset")
+    (store.path.parent / name).unlink(missing_ok=True)
+    (store.path.parent / name).mkdir()
+    for act in (
+        lambda: store.check(text, role="admin", scope="reset", now_ns=NOW),
+        lambda: store.create("viewer", now_ns=NOW),
+        lambda: store.revoke_all(now_ns=NOW),
+    ):
+        with pytest.raises(DataError, match=r"cannot be written: .+\. Fix: make room") as caught:
+            act()
+        assert (caught.value.code, caught.value.place) == ("TOKEN_FILE", str(store.path))
+    (store.path.parent / name).rmdir()
+    assert store.check(text, role="admin", scope="reset", now_ns=NOW), "it was not spent"
