@@ -1,7 +1,8 @@
 """The control socket: a Unix socket in the state folder, for its owner alone (mode 0600).
 
 Every answer that follows from a row is given once the row is durable. A client that sends what
-cannot be read gets one failure and is dropped; it never disturbs trading.
+cannot be read gets one failure and is dropped; it never disturbs trading. Where too many are
+connected, the one that has been silent the longest goes: nobody keeps a `flatten` out.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ CLIENTS_MAX = 32
 IDLE_S = 60.0
 ANSWER_S = 15.0
 READ_BYTES = 1 << 16
+LATER = "see `cerberus status`; the command may still be carried out."
 OPEN_COMMANDS = (
     "halt", "resume", "flatten", "cancel_all", "pause_strategy", "resume_strategy", "stop_strategy",
     "modify", "freeze",
@@ -36,6 +38,32 @@ OPEN_COMMANDS = (
 TOKEN_COMMANDS = ("reset_breaker", "thaw", "deposit", "withdraw")
 
 CheckToken = Callable[[str], str]
+
+
+class Client:
+    """Hold a connection: who serves it, since when it is silent, or waits for an answer."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.task = asyncio.current_task()
+        self.busy = False
+        self.since_s = 0.0
+        self.turn(busy=False)
+
+    def turn(self, *, busy: bool) -> None:
+        """Note that it waits for an answer now, or that we wait for it."""
+        self.busy, self.since_s = busy, time.monotonic()
+
+    def drop(self) -> None:
+        """Tell it that it has to go, and end what serves it."""
+        error = DataError("too many clients: this one is dropped.", code="CLIENTS_MAX",
+                          fix=LATER if self.busy else "try again.")  # fmt: skip
+        with suppress(OSError):
+            self.writer.write(frames.encode(failure(error)))
+        if self.writer.transport.get_write_buffer_size():
+            self.writer.transport.abort()  # it does not read: closing would wait for it for ever
+        if self.task is not None:
+            self.task.cancel()
 
 
 class ControlServer:
@@ -54,7 +82,7 @@ class ControlServer:
         self.stop = stop
         self.check_token = check_token
         self.prune = prune
-        self.clients = 0
+        self.clients: list[Client] = []
 
     async def run(self) -> None:
         """Serve until cancelled; the socket goes with it."""
@@ -68,31 +96,38 @@ class ControlServer:
             path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.clients += 1
+        if len(self.clients) >= CLIENTS_MAX:
+            idle_first = min(self.clients, key=lambda one: (one.busy, one.since_s))
+            self.clients.remove(idle_first)
+            idle_first.drop()
+        client = Client(writer)
+        self.clients.append(client)
         try:
-            if self.clients > CLIENTS_MAX:
-                # closing on unread bytes would take the answer from the client
-                await asyncio.wait_for(reader.read(READ_BYTES), 1.0)
-                raise DataError("too many clients.", code="CLIENTS_MAX", fix="try again.")
-            await self._talk(reader, writer)
+            await self._talk(reader, client)
         except DataError as error:
             with suppress(OSError):
                 writer.write(frames.encode(failure(error)))
         except (OSError, TimeoutError):
             pass
+        except asyncio.CancelledError:
+            if client in self.clients:  # one that was dropped ends like any other
+                raise
         finally:
-            self.clients -= 1
+            if client in self.clients:
+                self.clients.remove(client)
             writer.close()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _talk(self, reader: asyncio.StreamReader, client: Client) -> None:
         decoder: frames.Decoder[frames.Request] = frames.Decoder(frames.Request)
         while True:
+            client.turn(busy=False)
             data = await asyncio.wait_for(reader.read(READ_BYTES), IDLE_S)
             if not data:
                 return
+            client.turn(busy=True)
             for request in decoder.feed(data):
-                writer.write(frames.encode(await self.answer(request)))
-                await asyncio.wait_for(writer.drain(), ANSWER_S)
+                client.writer.write(frames.encode(await self.answer(request)))
+                await asyncio.wait_for(client.writer.drain(), ANSWER_S)
 
     async def answer(self, request: frames.Request) -> frames.Answer:
         """Carry out a request; every error of ours becomes a failure."""
@@ -103,8 +138,11 @@ class ControlServer:
         except CerberusError as error:
             return failure(error)
         except TimeoutError:
-            fix = "see `cerberus status`; the command may still be carried out."
-            return frames.Failure("TIMEOUT", f"there was no answer in {ANSWER_S:g} s.", fix)
+            return frames.Failure("TIMEOUT", f"there was no answer in {ANSWER_S:g} s.", LATER)
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            return frames.Failure("OS_ERROR", f"{place}{error.strerror or error}.",
+                                  "check the disk, and the rights to the folder.")  # fmt: skip
 
     async def _answer(self, request: frames.Request) -> frames.Answer:
         runner = self.trading.runner

@@ -28,6 +28,11 @@ class Served:
         self.folder = folder
         self.rig.journal.append = self._append  # type: ignore[method-assign]
         self.stops = 0
+        self.lines: list[Line] = []
+        self.unhandled: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, told: self.unhandled.append(told)
+        )
         trading = Trading(self.rig.runner, self.rig.market, self.rig.desk)
         self.server = ControlServer(folder, trading, self._stop, self._check)
         self.tasks = [asyncio.ensure_future(x) for x in (trading.run(), self.server.run())]
@@ -51,9 +56,12 @@ class Served:
         return await asyncio.to_thread(ask, self.folder, request)
 
     async def end(self) -> None:
+        for line in self.lines:
+            line.writer.transport.abort()
         for task in self.tasks:
             task.cancel()
         await asyncio.wait(self.tasks)
+        assert not self.unhandled, "it would end the engine"
 
 
 @pytest.fixture
@@ -193,12 +201,98 @@ async def test_a_client_that_talks_nonsense_gets_one_failure_and_is_dropped(
     assert (await served.ask(frames.Status()))["trading"] == "active"
 
 
-async def test_too_many_clients_are_turned_away(
+class Line:
+    """A connection that stays open."""
+
+    @classmethod
+    async def to(cls, served: Served) -> "Line":
+        line = cls()
+        served.lines.append(line)
+        path = str(served.folder / "control.sock")
+        line.reader, line.writer = await asyncio.open_unix_connection(path)
+        line.answers = frames.Decoder(frames.Answer)
+        return line
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    answers: frames.Decoder[frames.Answer]
+
+    async def ask(self, request: frames.Request) -> frames.Answer:
+        self.writer.write(frames.encode(request))
+        return await self.answer()
+
+    async def answer(self) -> frames.Answer:
+        (answer,) = self.answers.feed(await self.reader.read(1 << 16))
+        return answer
+
+
+async def test_of_too_many_clients_the_longest_idle_one_is_dropped(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "CLIENTS_MAX", 0)
-    with pytest.raises(Refused, match="too many"):
-        await served.ask(frames.Status())
+    monkeypatch.setattr(server, "CLIENTS_MAX", 3)
+    await served.ask(frames.Status())
+    lines = [await Line.to(served) for _ in range(3)]
+    for line in (lines[1], lines[0], lines[2]):
+        assert isinstance(await line.ask(frames.Status()), frames.Reply)
+    assert (await served.ask(frames.Operate("flatten", "me")))["command"] == "flatten"
+    told = await lines[1].answer()
+    assert isinstance(told, frames.Failure) and told.code == "CLIENTS_MAX"
+    assert await lines[1].reader.read() == b""
+    for line in (lines[0], lines[2]):
+        assert isinstance(await line.ask(frames.Status()), frames.Reply)
+
+
+async def test_where_all_clients_wait_for_the_disk_a_command_is_taken_all_the_same(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CLIENTS_MAX", 2)
+    await served.ask(frames.Status())
+    sync = served.rig.sync
+    served.rig.sync = lambda: None  # type: ignore[method-assign,assignment]
+    lines = [await Line.to(served) for _ in range(2)]
+    for number, line in enumerate(lines):
+        line.writer.write(frames.encode(frames.Operate("cancel_all", f"greedy {number}")))
+        while served.rig.journal.last_seq < 2 + number:
+            await asyncio.sleep(0)
+    last = await Line.to(served)
+    last.writer.write(frames.encode(frames.Operate("halt", "me")))
+    told = await lines[0].answer()
+    assert isinstance(told, frames.Failure) and told.code == "CLIENTS_MAX"
+    assert "may still be carried out" in told.fix
+    while served.rig.state.trading != "halted":
+        await asyncio.sleep(0)
+    sync()
+    assert isinstance(await last.answer(), frames.Reply)
+    assert isinstance(await lines[1].answer(), frames.Reply)
+
+
+async def test_a_client_that_does_not_read_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CLIENTS_MAX", 1)
+    await served.ask(frames.Status())
+    deaf = await Line.to(served)
+    await deaf.ask(frames.Status())
+    (client,) = served.server.clients
+    while not client.writer.transport.get_write_buffer_size():
+        deaf.writer.write(frames.encode(frames.Status()) * 100)
+        await asyncio.sleep(0.001)
+    assert (await served.ask(frames.Status()))["trading"] == "active"
+    while client.task is not None and not client.task.done():
+        await asyncio.sleep(0)
+    assert client.writer.transport.get_write_buffer_size() == 0, "nothing waits for it"
+
+
+async def test_what_the_disk_refuses_is_a_failure_and_no_closed_line(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(text: str) -> str:
+        raise OSError(28, "No space left on device", "/state/tokens.tmp")
+
+    monkeypatch.setattr(served.server, "check_token", full)
+    with pytest.raises(Refused, match=r"/state/tokens\.tmp: No space left") as raised:
+        await served.ask(frames.Authorise("thaw", "good", "me", "looked"))
+    assert raised.value.code == "OS_ERROR" and raised.value.fix
 
 
 def test_nobody_there_is_said_in_one_sentence(tmp_path: Path) -> None:
