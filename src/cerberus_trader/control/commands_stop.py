@@ -40,7 +40,8 @@ def halt(
 ) -> None:
     """Stop opening anything and cancel working entries; protection and exits go on.
 
-    A durable marker is set first; an engine that does not answer in time is ended.
+    A durable marker is set first; an engine that does not answer in time is ended, and one that
+    cannot carry it out (its journal failed, too much waits) unless it halts or ends by itself.
     """
     with reported(as_json, "the halt marker may be set"):
         from cerberus_trader.runtime import emergency
@@ -48,6 +49,10 @@ def halt(
         found = emergency.halt(state, actor(), reason, wait)
         if as_json or found["row"] is not None:
             return show("halt", found, as_json)
+        if "refusal" in found:
+            typer.echo(f"the engine could not: {found['refusal']}")
+        if found["engine"] == emergency.HALTED:
+            return typer.echo(f"halt: it runs, and trading is {found['trading']} all the same")
         after = "it starts halted" if found["marker"] else "THE MARKER COULD NOT BE WRITTEN"
         typer.echo(f"halt: the engine was {found['engine']}; {after}")
         typer.echo("entries resting at the venue stay live until the next start,"

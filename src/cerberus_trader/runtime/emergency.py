@@ -1,7 +1,9 @@
 """Stopping an engine that does not answer, and closing everything on a venue without it.
 
 Halt: the marker is made durable, then the engine is asked, and a process that does not answer is
-ended; its venue keeps the protective stops. Flatten without the journal: entries are cancelled,
+ended; its venue keeps the protective stops. One that answers that it cannot now (its journal has
+failed, its disk stalls, too much waits) gets a moment to obey the marker or to end by itself.
+Flatten without the journal: entries are cancelled,
 positions closed by reduce-only orders, the largest first, until the venue says twice that nothing
 is open, after the last entry under way may have arrived; only then the stops are cancelled. Every
 deed is in the emergency log before it is done. The ids are derived, so that doing it again doubles
@@ -33,11 +35,16 @@ from cerberus_trader.venues.remote.endpoint import parse_endpoint
 from cerberus_trader.venues.remote.venue import RemoteVenue
 
 ANSWER_S = 3.0
+MOMENT_S = 2.0
+LOOK_S = 0.1
 TERM_S = 1.0
 KILL_S = 10.0
 REQUEST_S = 2.0
 PAUSE_S = 0.25
 FLAT_S = 60.0
+HALTED = "halted"
+CANNOT = ("TIMEOUT", "CLIENTS_MAX", "INBOX_FULL")
+"""Refusals that say nothing of the command itself; those of the journal (JOURNAL_*) do neither."""
 
 T = TypeVar("T")
 
@@ -50,20 +57,42 @@ def halt(folder: Path, actor: str, reason: str, wait_s: float = ANSWER_S) -> dic
 
     Raises `NotRunning` where there is nothing to halt.
     """
-    marked = mark(folder, Mark(actor, reason, time.time_ns()))
+    marked, begun_s = mark(folder, Mark(actor, reason, time.time_ns())), time.monotonic()
+    found: dict[str, Any] = {"command": "halt", "row": None, "trading": HALTED, "facts": []}
+    found["marker"] = marked
     try:
-        found = client.ask(folder, frames.Operate("halt", actor, reason), wait_s)
-        return {**found, "engine": "answered", "marker": marked}
-    except client.Refused:
-        raise
+        answer = client.ask(folder, frames.Operate("halt", actor, reason), wait_s)
+        return {**answer, "engine": "answered", "marker": marked}
+    except client.Refused as refusal:
+        if refusal.code not in CANNOT and not refusal.code.startswith("JOURNAL_"):
+            raise
+        # it obeys the marker within half a second or so of a disk that answers
+        end_s = max(begun_s + wait_s, time.monotonic() + MOMENT_S)
+        return found | {"refusal": refusal.message} | _see_to_it(folder, end_s)
     except DataError:  # no answer, or none that can be read
         pid = holder(folder)
         if pid is None and not marked:
             raise
-    if pid is not None:
-        end_process(folder, pid)
-    return {"command": "halt", "row": None, "trading": "halted", "facts": [], "marker": marked,
-            "engine": "not running" if pid is None else f"ended, it was process {pid}"}  # fmt: skip
+    return found | {"engine": "not running" if pid is None else _ended(folder, pid)}
+
+
+def _see_to_it(folder: Path, end_s: float) -> dict[str, Any]:
+    """Wait until an engine has halted or ended by itself, and end one that has done neither."""
+    pid = holder(folder)
+    while pid is not None and (left_s := end_s - time.monotonic()) > 0:
+        with suppress(DataError):
+            trading = client.ask(folder, frames.Status(), left_s)["trading"]
+            if trading != "active":
+                return {"engine": HALTED, "trading": trading}
+        time.sleep(LOOK_S)
+        if holder(folder) != pid:
+            pid = None
+    return {"engine": "gone by itself" if pid is None else _ended(folder, pid)}
+
+
+def _ended(folder: Path, pid: int) -> str:
+    end_process(folder, pid)
+    return f"ended, it was process {pid}"
 
 
 def mark(folder: Path, found: Mark) -> bool:

@@ -3,13 +3,14 @@
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from cerberus_trader.control.main import app
 from cerberus_trader.domain.errors import DataError, SystemFailure
-from cerberus_trader.journal.lock import FolderLock
+from cerberus_trader.journal.lock import FolderLock, holder
 from cerberus_trader.runtime import emergency, frames
 from cerberus_trader.runtime.client import (
     SOCKET_NAME,
@@ -115,6 +116,89 @@ def test_an_answer_that_cannot_be_read_is_none_and_a_refusal_is_one(
         emergency.halt(folder, "anna", "news", WAIT_S)
     monkeypatch.setattr(emergency.client, "ask", garbles)
     assert emergency.halt(folder, "anna", "news", WAIT_S)["engine"].startswith("ended")
+
+
+class Engine:
+    """An engine that refuses a halt, and says what its trading is when asked."""
+
+    def __init__(self, code: str, *trading: str) -> None:
+        self.code, self.trading = code, list(trading)
+        self.asked: list[frames.Request] = []
+
+    def ask(self, folder: Path, request: frames.Request, wait_s: float) -> dict[str, Any]:
+        assert wait_s > 0
+        self.asked.append(request)
+        if isinstance(request, frames.Status) and self.trading:
+            return {"trading": self.trading.pop(0)}
+        raise Refused("writing the journal failed.", code=self.code)
+
+
+def halt(folder: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """Give the command; return its exit code and all that it printed."""
+    monkeypatch.setattr(emergency, "LOOK_S", 0)
+    monkeypatch.setattr(emergency.client, "ask", engine.ask)
+    done = CliRunner().invoke(app, ["halt", "--state", str(folder), "--wait", "0.1"])
+    return done.exit_code, done.output
+
+
+CANNOT = ["TIMEOUT", "CLIENTS_MAX", "INBOX_FULL", "JOURNAL_FULL", "JOURNAL_IO"]
+
+
+@pytest.mark.req("E-9.1.1", "C-17.4")
+@pytest.mark.parametrize("code", CANNOT)
+def test_an_engine_that_cannot_halt_now_is_ended(
+    folder: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emergency, "MOMENT_S", 0.05)
+    engine = Engine(code, "active")
+    exit_code, output = halt(folder, engine, monkeypatch)
+    assert exit_code == 0, output
+    assert "writing the journal failed" in output and "the engine was ended" in output
+    assert "it starts halted" in output and "entries resting at the venue stay live" in output
+    assert HaltMarker(folder).read() is not None and holder(folder) is None
+    assert len(engine.asked) > 2, "it was looked at while there was time"
+
+
+@pytest.mark.req("E-9.1.1", "C-17.4")
+@pytest.mark.parametrize("code", CANNOT)
+def test_an_engine_that_obeys_the_marker_goes_on_halted(
+    folder: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emergency, "MOMENT_S", 60.0)
+    exit_code, output = halt(folder, Engine(code, "active", "halted"), monkeypatch)
+    assert exit_code == 0 and "it runs, and trading is halted" in output
+    assert "ended" not in output and holder(folder) is not None
+
+
+def test_an_engine_that_ends_by_itself_is_not_ended_twice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emergency, "MOMENT_S", 60.0)
+    end, engine = emergency.end_process, Engine("JOURNAL_FULL", "active")
+
+    def ask(where: Path, request: frames.Request, wait_s: float) -> dict[str, Any]:
+        if len(engine.asked) == 3:
+            end(folder, 0)  # the lock goes
+        return Engine.ask(engine, where, request, wait_s)
+
+    def never(*_: object) -> None:
+        raise AssertionError("it has ended")
+
+    monkeypatch.setattr(engine, "ask", ask)
+    monkeypatch.setattr(emergency, "end_process", never)
+    for _ in range(2):  # and one that is gone when it is looked for
+        exit_code, output = halt(folder, engine, monkeypatch)
+        assert exit_code == 0, output
+        assert "the engine was gone by itself; it starts halted" in output
+
+
+def test_a_refusal_that_means_the_command_itself_stays_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine("COMMAND_REFUSED", "active")
+    exit_code, _ = halt(folder, engine, monkeypatch)
+    assert exit_code == Refused.exit_code and len(engine.asked) == 1
+    assert holder(folder) is not None
 
 
 def test_another_persons_process_is_told_as_one_that_does_not_end(
