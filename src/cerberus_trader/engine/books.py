@@ -95,8 +95,7 @@ def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZER
         strike(state.closings, key, order_id)
     elif strike(state.entries, key, order_id):
         reserve(state, order, -1)
-    if status is not Status.NOT_SENT or not order.reduce_only:  # what never left is never heard of
-        state.ended[order_id] = Ended(order, status, order.filled + filled)
+    state.ended[order_id] = Ended(order, status, order.filled + filled)
     if state.doubts:
         state.doubts.pop(order_id, None)
     if state.unsure:

@@ -111,6 +111,8 @@ def modify(
         return "no working limit entry has this id"
     if order.status not in (Status.ACCEPTED, Status.PARTIALLY_FILLED):
         return f"the order is {order.status.value}"
+    if order.account in state.unreconciled:
+        return f"the venue is not reconciled: {state.unreconciled[order.account]}"
     window_ns = state.settings.reconcile.submit_window_ms * MS
     asked_ns = state.changes[name][0] if name in state.changes else state.now_ns - window_ns
     if not again and state.now_ns < asked_ns + window_ns:
@@ -202,9 +204,7 @@ def on_report(state: State, event: OrderReport) -> list[f.Fact]:
         reason = "ended, with fills on their way" if late else f"{event.state} at the venue"
         return [f.OrderChanged(order.id, Status.UNKNOWN, reason)]
     facts: list[f.Fact] = [f.OrderChanged(order.id, status, event.reason)]
-    kept = status is Status.NOT_SENT and order.reduce_only  # there was no line
-    proven = status is Status.REJECTED or kept
-    if event.retry and proven and order.status is not Status.PENDING_CANCEL:
+    if event.retry and status is Status.REJECTED and order.status is not Status.PENDING_CANCEL:
         facts += retry(state, order, event.ts_ns)
     return facts
 

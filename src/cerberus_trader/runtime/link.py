@@ -79,6 +79,7 @@ class Link:
         """How many reports wait to be taken."""
         self.connected = False
         self.lost = asyncio.Event()
+        self._back = asyncio.Event()
         self.wake = asyncio.Event()
         self._requests: dict[asyncio.Task[None], None] = {}
         self._held: deque[Order] = deque()
@@ -150,17 +151,18 @@ class Link:
             loop.call_exception_handler({"message": "a request failed", "exception": error})
 
     async def _submit(self, order: Order) -> None:
+        while order.reduce_only and not self.connected:
+            await self._back.wait()  # nobody doubts what has not left, and no other is sent for it
         now = self.clock.now_ns()
         window = now + self.state.settings.reconcile.submit_window_ms * MS
         before = window if order.reduce_only else min(window, self.send_before(order))
         refusal = self.stopped(order)
         if not refusal and now > before:
             refusal = "late: the time to send it has passed"
+        if not refusal and not self.connected:
+            refusal = NOT_CONNECTED
         if refusal:  # stopped or waited since the gate let it pass
             self._report(order.id, "not_sent", refusal)
-            return
-        if not self.connected:  # an exit is tried again, also while the line stays away
-            self._report(order.id, "not_sent", NOT_CONNECTED, retry=order.reduce_only)
             return
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -270,6 +272,7 @@ class Link:
         """Note that the line broke."""
         if self.connected:
             self.connected = False
+            self._back.clear()
             self.put(LinkEvent(0, self.account, "lost", reason))
         self.lost.set()
 
@@ -312,6 +315,7 @@ class Link:
             await self._drained(WORDS_MAX // 2)
             await self._connect()
             self.connected = True
+            self._back.set()
             self.put(LinkEvent(0, self.account, "connected"))
             await self._keep(cause)
             cause = "reconnect"

@@ -17,7 +17,6 @@ from cerberus_trader.domain.row import Row, decode_row, encode_row
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.engine import Engine
 from cerberus_trader.engine.state import ADOPTED, State, equity, state_hash
-from cerberus_trader.runtime.link import NOT_CONNECTED
 from cerberus_trader.runtime.runner import STALL_S
 from cerberus_trader.simulation.owners import (
     must_close,
@@ -240,9 +239,8 @@ def exits_pass(rows: list[Row]) -> Iterator[str]:
     reducing = {order.id for order in orders_of(rows) if order.reduce_only}
     for row in rows:
         for fact in row.facts:
-            if type(fact) is not f.OrderChanged or fact.status is not Status.NOT_SENT:
-                continue
-            if fact.order_id in reducing and fact.reason != NOT_CONNECTED:
+            held_back = type(fact) is f.OrderChanged and fact.status is Status.NOT_SENT
+            if held_back and fact.order_id in reducing:  # type: ignore[union-attr]
                 yield f"the gate held back an exit: {fact}"
 
 
@@ -308,7 +306,7 @@ def nothing_amiss(world: "World", rows: list[Row]) -> Iterator[str]:
     """
     if world.surprised:
         return
-    limit = world.positions_max
+    limit, changed = world.positions_max, overtaken(rows)
     if world.venue.most > limit:
         yield f"{world.venue.most} instruments had exposure at the venue, {limit} were allowed"
     for row in rows:
@@ -316,12 +314,28 @@ def nothing_amiss(world: "World", rows: list[Row]) -> Iterator[str]:
             if type(fact) is f.MismatchFound:
                 if fact.kind in ("unprotected", "unprofited") and world.drops:
                     continue
+                if fact.kind == "terms" and fact.place in changed:
+                    continue
                 if fact.action != "suspected" and fact.kind != "lost_order":
                     yield f"{fact.kind} {fact.place}: {fact.ours} {fact.theirs}, {fact.action}"
             elif type(fact) in (f.PositionCorrected, f.BalanceCorrected):
                 reason = getattr(fact, "reason", "")
                 if reason != "the venue's margin" and not (world.drops and reason == NO_PROFIT):
                     yield f"a correction was needed: {reason}"
+
+
+def overtaken(rows: list[Row]) -> set[str]:
+    """Return the orders of which a change was asked for while nobody knew of an earlier one."""
+    asked: set[str] = set()
+    found: set[str] = set()
+    for row in rows:
+        for fact in row.facts:
+            if type(fact) is f.OrderReplaced:
+                asked.discard(fact.order_id)
+            elif type(fact) is f.ModifyRequested:
+                found |= {fact.order_id} & asked
+                asked.add(fact.order_id)
+    return found
 
 
 def lawful(rows: list[Row]) -> Iterator[str]:

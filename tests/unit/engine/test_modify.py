@@ -169,6 +169,15 @@ def test_a_change_may_not_put_the_stop_beyond_liquidation() -> None:
     assert isinstance(refused, f.CommandRefused) and "liquidated before the stop" in refused.reason
 
 
+def test_no_change_is_asked_for_before_the_venue_was_looked_at() -> None:
+    """Held back by the gate later, it made forget that one before it was on its way."""
+    bench = Bench()
+    order = resting(bench)
+    bench.take(LinkEvent(bench.now, "main", "lost", "the line broke"))
+    (refused,) = modify(bench, order.id, D(99)).facts
+    assert isinstance(refused, f.CommandRefused) and "the line broke" in refused.reason
+
+
 def test_one_change_at_a_time_is_on_its_way() -> None:
     """Of two nobody knows which one the venue takes last."""
     bench = Bench()

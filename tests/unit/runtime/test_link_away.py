@@ -2,13 +2,13 @@
 
 import asyncio
 
-from cerberus_trader.domain.events import LinkEvent, OrderReport
+from cerberus_trader.domain.events import LinkEvent, OperatorEvent, OrderReport, TimerEvent
 from cerberus_trader.domain.order import Status
 from tests.kit import NOON, D, submitted
 from tests.unit.runtime.test_link import LOST, Line, virtually
 
 
-def test_without_a_line_nothing_is_sent_and_an_exit_is_tried_again() -> None:
+def test_without_a_line_an_exit_waits_for_it_and_an_entry_is_not_sent() -> None:
     """It was held for unknown, and each beat of the health timer added another one for ever."""
 
     async def main() -> None:
@@ -18,17 +18,27 @@ def test_without_a_line_nothing_is_sent_and_an_exit_is_tried_again() -> None:
         exit_ = submitted(line.bench.signal("close"))
         line.link.connected = False
         await line.send(exit_)
-        assert [(x.state, x.retry) for x in line.of(OrderReport)] == [("not_sent", True)]
-        assert not line.client.named("submit") and exit_.id not in line.bench.state.ended
-        (again,) = [x for x in line.bench.state.orders.values() if not x.protective]
-        assert again.reduce_only and again.attempt == 1 and again.send_after_ns > NOON
-        other = line.entry(instrument="OTHER")
-        await line.send(other)
-        assert (line.of(OrderReport)[-1].order_id, line.of(OrderReport)[-1].retry) == (
-            other.id,
-            False,
-        )
-        assert line.bench.state.ended[other.id].status is Status.NOT_SENT
+        assert not line.events and not line.client.calls
+        line.bench.take(OperatorEvent(NOON, "flatten", "anna"))
+        beat = line.bench.take(TimerEvent(NOON, "health"))
+        assert not beat.commands, "one is on its way"
+        running = asyncio.ensure_future(line.link.run())
+        await asyncio.sleep(1.0)
+        assert [call[1] for call in line.client.named("submit")] == [exit_.id]
+        running.cancel()
+
+    virtually(main())
+
+
+def test_an_entry_without_a_line_never_leaves() -> None:
+    async def main() -> None:
+        line = Line(taking=True)
+        entry = line.entry()
+        line.link.connected = False
+        await line.send(entry)
+        told = [(report.order_id, report.state) for report in line.of(OrderReport)]
+        assert told == [(entry.id, "not_sent")] and not line.client.calls
+        assert line.bench.state.ended[entry.id].status is Status.NOT_SENT
 
     virtually(main())
 
