@@ -8,6 +8,7 @@ connected, the one that has been silent the longest goes: nobody keeps a `flatte
 import asyncio
 import os
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from cerberus_trader.domain.errors import CerberusError, DataError
+from cerberus_trader.domain.errors import UNREADABLE, CerberusError, DataError
 from cerberus_trader.domain.events import OperatorEvent
 from cerberus_trader.domain.facts import CommandRefused
 from cerberus_trader.runtime import frames
@@ -143,6 +144,9 @@ class ControlServer:
             place = f"{error.filename}: " if error.filename else ""
             return frames.Failure("OS_ERROR", f"{place}{error.strerror or error}.",
                                   "check the disk, and the rights to the folder.")  # fmt: skip
+        except (sqlite3.Error, *UNREADABLE) as error:  # of a reader: the engine itself goes on
+            return frames.Failure("FOLDER_UNREADABLE", f"{str(error)[:200]}.",
+                                  "run `cerberus journal verify`, and rebuild-views.")  # fmt: skip
 
     async def _answer(self, request: frames.Request) -> frames.Answer:
         runner = self.trading.runner

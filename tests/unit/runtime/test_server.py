@@ -1,6 +1,7 @@
 """The control socket's answers, its manners with bad clients, its file."""
 
 import asyncio
+import sqlite3
 import stat
 import threading
 import time
@@ -364,3 +365,15 @@ def test_a_long_path_works_and_the_socket_is_its_owners(tmp_path: Path) -> None:
         listening = listen(folder / "control.sock")
         assert stat.S_IMODE((folder / "control.sock").stat().st_mode) == 0o600
         listening.close()
+
+
+async def test_a_damaged_file_that_a_question_reads_does_not_end_the_engine(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(folder: Path, decision: str) -> Any:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(server, "explained", damaged)
+    with pytest.raises(Refused, match="malformed") as raised:
+        await served.ask(frames.Explain("d1"))
+    assert raised.value.code == "FOLDER_UNREADABLE" and "verify" in raised.value.fix
