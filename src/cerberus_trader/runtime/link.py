@@ -82,6 +82,7 @@ class Link:
         self._back = asyncio.Event()
         self.wake = asyncio.Event()
         self._requests: dict[asyncio.Task[None], None] = {}
+        self._given_up = False
         self._held: deque[Order] = deque()
         self._contents: dict[str, Booking] = {}
         self._next: int | None = None
@@ -133,6 +134,8 @@ class Link:
             self.wake.set()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._given_up:
+            return work.close()
         task = asyncio.ensure_future(work)
         self._requests[task] = None
         task.add_done_callback(self._ended)
@@ -453,7 +456,8 @@ class Link:
         ]
 
     def give_up(self) -> None:
-        """Wait no longer for any answer, and send nothing that still waits for room."""
+        """Wait no longer for any answer, and send nothing more."""
+        self._given_up = True
         self._held.clear()
         for task in list(self._requests):
             task.cancel()

@@ -43,6 +43,23 @@ def test_an_entry_without_a_line_never_leaves() -> None:
     virtually(main())
 
 
+def test_what_waits_for_a_line_ends_with_the_process() -> None:
+    async def main() -> None:
+        line = Line()
+        line.link.connected = False
+        entry = line.entry()
+        line.bench.fill(entry, stop=D(98))
+        exit_ = submitted(line.bench.signal("close"))
+        await line.send(exit_)
+        assert line.link._requests
+        await line.link.close()
+        await asyncio.sleep(0.1)
+        await line.send(exit_)  # from a timer that fires late
+        assert not line.link._requests and not line.events and not line.client.named("submit")
+
+    virtually(main())
+
+
 def test_a_venue_that_cannot_be_reached_is_told_of_at_once_and_at_times() -> None:
     """A wrong endpoint looked like a slow start for ever."""
 
