@@ -97,7 +97,7 @@ MUTANTS = (
            '("canceling", "working"): ask_again,', '("canceling", "working"): keep,'),
     Mutant("a difference acts however briefly it stood", "engine/look.py",
            "not acted and self.now_ns - since_ns < least_ns", "False"),
-    Mutant("a stop for a part counts as whole", "engine/reconcile.py",
+    Mutant("a stop for a part counts as whole", "engine/protection.py",
            "(not x.quantity or x.quantity - x.filled >= position.quantity)", "True"),
     Mutant("a word of a stop's end is believed", "engine/orders.py",
            "(late or order.protective)", "late"),

@@ -109,7 +109,7 @@ def followed(ours: Position, theirs: VenuePosition) -> Position:
         ours, id=theirs.position_id or ours.id, sign=theirs.sign, quantity=theirs.quantity,
         cost=theirs.cost, margin=theirs.margin,
         stop=ours.stop if same else None, take_profit=ours.take_profit if same else None,
-        trailing=ours.trailing if same else None, risk=planned,
+        trailing=ours.trailing if same else None, risk=planned, guarded=ours.guarded and same,
     )  # fmt: skip
 
 

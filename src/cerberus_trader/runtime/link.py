@@ -200,6 +200,10 @@ class Link:
             return  # it comes from the line that is being broken
         if self.waiting() >= WORDS_MAX:
             return self._flood(f"{WORDS_MAX} words wait to be taken")
+        if isinstance(word, OrderModified):
+            asked = self.state.changes.get(word.order_id, ())[1:]
+            if asked != (word.price, word.quantity):
+                self.wake.set()  # said again, or a person's change: a look tells
         if isinstance(word, OrderReport | OrderModified):
             self.put(word)
         else:

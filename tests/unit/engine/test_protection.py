@@ -293,11 +293,12 @@ def test_an_entry_that_fills_without_the_stop_it_asked_for_is_closed(trailing: b
     assert look(bench)[0].order.quantity == order.quantity
 
 
-def test_a_position_without_a_stop_that_nobody_asked_for_stays() -> None:
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_position_without_a_stop_that_nobody_asked_for_stays(asked: bool) -> None:
     bench = Bench(settings(levels={"stop_required": False}))
-    order = submitted(bench.signal(stop_loss_pct=None))
+    order = submitted(bench.signal(stop_loss_pct=D(2) if asked else None))
     bench.fill(order)
-    assert not look(bench) and not look(bench)
+    assert asked or (not look(bench) and not look(bench))
     turned = VenuePosition("COIN", -1, D(2), D(200), D(20), D(10), order.id)
     for _ in range(4):
         bench.now += 10 * SECOND
@@ -357,6 +358,21 @@ def test_a_leg_that_no_fill_told_of_is_taken_over(leg: str, level: str) -> None:
         look(bench)
         (close,) = look(bench)
         assert close.order.reduce_only, "once taken over it is missed like any other"
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_a_trailing_stop_that_is_taken_over_counts_at_its_distance(found: bool) -> None:
+    """It came without what it may lose: next to nothing was counted, of one adopted nothing."""
+    bench, group = bare(stop_loss_pct=None, trailing=D(1))
+    (held,) = bench.state.positions.values()
+    if found:
+        held = changed(held, risk=D(0))
+        bench.state.positions["main/COIN"] = held
+    leg = VenueOrder(group + "r", "COIN", -1, D(0), "working", price=D(20), reduce_only=True)
+    for _ in range(2):
+        look(bench, leg)
+    after = bench.state.positions["main/COIN"]
+    assert after.trailing == 20 and after.open_risk(()) == 20 * held.quantity
 
 
 def test_a_leg_without_a_level_and_one_of_another_position_are_left_alone() -> None:

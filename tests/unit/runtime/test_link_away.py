@@ -2,7 +2,14 @@
 
 import asyncio
 
-from cerberus_trader.domain.events import LinkEvent, OperatorEvent, OrderReport, TimerEvent
+from cerberus_trader.domain.commands import ModifyOrder
+from cerberus_trader.domain.events import (
+    LinkEvent,
+    OperatorEvent,
+    OrderModified,
+    OrderReport,
+    TimerEvent,
+)
 from cerberus_trader.domain.order import Status
 from tests.kit import NOON, D, submitted
 from tests.unit.runtime.test_link import LOST, Line, virtually
@@ -77,3 +84,16 @@ def test_a_venue_that_cannot_be_reached_is_told_of_at_once_and_at_times() -> Non
         running.cancel()
 
     virtually(main())
+
+
+def test_a_change_that_nobody_asked_for_is_looked_into_at_once() -> None:
+    line = Line()
+    order = line.entry(order="limit", limit=D(100))
+    line.bench.take(OrderReport(NOON, order.id, "accepted"))
+    asked = line.bench.take(OperatorEvent(NOON, "modify", "me", "", order.id, price=D(99)))
+    (change,) = asked.commands
+    assert isinstance(change, ModifyOrder) and change.price is not None
+    line.client.on_word(OrderModified(0, order.id, change.price, order.quantity))
+    assert not line.link.wake.is_set()
+    line.client.on_word(OrderModified(0, order.id, change.price, 2 * order.quantity))
+    assert line.link.wake.is_set() and len(line.of(OrderModified)) == 2
