@@ -11,7 +11,7 @@ from cerberus_trader.domain.position import Position, protective_ids
 from cerberus_trader.engine import orders, risk
 from cerberus_trader.engine.holdings import moved_level
 from cerberus_trader.engine.look import Look, acted, correction
-from cerberus_trader.engine.state import key_of
+from cerberus_trader.engine.state import State, key_of
 
 replace = msgspec.structs.replace
 LEVELS = ("stop", "take_profit", "trailing")
@@ -121,7 +121,7 @@ def never_protected(look: Look) -> list[f.Fact]:
     """Close positions whose entries asked for a stop, and filled without one."""
     facts: list[f.Fact] = []
     for position in look.state.positions.values():
-        if not position.guarded or position.account != look.account:
+        if position.account != look.account or not asked(look.state, position):
             continue
         if look.before(position) or look.misnamed(position):
             continue
@@ -131,3 +131,18 @@ def never_protected(look: Look) -> list[f.Fact]:
         if bare and look.agrees(position.instrument):
             facts += close_unprotected(look, position, stop, "stop")
     return facts
+
+
+def asked(state: State, position: Position) -> bool:
+    """Tell whether an entry of a position asked for a stop.
+
+    The position says so itself, as its entry may be forgotten; one that was found, or that got its
+    name from the venue, does not.
+    """
+    if position.guarded:
+        return True
+    ended = state.ended.get(position.id)
+    entry = state.orders.get(position.id) or (ended.order if ended is not None else None)
+    if entry is None or entry.bracket is None or entry.side != position.sign:
+        return False
+    return entry.bracket.protects

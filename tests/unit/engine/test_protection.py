@@ -10,6 +10,7 @@ from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Status, order_id
 from cerberus_trader.engine.apply_venue import position_corrected
 from cerberus_trader.engine.engine import Step
+from cerberus_trader.engine.protection import asked
 from tests.kit import SECOND, Bench, changed, of, settings, submitted
 
 
@@ -316,6 +317,24 @@ def bare(**fields: object) -> tuple[Bench, str]:
     order = submitted(bench.signal(**fields))
     bench.fill(order)
     return bench, order.id[:-1]
+
+
+@pytest.mark.parametrize("known", ["working", "ended", "turned", "forgotten"])
+def test_a_position_that_got_its_name_from_the_venue_is_asked_for_its_entrys_stop(
+    known: str,
+) -> None:
+    """Fills that came out of order had opened it under another name (stream 19675642)."""
+    bench, _ = bare()
+    (held,) = bench.state.positions.values()
+    bench.state.positions["main/COIN"] = changed(held, guarded=False)
+    if known == "working":
+        bench.state.orders[held.id] = bench.state.ended.pop(held.id).order
+    elif known == "turned":
+        before = bench.state.ended[held.id]
+        bench.state.ended[held.id] = changed(before, order=changed(before.order, side=-1))
+    elif known == "forgotten":
+        bench.state.ended.clear()
+    assert asked(bench.state, bench.state.positions["main/COIN"]) == (known in ("working", "ended"))
 
 
 def test_a_position_that_never_got_its_stop_is_closed_however_long_that_takes() -> None:
