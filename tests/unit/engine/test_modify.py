@@ -161,6 +161,18 @@ def test_without_a_fixed_stop_a_dearer_price_takes_its_risk_along() -> None:
     assert bench.state.reserved["COIN"][1] == before
 
 
+def test_with_a_fixed_stop_risk_goes_with_the_quantity() -> None:
+    bench = Bench()
+    order = resting(bench, stop_loss=D(98), stop_loss_pct=None)
+    before = bench.state.reserved["COIN"][1]
+    half = COIN.quantity_down(order.quantity / 2)
+    modify(bench, order.id, D(101), half)
+    bench.take(OrderModified(bench.now, order.id, D(101), half))
+    after = bench.state.reserved["COIN"][1]
+    assert abs(after - before / 2) < before / 1_000
+    assert not look(bench, order, 101, half).commands and terms(bench, order) == (D(101), half)
+
+
 def test_a_change_may_not_put_the_stop_beyond_liquidation() -> None:
     bench = Bench()
     order = resting(bench, stop_loss=D(92), stop_loss_pct=None, leverage=D(5))
