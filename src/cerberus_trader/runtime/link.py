@@ -13,8 +13,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
-import msgspec
-
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.errors import VenueGarbage, VenueLost
 from cerberus_trader.domain.events import (
@@ -22,22 +20,20 @@ from cerberus_trader.domain.events import (
     AccountReport,
     Anomaly,
     Event,
-    FillReport,
     LinkEvent,
     ModifyNotSent,
     OrderModified,
     OrderReport,
     OrderStatus,
-    TransferReport,
 )
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.state import State
 from cerberus_trader.runtime.clock import Clock
-from cerberus_trader.venues.base import Booking, VenueClient, Word
+from cerberus_trader.runtime.heard import Heard, name_of
+from cerberus_trader.venues.base import AccountView, Booking, VenueClient, Word
 
 MS = 1_000_000
 OVERLAP_NS = 5_000_000_000
-CONFLICTS_MAX = 10_000
 WORDS_MAX = 10_000
 """So many reports may wait to be taken; a line that brings more of them is broken."""
 AHEAD_MAX = 10_000
@@ -84,12 +80,11 @@ class Link:
         self._requests: dict[asyncio.Task[None], None] = {}
         self._given_up = False
         self._held: deque[Order] = deque()
-        self._contents: dict[str, Booking] = {}
+        self._heard = Heard(account, state, self._tell)
         self._next: int | None = None
         self._booked_count = 0
         self._begun_ns: int | None = None
         self._ahead: dict[int, tuple[Booking, ...]] = {}
-        self._conflicts: dict[tuple[str, int], None] = {}
         self._flooded = False
         client.on_word = self.on_word
         client.on_lost = self.on_lost
@@ -217,8 +212,9 @@ class Link:
         """
         if self._flooded:
             return
-        known = name_of(booking) in self._contents or self._booked(booking)
-        taken = (booking,) if self._consistent(booking) else ()  # its place is passed all the same
+        known = name_of(booking) in self._heard.contents or self._booked(booking)
+        # its place is passed all the same
+        taken = (booking,) if self._heard.ours(booking) and self._heard.consistent(booking) else ()
         if not booking.sequence:
             if taken:
                 self._book(booking)
@@ -251,7 +247,7 @@ class Link:
         """Ask for the list, and count from its beginning."""
         detail = f"number {booking.sequence} is new, {self._next} was due"
         self.put(Anomaly(0, self.account, "out_of_order", name_of(booking), detail))
-        self._contents.pop(name_of(booking), None)
+        self._heard.contents.pop(name_of(booking), None)
         self._drop_ahead()
         self._next = None
         self.wake.set()
@@ -259,7 +255,7 @@ class Link:
     def _drop_ahead(self) -> None:
         """Drop what waits behind a gap, as if it had never come."""
         for unseen in (held for kept in self._ahead.values() for held in kept):
-            self._contents.pop(name_of(unseen), None)
+            self._heard.contents.pop(name_of(unseen), None)
         self._ahead.clear()
 
     def _flood(self, detail: str) -> None:
@@ -283,23 +279,11 @@ class Link:
             self.put(LinkEvent(0, self.account, "lost", reason))
         self.lost.set()
 
-    def _consistent(self, booking: Booking) -> bool:
-        """Refuse a booking whose id came before with another content: the first one stands."""
-        name = name_of(booking)
-        plain: Booking = msgspec.structs.replace(booking, ts_ns=0, marks=())
-        before = self._contents.setdefault(name, plain)
-        if len(self._contents) > CONFLICTS_MAX:
-            del self._contents[next(iter(self._contents))]
-        if before == plain:
-            return True
-        if (name, booking.sequence) not in self._conflicts:  # said once, and looked into
-            self._conflicts[name, booking.sequence] = None
-            if len(self._conflicts) > CONFLICTS_MAX:
-                del self._conflicts[next(iter(self._conflicts))]
-            detail = "an id came again with another content"
-            self.put(Anomaly(0, self.account, "trade_conflict", name, detail))
+    def _tell(self, anomaly: Anomaly) -> None:
+        """Put a contradiction, which is looked into at once."""
+        self.put(anomaly)
+        if anomaly.kind == "trade_conflict":
             self.wake.set()
-        return False
 
     def _garbled(self, error: BaseException, place: str) -> None:
         if isinstance(error, VenueGarbage):
@@ -311,6 +295,11 @@ class Link:
     def _answer_s(self) -> float:
         return self.state.settings.reconcile.answer_ms_max / 1e3
 
+    @property
+    def _blind_s(self) -> float:
+        """After how long without a look nothing new may be opened."""
+        return max(3 * self.state.settings.reconcile.interval_ms / 1e3, 5 * self._answer_s)
+
     def begin(self) -> None:
         """Say that nothing new may be opened before the account was looked at."""
         self.put(LinkEvent(0, self.account, "connecting", "not yet reconciled"))
@@ -318,13 +307,17 @@ class Link:
     async def run(self) -> None:
         """Keep the line, and look at the account: at start, on a timer, after each reconnect."""
         cause: Cause = "start"
+        pause = 0.0
         while True:
             await self._drained(WORDS_MAX // 2)
+            await asyncio.sleep(pause)
             await self._connect()
             self.connected = True
             self._back.set()
             self.put(LinkEvent(0, self.account, "connected"))
-            await self._keep(cause)
+            looked = await self._keep(cause)
+            # one that breaks before it could be looked at would break again at once, for ever
+            pause = 0.0 if looked else min(max(2 * pause, FIRST_PAUSE_S), BACKOFF_S_MAX)
             cause = "reconnect"
 
     async def _connect(self) -> None:
@@ -347,19 +340,31 @@ class Link:
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_S_MAX)
 
-    async def _keep(self, cause: Cause) -> None:
-        """Look at the account until the line breaks: often while something is in question."""
-        pause = 0.0
+    async def _keep(self, cause: Cause) -> bool:
+        """Look at the account until the line breaks: often while something is in question.
+
+        Tells whether any look succeeded.
+        """
+        pause, looked, loop = 0.0, False, asyncio.get_running_loop()
+        seen_s = told_s = loop.time()
         while not self.lost.is_set():
             await self._drained(WORDS_MAX)  # no answer is asked for before there is room for it
             self.wake.clear()  # before: what comes up during a look asks for another one
             done = await self._look(cause)
+            looked, now_s = looked or done, loop.time()
+            if done:
+                seen_s = told_s = now_s
+            elif now_s - told_s >= self._blind_s:
+                told_s = now_s
+                words = f"the account was not looked at for {now_s - seen_s:.0f} s"
+                self.put(LinkEvent(0, self.account, "lost", words))
             cause = "timer" if done else cause
             if done and self.account not in self.state.unreconciled and not self._questions():
                 pause = self.state.settings.reconcile.interval_ms / 1e3
             else:
                 pause = min(max(pause * 2, 0.05), BACKOFF_S_MAX, self._answer_s)
             await self._pause(pause)
+        return looked
 
     async def _pause(self, pause: float) -> None:
         """Wait a while, or until the line breaks or an answer failed to come."""
@@ -384,6 +389,7 @@ class Link:
                 asked_ns = self.clock.now_ns()
                 view = await self.client.account(self.account)
                 self._drift(view.venue_ns, asked_ns, self.clock.now_ns())
+            check_once(view)
             await self.catch_up()
         except (VenueLost, TimeoutError) as error:
             self._garbled(error, "account")
@@ -404,8 +410,7 @@ class Link:
 
     def forget(self) -> None:
         """Drop what is only remembered to notice contradictions: memory is short."""
-        self._contents.clear()
-        self._conflicts.clear()
+        self._heard.forget()
 
     async def catch_up(self) -> None:
         """Take every booking since the last agreement; those known are passed over.
@@ -441,7 +446,7 @@ class Link:
             if booking.sequence or not self._booked(booking):
                 self._take(booking, listed=True)
             else:
-                self._consistent(booking)
+                self._heard.consistent(booking)
 
     def _booked(self, booking: Booking) -> bool:
         return f"{booking.account}/{name_of(booking)}" in self.state.trade_ids
@@ -472,11 +477,12 @@ class Link:
         await self.client.close()
 
 
-def name_of(booking: Booking) -> str:
-    """Return the id under which a fill, payment or transfer is booked once."""
-    if isinstance(booking, TransferReport):
-        return booking.name
-    return booking.trade_id if isinstance(booking, FillReport) else booking.payment_id
+def check_once(view: AccountView) -> None:
+    """Refuse a list that has a place twice, as in hedge mode: nobody could tell what is held."""
+    for names in ([x.instrument for x in view.positions], [x.order_id for x in view.orders]):
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise VenueGarbage(f"{twice[:64]} is listed twice.", code="VENUE_GARBAGE")
 
 
 def _unheard(value: float) -> None:

@@ -22,7 +22,7 @@ from cerberus_trader.domain.events import (
 )
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.order import Order, Status
-from cerberus_trader.runtime import link as module
+from cerberus_trader.runtime import heard
 from cerberus_trader.runtime.clock import FileClock
 from cerberus_trader.runtime.link import OVERLAP_NS, Link
 from cerberus_trader.simulation.loop import run
@@ -290,7 +290,7 @@ def test_reports_pass_and_a_booking_whose_content_changed_does_not() -> None:
 def test_the_memory_of_contents_is_bounded_and_may_be_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "CONFLICTS_MAX", 2)
+    monkeypatch.setattr(heard, "CONFLICTS_MAX", 2)
     line = Line()
     for name in ("t1", "t2", "t3"):
         line.client.on_word(fill(name))

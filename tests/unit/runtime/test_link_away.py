@@ -2,17 +2,26 @@
 
 import asyncio
 
+import msgspec
+import pytest
+
 from cerberus_trader.domain.commands import ModifyOrder
 from cerberus_trader.domain.events import (
+    AccountReport,
+    Anomaly,
+    FillReport,
     LinkEvent,
     OperatorEvent,
     OrderModified,
     OrderReport,
     TimerEvent,
+    TransferReport,
 )
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Status
+from cerberus_trader.venues.base import AccountView
 from tests.kit import NOON, D, submitted
-from tests.unit.runtime.test_link import LOST, Line, virtually
+from tests.unit.runtime.test_link import LOST, Line, fill, virtually
 
 
 def test_without_a_line_an_exit_waits_for_it_and_an_entry_is_not_sent() -> None:
@@ -97,3 +106,101 @@ def test_a_change_that_nobody_asked_for_is_looked_into_at_once() -> None:
     assert not line.link.wake.is_set()
     line.client.on_word(OrderModified(0, order.id, change.price, 2 * order.quantity))
     assert line.link.wake.is_set() and len(line.of(OrderModified)) == 2
+
+
+@pytest.mark.parametrize(
+    "strange", [{"instrument": "NONE"}, {"account": "spot"}], ids=["instrument", "account"]
+)
+def test_what_happened_elsewhere_is_passed_over_and_told_once(strange: dict[str, str]) -> None:
+    """One trade in an instrument that is not configured broke the line, again and again."""
+
+    async def main() -> None:
+        line = Line()
+        other = msgspec.structs.replace(fill("t2", 2), **strange)
+        line.client.replies["bookings"] = [fill("t1", 1), other, fill("t3", 3)]
+        for _ in range(3):
+            await line.link.catch_up()
+        line.client.on_word(other)
+        assert [x.trade_id for x in line.of(FillReport)] == ["t1", "t3"]
+        (told,) = line.of(Anomaly)
+        assert (told.kind, told.place) == ("not_ours", "t2")
+        assert next(iter(strange.values())) in told.detail
+
+    virtually(main())
+
+
+def test_a_transfer_of_another_account_is_none_of_ours() -> None:
+    line = Line()
+    line.client.on_word(TransferReport(0, "spot", D(5_000), "m1"))
+    assert not line.of(TransferReport) and line.of(Anomaly)[0].kind == "not_ours"
+
+
+def test_a_line_that_always_breaks_before_a_look_is_not_opened_without_pause() -> None:
+    """It was opened three hundred times a second."""
+
+    async def main() -> None:
+        line = Line()
+
+        def breaks() -> None:
+            line.client.on_lost("garbage")
+            raise LOST
+
+        line.client.replies["account"] = breaks
+        running = asyncio.ensure_future(line.link.run())
+        await asyncio.sleep(100.0)
+        assert 20 <= len(line.client.named("connect")) <= 40
+        line.client.replies["account"] = AccountView(NOON, (), (), None)
+        await asyncio.sleep(10.0)
+        tried = len(line.client.named("connect"))
+        assert line.of(AccountReport)
+        line.client.on_lost("once")
+        await asyncio.sleep(0.05)
+        assert len(line.client.named("connect")) == tried + 1, "after a look it is opened at once"
+        running.cancel()
+
+    virtually(main())
+
+
+def test_an_account_that_cannot_be_looked_at_for_long_is_not_reconciled() -> None:
+    """Its venue answered that it was busy for an hour, and entries went on."""
+
+    async def main() -> None:
+        line = Line(taking=True, interval_ms=10_000)
+        running = asyncio.ensure_future(line.link.run())
+        await asyncio.sleep(5.0)
+        assert not line.bench.state.unreconciled
+        line.client.replies["account"] = LOST
+        await asyncio.sleep(25.0)
+        assert not line.bench.state.unreconciled, "a look may fail now and then"
+        await asyncio.sleep(90.0)
+        assert "not looked at for" in line.bench.state.unreconciled["main"]
+        told = [x.reason for x in line.of(LinkEvent) if x.state == "lost"]
+        assert 2 <= len(told) <= 4
+        line.client.replies["account"] = AccountView(NOON, (), (), None)
+        await asyncio.sleep(10.0)
+        assert not line.bench.state.unreconciled
+        running.cancel()
+
+    virtually(main())
+
+
+@pytest.mark.parametrize("twice", ["positions", "orders"])
+def test_a_list_that_has_a_place_twice_is_garbage(twice: str) -> None:
+    """Of two rows the last one won: what the other one held counted in no limit."""
+
+    async def main() -> None:
+        line = Line()
+        line.link.connected = True
+        held = VenuePosition("COIN", 1, D(1), D(100), D(10), D(10))
+        rests = VenueOrder("foreign", "COIN", 1, D(1), "working")
+        rows = {"positions": (held, held), "orders": (rests, rests)}
+        view = AccountView(NOON, rows["orders"], (), None)
+        if twice == "positions":
+            view = AccountView(NOON, (), rows["positions"], None)
+        line.client.replies["account"] = view
+        assert await line.link._look("timer") is False
+        (told,) = line.of(Anomaly)
+        assert told.kind == "garbage" and "listed twice" in told.detail
+        assert not line.of(AccountReport)
+
+    virtually(main())

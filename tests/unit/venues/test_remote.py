@@ -191,7 +191,7 @@ BAD_FILLS = [
     {"quantity": D("NaN")}, {"quantity": D("Infinity")}, {"quantity": D("1e300")},
     {"quantity": D(-1)}, {"quantity": D(0)}, {"price": D(0)}, {"fee": D("sNaN")},
     {"margin": D(-1)}, {"leaves": D("-0.1")}, {"stop": D(0)}, {"side": 0}, {"order_id": ""},
-    {"trade_id": "x" * 65}, {"ts_ns": 7}, {"instrument": "NONE"}, {"sequence": -1},
+    {"trade_id": "x" * 65}, {"ts_ns": 7}, {"instrument": "x" * 65}, {"sequence": -1},
     {"marks": (("ALFA", D(1)),)},
 ]  # fmt: skip
 OVERFILLED = wire.VenueOrder("o1e", "ALFA", 1, D(1), "filled", D(2))

@@ -188,7 +188,7 @@ class RemoteVenue:
         try:
             while data := await reader.read(READ_BYTES):
                 for message in decoder.feed(data):
-                    self._take(wire.checked(message, self.known))
+                    self._take(wire.checked(message))
         except DataError as error:
             return self._break(wire.garbage(error.message))
         except VenueGarbage as error:

@@ -197,21 +197,18 @@ def garbage(message: str) -> VenueGarbage:
     return VenueGarbage(message, code="VENUE_GARBAGE")
 
 
-def checked(message: Message, known: Known) -> Message:
-    """Return a message that makes sense; raise `VenueGarbage` for any other.
-
-    `known` tells of an instrument whether we know it: bookings of any other cannot be taken.
-    """
+def checked(message: Message) -> Message:
+    """Return a message that makes sense; raise `VenueGarbage` for any other."""
     try:
-        _check(message, known)
+        _check(message)
     except DataError as error:
         raise garbage(f"{error.place}: {error.message}") from None
     return message
 
 
-def _check(message: Message, known: Known) -> None:
+def _check(message: Message) -> None:
     if isinstance(message, Spoken):
-        _word(message.word, known)
+        _word(message.word)
     elif isinstance(message, Prices):
         for quote in message.quotes:
             _positive(quote.bid, "bid")
@@ -219,7 +216,7 @@ def _check(message: Message, known: Known) -> None:
             _time(quote.ts_ns)
     elif isinstance(message, Booked):
         for booking in message.bookings:
-            _word(booking, known)
+            _word(booking)
     elif isinstance(message, Told):
         _time(message.venue_ns)
         if message.order is not None:
@@ -241,7 +238,7 @@ def _check(message: Message, known: Known) -> None:
         _text(message.reason)
 
 
-def _word(word: Booking | OrderReport | OrderModified, known: Known) -> None:
+def _word(word: Booking | OrderReport | OrderModified) -> None:
     """Check a report; its time is stamped by us, and must be empty."""
     if word.ts_ns:
         _fail("ts_ns", "is not the venue's to give")
@@ -263,8 +260,7 @@ def _word(word: Booking | OrderReport | OrderModified, known: Known) -> None:
     if isinstance(word, TransferReport):
         _name(word.transfer_id, "transfer_id")
         return check_amount(word.amount, place="amount")
-    if not known(word.instrument):
-        _fail("instrument", f"{word.instrument[:ID_LENGTH_MAX]!r} is not known")
+    _name(word.instrument, "instrument")
     _positive(word.price, "price")
     _amount(word.margin, "margin")
     if isinstance(word, FundingReport):
