@@ -228,7 +228,7 @@ class Anomaly(msgspec.Struct, frozen=True, array_like=True, tag="anomaly", gc=Fa
 
     ts_ns: int
     account: str
-    kind: Literal["garbage", "trade_conflict", "out_of_order", "flood", "not_ours"]
+    kind: Literal["garbage", "trade_conflict", "out_of_order", "flood", "not_ours", "gap"]
     place: str
     detail: str
 

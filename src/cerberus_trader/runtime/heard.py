@@ -1,15 +1,18 @@
-"""What was heard of bookings: contradictions, and what happened elsewhere, are told of once."""
+"""What is heard of a venue: contradictions, what happened elsewhere, numbers that never come."""
 
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from cerberus_trader.domain.errors import VenueGarbage
 from cerberus_trader.domain.events import Anomaly, FillReport, TransferReport
 from cerberus_trader.engine.state import State
-from cerberus_trader.venues.base import Booking
+from cerberus_trader.venues.base import AccountView, Booking
 
 CONFLICTS_MAX = 10_000
+GAP_S = 30.0
+"""How long a list may take to have what was told behind it."""
 
 
 class Heard:
@@ -62,6 +65,29 @@ class Heard:
             return True
         self._say_once(booking, "trade_conflict", "an id came again with another content")
         return False
+
+
+class Gap:
+    """Notice a number that never comes: whole lists, some time apart, do not have it."""
+
+    def __init__(self) -> None:
+        self._due: int | None = None
+        self._since_s = 0.0
+
+    def over(self, due: int, waiting: bool, now_s: float) -> bool:
+        """Tell after a whole list whether the number that is due is waited for in vain."""
+        if not waiting or due != self._due:
+            self._due, self._since_s = due if waiting else None, now_s
+            return False
+        return now_s - self._since_s >= GAP_S
+
+
+def check_once(view: AccountView) -> None:
+    """Refuse a list that has a place twice, as in hedge mode: nobody could tell what is held."""
+    for names in ([x.instrument for x in view.positions], [x.order_id for x in view.orders]):
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise VenueGarbage(f"{twice[:64]} is listed twice.", code="VENUE_GARBAGE")
 
 
 def name_of(booking: Booking) -> str:

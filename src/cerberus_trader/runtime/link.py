@@ -29,8 +29,8 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.state import State
 from cerberus_trader.runtime.clock import Clock
-from cerberus_trader.runtime.heard import Heard, name_of
-from cerberus_trader.venues.base import AccountView, Booking, VenueClient, Word
+from cerberus_trader.runtime.heard import Gap, Heard, check_once, name_of
+from cerberus_trader.venues.base import Booking, VenueClient, Word
 
 MS = 1_000_000
 OVERLAP_NS = 5_000_000_000
@@ -80,6 +80,7 @@ class Link:
         self._requests: dict[asyncio.Task[None], None] = {}
         self._given_up = False
         self._held: deque[Order] = deque()
+        self._gap = Gap()
         self._heard = Heard(account, state, self._tell)
         self._next: int | None = None
         self._booked_count = 0
@@ -396,6 +397,8 @@ class Link:
             return False
         if self._booked_count != before and self.account not in self.state.agreed:
             return False  # nobody can tell whether the opening balance holds it already
+        if self._ahead:
+            return False  # what was told already is not booked yet: it would show as a difference
         self.put(
             AccountReport(
                 0, self.account, view.venue_ns, cause, view.orders, view.positions, view.balance
@@ -425,11 +428,20 @@ class Link:
             async with asyncio.timeout(self._answer_s):
                 page = await anext(pages, None)
             if page is None:
-                return
+                return self._pass_gap()
             await self._drained(WORDS_MAX)
             self._take_listed(page)
             if self._flooded:
                 raise VenueLost("the line is broken on purpose.", code="VENUE_LOST")
+
+    def _pass_gap(self) -> None:
+        """Go on behind numbers that never come; those behind them would wait for ever."""
+        due = self._next or 0
+        if self._gap.over(due, bool(self._ahead), asyncio.get_running_loop().time()):
+            detail = f"{due} and on, until {min(self._ahead)}"
+            self.put(Anomaly(0, self.account, "gap", "bookings", detail))
+            self._next = min(self._ahead)
+            self._follow()
 
     async def _begin(self) -> int:
         """Ask the venue when we began to look: by our own clock the list could begin later than
@@ -475,14 +487,6 @@ class Link:
         """Give up requests that wait, and close the line."""
         self.give_up()
         await self.client.close()
-
-
-def check_once(view: AccountView) -> None:
-    """Refuse a list that has a place twice, as in hedge mode: nobody could tell what is held."""
-    for names in ([x.instrument for x in view.positions], [x.order_id for x in view.orders]):
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise VenueGarbage(f"{twice[:64]} is listed twice.", code="VENUE_GARBAGE")
 
 
 def _unheard(value: float) -> None:

@@ -20,7 +20,7 @@ from cerberus_trader.domain.events import (
     OrderReport,
     OrderStatus,
 )
-from cerberus_trader.domain.execution import VenueOrder
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.runtime import heard
 from cerberus_trader.runtime.clock import FileClock
@@ -468,9 +468,11 @@ def test_what_comes_up_during_a_look_is_not_left_to_the_next_timer() -> None:
         seen.append(1)
         if len(seen) == 2:  # the look's last question: its answer is on its way
             line.client.on_word(fill("t9", 9, order_id="gap"))
-        return []
+        return [fill("t9", 9, order_id="gap")] if len(seen) > 2 else []
 
     line.client.replies["bookings"] = bookings
+    held = VenuePosition("COIN", 1, D(1), D(100), D(100), D(1))
+    line.client.replies["account"] = AccountView(NOON, (), (held,), None)
     looking(line, 60.0)
     assert len(line.client.named("account")) == 2
 

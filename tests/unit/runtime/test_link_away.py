@@ -204,3 +204,39 @@ def test_a_list_that_has_a_place_twice_is_garbage(twice: str) -> None:
         assert not line.of(AccountReport)
 
     virtually(main())
+
+
+def test_a_number_that_never_comes_holds_nothing_back_for_ever() -> None:
+    async def main() -> None:
+        line = Line()
+        line.link.connected = True
+        line.client.replies["bookings"] = [fill(f"t{n}", n) for n in (1, 2, 4, 5)]
+        assert await line.link._look("timer") is False, "the account shows what is not booked"
+        line.client.on_word(fill("t7", 7))
+        await asyncio.sleep(20.0)
+        assert await line.link._look("timer") is False
+        assert [x.trade_id for x in line.of(FillReport)] == ["t1", "t2"]
+        await asyncio.sleep(20.0)
+        line.client.replies["bookings"] = [fill(f"t{n}", n) for n in (1, 2, 4, 5, 6, 7)]
+        assert await line.link._look("timer") is True
+        assert [x.trade_id for x in line.of(FillReport)] == ["t1", "t2", "t4", "t5", "t6", "t7"]
+        (told,) = line.of(Anomaly)
+        assert (told.kind, told.detail) == ("gap", "3 and on, until 4")
+
+    virtually(main())
+
+
+def test_a_gap_that_is_filled_is_none() -> None:
+    async def main() -> None:
+        line = Line()
+        line.client.replies["bookings"] = [fill("t1", 1), fill("t3", 3)]
+        await line.link.catch_up()
+        line.client.replies["bookings"] = [fill("t1", 1), fill("t2", 2), fill("t3", 3)]
+        await line.link.catch_up()
+        line.client.on_word(fill("t5", 5))
+        await asyncio.sleep(40.0)
+        await line.link.catch_up()
+        assert [x.trade_id for x in line.of(FillReport)] == ["t1", "t2", "t3"]
+        assert not line.of(Anomaly)
+
+    virtually(main())
