@@ -177,8 +177,8 @@ class OperatorEvent(msgspec.Struct, frozen=True, array_like=True, tag="operator"
     marks: Marks = ()
 
 
-UNREACHED = "no connection"
-"""How the reason begins why a venue cannot be reached."""
+NO_LINE, NO_LOOK = "no connection for", "no look at the account for"
+"""How the reasons begin why nothing is known of an account for a while."""
 
 
 class LinkEvent(msgspec.Struct, frozen=True, array_like=True, tag="link", gc=False):

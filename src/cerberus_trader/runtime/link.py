@@ -16,7 +16,8 @@ from typing import Any, Literal
 from cerberus_trader.domain.commands import CancelOrder, ModifyOrder, SubmitOrder
 from cerberus_trader.domain.errors import VenueGarbage, VenueLost
 from cerberus_trader.domain.events import (
-    UNREACHED,
+    NO_LINE,
+    NO_LOOK,
     AccountReport,
     Anomaly,
     Event,
@@ -336,7 +337,7 @@ class Link:
                 now_s = loop.time()
                 if pause == FIRST_PAUSE_S or now_s - told_s >= UNREACHED_S:
                     told_s = now_s
-                    words = f"{UNREACHED} for {now_s - since_s:.0f} s: {_words(error)}"
+                    words = f"{NO_LINE} {now_s - since_s:.0f} s: {_words(error)}"
                     self.put(LinkEvent(0, self.account, "lost", words))
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_S_MAX)
@@ -357,7 +358,7 @@ class Link:
                 seen_s = told_s = now_s
             elif now_s - told_s >= self._blind_s:
                 told_s = now_s
-                words = f"the account was not looked at for {now_s - seen_s:.0f} s"
+                words = f"{NO_LOOK} {now_s - seen_s:.0f} s"
                 self.put(LinkEvent(0, self.account, "lost", words))
             cause = "timer" if done else cause
             if done and self.account not in self.state.unreconciled and not self._questions():

@@ -8,7 +8,7 @@ flood of lines.
 from typing import Any
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import UNREACHED, Event, FillReport, TransferReport
+from cerberus_trader.domain.events import NO_LINE, NO_LOOK, Event, FillReport, TransferReport
 from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.order import FORCED
 from cerberus_trader.runtime.log import Log
@@ -103,7 +103,8 @@ class Trace:
     def _reconciling(self, seq: int, fact: f.Fact) -> None:
         """Log what the comparison with the venue found; what differs is an alert."""
         if type(fact) is f.LinkChanged:
-            write = self.log.alert if fact.reason.startswith(UNREACHED) else self.log.warning
+            blind = fact.reason.startswith((NO_LINE, NO_LOOK))
+            write = self.log.alert if blind else self.log.warning
             write("venue", row=seq, account=fact.account, state=fact.state, reason=fact.reason)
         elif type(fact) is f.Reconciled:
             self.log.info("reconciled", row=seq, account=fact.account, cause=fact.cause,

@@ -7,6 +7,7 @@ import pytest
 
 from cerberus_trader.domain.commands import ModifyOrder
 from cerberus_trader.domain.events import (
+    NO_LOOK,
     AccountReport,
     Anomaly,
     FillReport,
@@ -173,7 +174,7 @@ def test_an_account_that_cannot_be_looked_at_for_long_is_not_reconciled() -> Non
         await asyncio.sleep(25.0)
         assert not line.bench.state.unreconciled, "a look may fail now and then"
         await asyncio.sleep(90.0)
-        assert "not looked at for" in line.bench.state.unreconciled["main"]
+        assert NO_LOOK in line.bench.state.unreconciled["main"]
         told = [x.reason for x in line.of(LinkEvent) if x.state == "lost"]
         assert 2 <= len(told) <= 4
         line.client.replies["account"] = AccountView(NOON, (), (), None)

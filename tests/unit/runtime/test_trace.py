@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import OperatorEvent, TransferReport
+from cerberus_trader.domain.events import NO_LINE, NO_LOOK, LinkEvent, OperatorEvent, TransferReport
 from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.trace import Trace
 from tests.kit import D
@@ -46,3 +46,18 @@ def test_a_paper_deposit_is_a_line_and_no_alert() -> None:
     log = Kept()
     Trace(log).take(9, OperatorEvent(1, "deposit", "ann"), (f.CashMoved(D(7), "ann"),))
     assert log.lines == [("warning", "balance", {"row": 9, "amount": "7", "actor": "ann"})]
+
+
+@pytest.mark.parametrize(
+    ("reason", "level"),
+    [
+        (f"{NO_LINE} 60 s: refused", "error"), (f"{NO_LOOK} 90 s", "error"),
+        ("reset by the venue", "warning"),
+    ],
+)  # fmt: skip
+def test_a_venue_of_which_nothing_is_known_for_a_while_is_an_alert(reason: str, level: str) -> None:
+    log = Kept()
+    Trace(log).take(9, LinkEvent(1, "main", "lost"), (f.LinkChanged("main", "lost", reason),))
+    ((told, words, fields),) = log.lines
+    assert (told, words, fields["reason"]) == (level, "venue", reason)
+    assert fields.get("alert", False) == (level == "error")
