@@ -123,20 +123,36 @@ def adopted(look: Look, theirs: VenuePosition) -> Position:
 
 
 def compare_balance(look: Look, event: AccountReport) -> list[f.Fact]:
-    """Correct our balance where it goes on differing by the same amount.
+    """Correct our balance by what it goes on differing by.
 
-    The first look finds what the account holds to begin with: neither a gain nor a loss.
+    The first look finds what the account holds to begin with: neither a gain nor a loss. A look
+    that cannot tell, because something was booked meanwhile, leaves what was suspected.
     """
     ours, theirs = look.state.balance, event.balance
+    place = f"balance {look.account}"
+    if theirs is None:
+        look.touched.append(place)
+        look.settled = look.settled and not look.known(place)[0]
+        return []
     tolerance = look.state.settings.reconcile.balance_tolerance
-    if theirs is None or abs(theirs - ours) <= tolerance:
+    if abs(theirs - ours) <= tolerance:
         return []
     if look.account not in look.state.agreed:
         return [f.CashMoved(theirs - ours, "the venue's opening balance")]
-    place = f"balance {look.account}"
-    facts = look.suspect("balance", place, plain(ours), plain(theirs), "noted")
+    stands = standing(look.known(place)[0], theirs - ours)
+    facts = look.suspect("balance", place, plain(ours), plain(ours + stands), "noted")
     if acted(facts, "noted"):
-        facts.append(
-            f.BalanceCorrected(look.now_ns, look.account, theirs - ours, "the venue's balance")
-        )
+        facts.append(f.BalanceCorrected(look.now_ns, look.account, stands, "the venue's balance"))
     return facts
+
+
+def standing(known: str, now: Decimal) -> Decimal:
+    """Return what of a difference of balances stood before: one that grows would never be the same.
+
+    It grows where a venue charges what it never books.
+    """
+    kind, _, amount = known.partition(" ")
+    if kind != "balance":
+        return now
+    before = Decimal(amount)
+    return before if before * now > ZERO and abs(before) < abs(now) else now
