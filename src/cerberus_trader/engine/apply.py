@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import Event, FillReport, TransferReport
+from cerberus_trader.domain.events import Event, FillReport, FundingReport, TransferReport
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import TERMINAL, Status
 from cerberus_trader.engine.apply_venue import VENUE_FOLDS
@@ -24,6 +24,7 @@ from cerberus_trader.engine.books import (
     reserve,
 )
 from cerberus_trader.engine.state import (
+    ADOPTED,
     DAY_NS,
     CacheEntry,
     State,
@@ -205,16 +206,18 @@ def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     state.risk_version += 1
 
 
-def funding_booked(state: State, event: Event, fact: f.FundingBooked) -> None:
-    """Book a funding payment, which moves the position's margin."""
+def funding_booked(state: State, event: FundingReport, fact: f.FundingBooked) -> None:
+    """Book a funding payment, which moves the margin of a position that is still open."""
     position = fact.position
     note_marks(state, event)
-    if fact.payment_id:
-        remember_booking(state, f"{position.account}/{fact.payment_id}", fact.ts_ns)
+    if event.name:
+        remember_booking(state, f"{event.account}/{event.name}", fact.ts_ns)
     state.balance -= fact.amount
     state.counters.funding += fact.amount
-    record_of(state, position.strategy).booked -= fact.amount
-    hold(state, key_of(position.account, position.instrument), position)
+    owner = position.strategy if position is not None else ADOPTED
+    record_of(state, owner).booked -= fact.amount
+    if position is not None:
+        hold(state, key_of(position.account, position.instrument), position)
     state.risk_version += 1
 
 

@@ -27,7 +27,9 @@ def look(bench: Bench, balance: str | None, after_s: int = 30) -> Step:
         ((None, None, "9995", None), []),
     ],
 )
-def test_what_stands_of_a_difference_is_taken(told: tuple[str | None, ...], taken: list[int]) -> None:
+def test_what_stands_of_a_difference_is_taken(
+    told: tuple[str | None, ...], taken: list[int]
+) -> None:
     bench = Bench()
     look(bench, "10000")
     found = [fact.amount for each in told for fact in of(look(bench, each), f.BalanceCorrected)]

@@ -124,7 +124,7 @@ def test_ids_of_bookings_that_will_be_asked_for_again_are_never_forgotten(
             FundingReport(bench.now, "main", "COIN", D("0.0001"), D(100), D(1), D(50), (),
                           f"p{number}")
         )  # fmt: skip
-    assert list(bench.state.trade_ids) == ["main/p1", "main/p2"]
+    assert list(bench.state.trade_ids) == ["main/funding p1", "main/funding p2"]
 
 
 def test_an_entry_of_a_lost_history_is_cancelled_and_freezes_trading() -> None:
