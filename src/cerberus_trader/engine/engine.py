@@ -331,6 +331,9 @@ def on_timer(state: State, event: e.TimerEvent) -> list[f.Fact]:
                 # its close was submitted when it became so; one that recovered is left alone
                 still = portfolio.health_at(state, position, mark) == "critical"
                 flat = "margin" if still else None
+            owed = state.owed.get(key_of(position.account, position.instrument), ZERO)
+            if flat is None and owed:  # the close of a signal ended, and has closed nothing
+                flat, left = "signal", min(left, owed)
             if flat is not None and left > ZERO:
                 facts += orders.reduction(state, position, flat, left, event.ts_ns)
             elif any(name == position.instrument for name, _ in event.marks):
