@@ -49,7 +49,7 @@ def compare_position(
         return facts
     after: Position | None = None
     if theirs is not None:
-        after = followed(ours, theirs) if ours is not None else adopted(look, theirs)
+        after = followed(look, ours, theirs) if ours is not None else adopted(look, theirs)
     return [*facts, correction(look, name, ours, after, "the venue's position")]
 
 
@@ -98,15 +98,16 @@ def moved_level(
     return [*facts, correction(look, position.instrument, position, after, "moved at the venue")]
 
 
-def followed(ours: Position, theirs: VenuePosition) -> Position:
-    """Return our position with the venue's name and quantities.
+def followed(look: Look, ours: Position, theirs: VenuePosition) -> Position:
+    """Return our position with the venue's quantities, and its name where that is another one.
 
     Its levels hold for the same side only, and the risk planned for them grows with it.
     """
     same = ours.sign == theirs.sign
     planned = share_of(ours.risk, theirs.quantity, ours.quantity) if same else ZERO
+    name = theirs.position_id if look.misnamed(ours) else ours.id
     return replace(
-        ours, id=theirs.position_id or ours.id, sign=theirs.sign, quantity=theirs.quantity,
+        ours, id=name, sign=theirs.sign, quantity=theirs.quantity,
         cost=theirs.cost, margin=theirs.margin,
         stop=ours.stop if same else None, take_profit=ours.take_profit if same else None,
         trailing=ours.trailing if same else None, risk=planned, guarded=ours.guarded and same,
