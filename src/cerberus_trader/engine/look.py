@@ -50,6 +50,12 @@ class Look:
         skew_ns = self.state.settings.reconcile.skew_ms_max * MS
         return self.venue_ns <= position.opened_ns + skew_ns
 
+    def late(self, sent_ns: int) -> bool:
+        """Tell whether what was sent by then would have arrived, or never will."""
+        limits = self.state.settings.reconcile
+        latest = max(sent_ns + limits.submit_window_ms * MS, self.state.window_end_ns)
+        return self.venue_ns > latest + limits.skew_ms_max * MS
+
     def agrees(self, name: str) -> bool:
         """Tell whether the venue was seen to hold the same position in an instrument as we do."""
         if self.positions is None:

@@ -113,10 +113,11 @@ def modify(
         return f"the order is {order.status.value}"
     if order.account in state.unreconciled:
         return f"the venue is not reconciled: {state.unreconciled[order.account]}"
-    window_ns = state.settings.reconcile.submit_window_ms * MS
-    asked_ns = state.changes[name][0] if name in state.changes else state.now_ns - window_ns
-    if not again and state.now_ns < asked_ns + window_ns:
-        return "a change of it is on its way"
+    if not again and name in state.changes:
+        # a venue outside tells of it, or a look does; on paper a restart alone can lose it
+        window_ns = state.settings.reconcile.submit_window_ms * MS
+        if order.account in state.agreed or state.now_ns < state.changes[name][0] + window_ns:
+            return "a change of it is on its way"
     assert order.price is not None
     rule = state.instruments.get(order.instrument)
     if rule is None:
@@ -180,10 +181,13 @@ def on_modify_not_sent(state: State, event: ModifyNotSent) -> list[f.Fact]:
     order = state.orders.get(event.order_id)
     asked = state.changes.get(event.order_id, ())[1:]
     if order is not None and order.price is not None and asked == (event.price, event.quantity):
-        found.append(
-            f.OrderReplaced(order.id, order.price, order.quantity, order.notional, order.risk)
-        )
+        found.append(unchanged(order, order.price))
     return found
+
+
+def unchanged(order: Order, price: Decimal) -> f.OrderReplaced:
+    """Say that an entry has the terms it had: no change of it is on its way any more."""
+    return f.OrderReplaced(order.id, price, order.quantity, order.notional, order.risk)
 
 
 def on_report(state: State, event: OrderReport) -> list[f.Fact]:

@@ -80,7 +80,8 @@ def end(look: Look) -> list[f.Fact]:
 def follow(look: Look) -> list[f.Fact]:
     """Take the price and quantity that a working entry has at the venue.
 
-    At once where they were asked for; others may be those of before a change that was told.
+    At once where they were asked for; others may be those of before a change that was told. A
+    change that a look does not show past the time at which it could arrive is lost.
     """
     order, theirs = look.order, look.theirs
     assert order is not None and theirs is not None
@@ -88,7 +89,9 @@ def follow(look: Look) -> list[f.Fact]:
     if order.reduce_only or before is None or price is None:
         return []
     if (price, quantity) == (before, order.quantity):
-        return []
+        changes = look.state.changes
+        lost = order.id in changes and look.late(changes[order.id][0])
+        return [orders.unchanged(order, before)] if lost else []
     told = orders.on_modified(look.state, OrderModified(look.now_ns, order.id, price, quantity))
     if told:
         return told
@@ -112,13 +115,10 @@ def doubt(look: Look) -> list[f.Fact]:
             return []
         told = f.OrderChanged(look.order_id, Status.CANCELED, "its fills are not told")
         return [told, *orders.killed(look.state, order, Status.CANCELED, look.now_ns)]
-    limits = look.state.settings.reconcile
     known = look.state.doubts.get(look.order_id)
     since = known[0] if known is not None else look.now_ns
     absent = known[1] if known is not None else 0
-    latest = max(since + limits.submit_window_ms * MS, look.state.window_end_ns)
-    if look.venue_ns > latest + limits.skew_ms_max * MS:
-        absent += 1
+    absent += look.late(since)
     if absent < ABSENCES:
         if known == (since, absent):
             return []

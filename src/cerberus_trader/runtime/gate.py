@@ -71,16 +71,14 @@ class Gate:
         order = state.orders.get(change.order_id)
         if order is None:
             return "the order has ended meanwhile"
-        asked = state.changes.get(order.id, ())[1:]
-        if asked and asked != (change.price, change.quantity):
-            return "another change of it was asked for since"  # this one waited for the disk
         found = orders.modify(state, order.id, change.price, change.quantity, again=True)
         if isinstance(found, str):
             return found
         status = strategy_state(state, order.strategy).status
         status = status or strategy_of(state, order.strategy).status
         own = "" if status == "active" else f"the strategy {order.strategy} is {status}"
-        return self._closed(order) or own
+        asked = state.changes.get(order.id, ())[1:] == (change.price, change.quantity)
+        return self._closed(order) or own or ("" if asked else "it is waited for no more")
 
     def _closed(self, order: Order) -> str:
         """Say why nothing of an entry's strategy and account may add exposure now."""

@@ -42,6 +42,7 @@ AHEAD_MAX = 10_000
 DRAIN_S = 0.05
 FIRST_PAUSE_S, BACKOFF_S_MAX = 0.1, 5.0
 NOT_CONNECTED = "there is no line to the venue"
+LATE = "late: the time to send it has passed"
 UNREACHED_S = 60.0
 """How often a venue that cannot be reached is told of."""
 
@@ -119,13 +120,15 @@ class Link:
         return []
 
     async def _modify(self, command: ModifyOrder) -> None:
-        refusal = self.unchanging(command)
-        if refusal:  # stopped since the gate let it pass
+        asked_ns = self.state.changes.get(command.order_id, (0,))[0]
+        before = asked_ns + self.state.settings.reconcile.submit_window_ms * MS
+        refusal = self.unchanging(command) or (LATE if self.clock.now_ns() > before else "")
+        if refusal:  # stopped or waited since the gate let it pass
             held = ModifyNotSent(0, command.order_id, refusal, command.price, command.quantity)
             return self.put(held)
         try:
             async with asyncio.timeout(self._answer_s):
-                await self.client.modify(command)
+                await self.client.modify(command, before)
         except (VenueLost, TimeoutError) as error:
             self._garbled(error, f"modify {command.order_id}")
             self.wake.set()
@@ -156,9 +159,7 @@ class Link:
         now = self.clock.now_ns()
         window = now + self.state.settings.reconcile.submit_window_ms * MS
         before = window if order.reduce_only else min(window, self.send_before(order))
-        refusal = self.stopped(order)
-        if not refusal and now > before:
-            refusal = "late: the time to send it has passed"
+        refusal = self.stopped(order) or (LATE if now > before else "")
         if not refusal and not self.connected:
             refusal = NOT_CONNECTED
         if refusal:  # stopped or waited since the gate let it pass

@@ -306,7 +306,7 @@ def nothing_amiss(world: "World", rows: list[Row]) -> Iterator[str]:
     """
     if world.surprised:
         return
-    limit, changed = world.positions_max, overtaken(rows)
+    limit = world.positions_max
     if world.venue.most > limit:
         yield f"{world.venue.most} instruments had exposure at the venue, {limit} were allowed"
     for row in rows:
@@ -314,28 +314,12 @@ def nothing_amiss(world: "World", rows: list[Row]) -> Iterator[str]:
             if type(fact) is f.MismatchFound:
                 if fact.kind in ("unprotected", "unprofited") and world.drops:
                     continue
-                if fact.kind == "terms" and fact.place in changed:
-                    continue
                 if fact.action != "suspected" and fact.kind != "lost_order":
                     yield f"{fact.kind} {fact.place}: {fact.ours} {fact.theirs}, {fact.action}"
             elif type(fact) in (f.PositionCorrected, f.BalanceCorrected):
                 reason = getattr(fact, "reason", "")
                 if reason != "the venue's margin" and not (world.drops and reason == NO_PROFIT):
                     yield f"a correction was needed: {reason}"
-
-
-def overtaken(rows: list[Row]) -> set[str]:
-    """Return the orders of which a change was asked for while nobody knew of an earlier one."""
-    asked: set[str] = set()
-    found: set[str] = set()
-    for row in rows:
-        for fact in row.facts:
-            if type(fact) is f.OrderReplaced:
-                asked.discard(fact.order_id)
-            elif type(fact) is f.ModifyRequested:
-                found |= {fact.order_id} & asked
-                asked.add(fact.order_id)
-    return found
 
 
 def lawful(rows: list[Row]) -> Iterator[str]:

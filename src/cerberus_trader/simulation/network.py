@@ -53,10 +53,11 @@ class SimClient:
         """Ask for a cancellation."""
         await self._ask(lambda: self.venue.cancel(order.order_id))
 
-    async def modify(self, order: ModifyOrder) -> None:
+    async def modify(self, order: ModifyOrder, send_before_ns: int) -> None:
         """Ask for a change."""
         self.on_send(order)
-        await self._ask(lambda: self.venue.modify(order.order_id, order.price, order.quantity))
+        terms = (order.order_id, order.price, order.quantity)
+        await self._ask(lambda: self.venue.modify(*terms, send_before_ns))
 
     async def query(self, order: Order) -> Answer:
         """Ask for one order."""

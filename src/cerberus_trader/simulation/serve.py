@@ -175,7 +175,8 @@ class VenueServer:
             venue.cancel(request.order_id)
         elif isinstance(request, wire.Modify):
             if request.price > ZERO and request.quantity > ZERO:
-                venue.modify(request.order_id, request.price, request.quantity)
+                terms = (request.order_id, request.price, request.quantity)
+                venue.modify(*terms, request.send_before_ns)
         elif isinstance(request, wire.Query):
             return wire.Told(number, *venue.query(request.order_id))
         elif isinstance(request, wire.Account):

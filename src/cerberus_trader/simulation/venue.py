@@ -132,13 +132,14 @@ class SimVenue:
         if live is not None and live.state == "working":
             self._end(live, "canceled", "")
 
-    def modify(self, order_id: str, price: Decimal, quantity: Decimal) -> None:
-        """Change a resting order."""
-        live = self.orders.get(order_id)
-        if live is None or live.state != "working" or quantity <= live.filled:
+    def modify(self, name: str, price: Decimal, quantity: Decimal, send_before_ns: int) -> None:
+        """Change a resting order, unless it is late."""
+        live = self.orders.get(name)
+        late = self.now_ns() > send_before_ns
+        if late or live is None or live.state != "working" or quantity <= live.filled:
             return
         live.order = msgspec.structs.replace(live.order, price=price, quantity=quantity)
-        self.tell(OrderModified(0, order_id, price, quantity))
+        self.tell(OrderModified(0, name, price, quantity))
 
     def query(self, order_id: str) -> Answer:
         """Tell of one order; one that has just come may be missing."""

@@ -84,8 +84,11 @@ class VenueClient(Protocol):
         """Ask for an order's cancellation; its end comes as a report."""
         ...
 
-    async def modify(self, order: ModifyOrder) -> None:
-        """Ask for another limit price and quantity; that it is so comes as a report."""
+    async def modify(self, order: ModifyOrder, send_before_ns: int) -> None:
+        """Ask for another limit price and quantity, of a venue that refuses to after a time.
+
+        That it is so comes as a report.
+        """
         ...
 
     async def query(self, order: Order) -> Answer:

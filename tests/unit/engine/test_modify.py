@@ -203,9 +203,29 @@ def test_one_change_at_a_time_is_on_its_way() -> None:
     assert isinstance(asked, f.ModifyRequested), "the first one was told"
     bench.now += 5 * SECOND
     (asked,) = modify(bench, order.id, D(97), half).facts
-    assert isinstance(asked, f.ModifyRequested), "it cannot be on its way any more"
+    assert isinstance(asked, f.ModifyRequested), "on paper it was lost in a restart"
     bench.take(OrderReport(bench.now, order.id, "canceled"))
     assert not bench.state.changes
+
+
+def test_at_a_venue_outside_a_look_must_show_that_a_change_is_lost() -> None:
+    """By the clock alone it was over, while a late list could still be shown."""
+    bench = Bench()
+    bench.take(LinkEvent(bench.now, "main", "connecting"))
+    bench.take(AccountReport(bench.now, "main", bench.now, "start"))
+    order = resting(bench)
+    half = COIN.quantity_down(order.quantity / 2)
+    before = bench.state.orders[order.id]
+    modify(bench, order.id, D(99), half)
+    bench.now += 60 * SECOND
+    (refused,) = modify(bench, order.id, D(98), half).facts
+    assert isinstance(refused, f.CommandRefused) and "on its way" in refused.reason
+    bench.now -= 55 * SECOND  # the venue looked when it could still arrive
+    look(bench, order, 100, order.quantity)
+    assert order.id in bench.state.changes
+    look(bench, order, 100, order.quantity)
+    assert not bench.state.changes and bench.state.orders[order.id] == before
+    assert isinstance(modify(bench, order.id, D(98), half).facts[0], f.ModifyRequested)
 
 
 def test_a_change_that_says_nothing_new_changes_nothing() -> None:

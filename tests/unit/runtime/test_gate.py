@@ -123,7 +123,7 @@ def test_a_change_of_a_working_entry_passes(status: Status) -> None:
         ({"strategies": {"alpha": StrategyState(status="paused")}}, "alpha is paused"),
         ({"strategies": {"alpha": StrategyState(status="stopped")}}, "alpha is stopped"),
         ({"orders": {}}, "ended meanwhile"),
-        ({"changes": {"o": (NOON, D(104), D(17))}}, "another change"),
+        ({"changes": {"o": (NOON, D(104), D(17))}}, "waited for no more"),
     ],
 )
 def test_a_change_is_held_back_as_an_entry_is(state: Any, words: str) -> None:

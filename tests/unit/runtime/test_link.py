@@ -24,7 +24,7 @@ from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.runtime import heard
 from cerberus_trader.runtime.clock import FileClock
-from cerberus_trader.runtime.link import OVERLAP_NS, Link
+from cerberus_trader.runtime.link import LATE, OVERLAP_NS, Link
 from cerberus_trader.simulation.loop import run
 from cerberus_trader.venues.base import AccountView, Ack, Answer, Capabilities
 from tests.kit import NOON, SECOND, Bench, D, settings, submitted
@@ -72,8 +72,9 @@ class Client:
     async def cancel(self, order: CancelOrder) -> None:
         await self._answer("cancel", order.order_id)
 
-    async def modify(self, order: ModifyOrder) -> None:
-        await self._answer("modify", order.order_id, order.price, order.quantity)
+    async def modify(self, order: ModifyOrder, send_before_ns: int) -> None:
+        terms = (order.order_id, order.price, order.quantity)
+        await self._answer("modify", *terms, send_before_ns)
 
     async def query(self, order: Order) -> Answer:
         return await self._answer("query", order.id)
@@ -173,14 +174,15 @@ def test_what_a_submission_comes_to(reply: Any, state: str, reason: str, retry: 
 
 def test_a_change_that_was_stopped_meanwhile_never_leaves() -> None:
     async def main() -> None:
-        line = Line()
+        line, window = Line(), 5 * SECOND
         change = ModifyOrder("o1e", "main", "COIN", D(99), D(1))
-        for line.refusal in ("trading is halted", ""):
+        for line.refusal, ago in (("trading is halted", 0), ("", 0), ("", 6 * SECOND)):
+            line.bench.state.changes["o1e"] = (line.clock.now_ns() - ago, D(99), D(1))
             assert line.link.modify(change, NOON) == []
             await asyncio.sleep(1.0)
-        held = ModifyNotSent(0, "o1e", "trading is halted", D(99), D(1))
-        assert line.of(ModifyNotSent) == [held]
-        assert line.client.named("modify") == [("modify", "o1e", D(99), D(1))]
+        held = [ModifyNotSent(0, "o1e", why, D(99), D(1)) for why in ("trading is halted", LATE)]
+        assert line.of(ModifyNotSent) == held
+        assert line.client.named("modify") == [("modify", "o1e", D(99), D(1), NOON + window)]
 
     virtually(main())
 

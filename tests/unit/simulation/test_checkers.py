@@ -277,17 +277,6 @@ def test_a_difference_that_was_acted_on(world: World, fact: f.Fact, found: int) 
     assert len(list(c.nothing_amiss(world, rows))) == found
 
 
-@pytest.mark.parametrize(("told", "found"), [(False, 0), (True, 1)])
-def test_terms_that_a_change_overtaken_by_another_leaves_behind(
-    world: World, told: bool, found: int
-) -> None:
-    rows, asked = rows_of(world), f.ModifyRequested("x", D(1), D(1))
-    word = (f.OrderReplaced("x", D(1), D(1), D(1), D(0)),) if told else ()
-    noted = f.MismatchFound(1, "main", "terms", "x", "1 at 1", "2 at 1", "noted")
-    rows.append(replace(rows[-1], facts=(asked, *word, asked, noted)))
-    assert len(list(c.nothing_amiss(world, rows))) == found
-
-
 def test_a_status_that_cannot_follow(world: World) -> None:
     rows = rows_of(world)
     order = next(c.orders_of(rows))

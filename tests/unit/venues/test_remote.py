@@ -121,7 +121,8 @@ async def test_a_limit_order_is_cancelled_and_its_end_is_reported() -> None:
         line.on_word = words.append
         await line.connect()
         assert (await line.submit(order(kind="limit", price=D(1)), FAR)).accepted
-        await line.modify(ModifyOrder("o1e", "main", "ALFA", D(2), D(3)))
+        await line.modify(ModifyOrder("o1e", "main", "ALFA", D(1), D(2)), 1)  # too late
+        await line.modify(ModifyOrder("o1e", "main", "ALFA", D(2), D(3)), FAR)
         await until(lambda: words)
         assert words.pop() == OrderModified(0, "o1e", D(2), D(3))
         await line.cancel(CancelOrder("o1e", "main", "ALFA"))

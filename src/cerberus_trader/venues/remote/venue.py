@@ -88,11 +88,10 @@ class RemoteVenue:
         """Ask for a cancellation."""
         await self._ask(wire.Cancel(self._number(), order.order_id), wire.Done)
 
-    async def modify(self, order: ModifyOrder) -> None:
+    async def modify(self, order: ModifyOrder, send_before_ns: int) -> None:
         """Ask for another limit price and quantity of a resting entry."""
-        number = self._number()
-        request = wire.Modify(number, order.order_id, order.price, order.quantity)
-        await self._ask(request, wire.Done)
+        terms = (order.order_id, order.price, order.quantity)
+        await self._ask(wire.Modify(self._number(), *terms, send_before_ns), wire.Done)
 
     async def query(self, order: Order) -> Answer:
         """Ask for one order by our id."""

@@ -53,12 +53,13 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel", array_like=True):
 
 
 class Modify(msgspec.Struct, frozen=True, tag="modify", array_like=True):
-    """Ask for another limit price and quantity of a resting entry."""
+    """Ask for another limit price and quantity of a resting entry; not after a time."""
 
     number: int
     order_id: str
     price: Decimal
     quantity: Decimal
+    send_before_ns: int
 
 
 class Query(msgspec.Struct, frozen=True, tag="query", array_like=True):
