@@ -9,6 +9,7 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import Event, FillReport, FundingReport, TransferReport
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import TERMINAL, Status
+from cerberus_trader.engine import targets
 from cerberus_trader.engine.apply_venue import VENUE_FOLDS
 from cerberus_trader.engine.books import (
     doubt_stop,
@@ -18,9 +19,6 @@ from cerberus_trader.engine.books import (
     keep_partial,
     late_fill,
     note_marks,
-    owe,
-    paid,
-    pay,
     protect,
     record_of,
     remember_booking,
@@ -123,8 +121,7 @@ def submitted(state: State, event: Event, fact: f.OrderSubmitted) -> None:
     key = key_of(order.account, order.instrument)
     if order.reduce_only:
         state.closings[key] = (*state.closings.get(key, ()), order.id)
-        if key in state.owed and order.reason == "signal":
-            pay(state, key, order.quantity)
+        targets.aim(state, event, order)
         return
     state.entries[key] = (*state.entries.get(key, ()), order.id)
     reserve(state, order, 1)
@@ -143,9 +140,6 @@ def cancel_requested(state: State, event: Event, fact: f.CancelRequested) -> Non
 def order_changed(state: State, event: Event, fact: f.OrderChanged) -> None:
     """Take the venue's word on an order."""
     if fact.status in TERMINAL:
-        order = state.orders.get(fact.order_id)
-        if order is not None and order.reduce_only:
-            owe(state, order)
         end_order(state, fact.order_id, fact.status)
         state.risk_version += 1
     elif fact.order_id in state.orders:
@@ -195,8 +189,8 @@ def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     record_of(state, fact.strategy).booked += gain
     key = key_of(event.account, event.instrument)
     hold(state, key, fact.position)
-    if key in state.owed:
-        paid(state, key, event, fact)
+    if key in state.targets:
+        targets.follow_fill(state, key, event, fact)
     order = state.orders.get(event.order_id)
     if order is None:
         late_fill(state, event)

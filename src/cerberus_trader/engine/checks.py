@@ -160,9 +160,12 @@ def same_side(case: Case) -> str:
 def closing(case: Case) -> str:
     """Name the close on its way to what is held; one that lost its position holds nothing up.
 
-    Nor does one of a part that no signal asked for hold up the close of the rest.
+    Nor does one of a part that no signal asked for hold up the close of the rest. What is to be
+    closed and has no close on its way, because one failed, is not added to.
     """
     state, position, found = case.state, case.position, ""
+    if case.action != "close" and case.key in state.targets:
+        return state.targets[case.key].position
     left = position.quantity if position is not None and case.action == "close" else ZERO
     for order_id in state.closings.get(case.key, ()):
         order = state.orders[order_id]
@@ -170,7 +173,8 @@ def closing(case: Case) -> str:
         held = held or order.closes in state.entries.get(case.key, ())
         if held and order.status is not Status.UNKNOWN:
             found = order_id
-            left = ZERO if order.reason == "signal" else left - order.quantity + order.filled
+            asked = order.reason == "signal" and (order.signal_id or order.attempt)
+            left = ZERO if asked else left - order.quantity + order.filled
     return found if left <= ZERO else ""
 
 

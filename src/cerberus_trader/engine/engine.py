@@ -27,6 +27,7 @@ from cerberus_trader.engine import (
     reconcile,
     risk,
     strategies,
+    targets,
 )
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.intake import Case
@@ -331,14 +332,16 @@ def on_timer(state: State, event: e.TimerEvent) -> list[f.Fact]:
                 # its close was submitted when it became so; one that recovered is left alone
                 still = portfolio.health_at(state, position, mark) == "critical"
                 flat = "margin" if still else None
-            owed = state.owed.get(key_of(position.account, position.instrument), ZERO)
-            if flat is None and owed:  # the close of a signal ended, and has closed nothing
-                flat, left = "signal", min(left, owed)
+            again = targets.close_again(state, position, event.ts_ns) if flat is None else []
             if flat is not None and left > ZERO:
                 facts += orders.reduction(state, position, flat, left, event.ts_ns)
+            elif again:
+                facts += again
             elif any(name == position.instrument for name, _ in event.marks):
                 # a price that is only remembered says nothing new, and keeps it stale
                 facts += margin_facts(state, position, event.marks, event.ts_ns, left)
+        if state.targets:
+            facts += targets.cancel_again(state)
     return facts
 
 

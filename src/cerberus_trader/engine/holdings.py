@@ -11,7 +11,7 @@ from cerberus_trader.domain.money import ZERO, plain, share_of
 from cerberus_trader.domain.order import Order, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine.look import Look, acted, correction, freeze, signed
-from cerberus_trader.engine.state import ADOPTED
+from cerberus_trader.engine.state import ADOPTED, key_of
 
 replace = msgspec.structs.replace
 
@@ -133,27 +133,29 @@ def compare_balance(look: Look, event: AccountReport) -> list[f.Fact]:
     place = f"balance {look.account}"
     if theirs is None:
         look.touched.append(place)
-        look.settled = look.settled and not look.known(place)[0]
         return []
     tolerance = look.state.settings.reconcile.balance_tolerance
     if abs(theirs - ours) <= tolerance:
         return []
     if look.account not in look.state.agreed:
         return [f.CashMoved(theirs - ours, "the venue's opening balance")]
-    stands = standing(look.known(place)[0], theirs - ours)
+    since_ns = look.state.suspected_ns.get(key_of(look.account, place), 0)
+    booked = next(reversed(look.state.trade_ids.values()), 0) >= since_ns
+    stands = standing(look.known(place)[0], theirs - ours, booked)
     facts = look.suspect("balance", place, plain(ours), plain(ours + stands), "noted")
     if acted(facts, "noted"):
         facts.append(f.BalanceCorrected(look.now_ns, look.account, stands, "the venue's balance"))
     return facts
 
 
-def standing(known: str, now: Decimal) -> Decimal:
+def standing(known: str, now: Decimal, booked: bool) -> Decimal:
     """Return what of a difference of balances stood before: one that grows would never be the same.
 
-    It grows where a venue charges what it never books.
+    It grows where a venue charges what it never books. Not where anything was booked since: then
+    it may be another difference.
     """
     kind, _, amount = known.partition(" ")
-    if kind != "balance":
+    if kind != "balance" or booked:
         return now
     before = Decimal(amount)
     return before if before * now > ZERO and abs(before) < abs(now) else now

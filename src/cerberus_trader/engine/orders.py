@@ -200,6 +200,9 @@ def on_report(state: State, event: OrderReport) -> list[f.Fact]:
     if order is None or order.status is status or not may_follow(order.status, status):
         return []
     late = event.filled is not None and event.filled > order.filled
+    if event.filled is None and order.reduce_only and order.account in state.agreed:
+        # what it has filled is asked about, before more is closed than was asked for
+        late = status in (Status.CANCELED, Status.EXPIRED)
     if status in TERMINAL and (late or order.protective):
         # its end has overtaken its fills: the exposure stays reserved until they are booked;
         # that of a protective order the end of its position, else this one is unprotected
@@ -282,6 +285,8 @@ def retry(state: State, order: Order, now_ns: int) -> list[f.Fact]:
         return []
     if not order.reduce_only and held_back(state, order):
         return []
+    if order.reason == "signal" and key_of(order.account, order.instrument) not in state.targets:
+        return []  # somebody else has closed it
     attempt = order.attempt + 1
     name = retry_id(state, order.account, order.strategy, order.id, attempt)
     pause = limits.backoff_ms * MS << order.attempt

@@ -73,6 +73,20 @@ class Ended(msgspec.Struct, array_like=True, frozen=True):
     filled: Decimal = ZERO
 
 
+class Target(msgspec.Struct, array_like=True, frozen=True):
+    """Hold the most that signals leave of a position, known by its name or its entry's.
+
+    Of a `whole` one what its own entry still fills is closed too. A close that came to nothing is
+    sent again after `after_ns`; `tries` of them were.
+    """
+
+    position: str
+    most: Decimal
+    whole: bool
+    tries: int = 0
+    after_ns: int = 0
+
+
 class CacheEntry(msgspec.Struct, array_like=True, frozen=True):
     """Hold an analysis: leverage factors and raw leverage, until `expires_ns`."""
 
@@ -120,8 +134,8 @@ class State(msgspec.Struct):
     when an order may arrive that was sent under a longer `submit_window_ms`; `unsure` the stops
     of which nobody knows whether they rest at their venue; `forgotten_ns` when the newest signal
     was judged that is no longer in `seen`; `changes` the price and quantity that were asked for an
-    entry, and when, until the venue tells them; `owed` how much of a place signals have closed
-    and no order took.
+    entry, and when, until the venue tells them; `targets` how much of a place signals leave
+    open, until it is so.
     """
 
     engine_id: str = ""
@@ -170,7 +184,7 @@ class State(msgspec.Struct):
     suspected_ns: dict[str, int] = {}
     forgotten_ns: int = 0
     changes: dict[str, tuple[int, Decimal, Decimal]] = {}
-    owed: dict[str, Decimal] = {}
+    targets: dict[str, Target] = {}
 
     def __post_init__(self) -> None:
         # what forgets its oldest entry: a plain dict takes longer to find it the more it forgot

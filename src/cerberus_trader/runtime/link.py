@@ -228,7 +228,7 @@ class Link:
             if len(self._ahead) > AHEAD_MAX:
                 self._flood(f"{AHEAD_MAX} bookings wait for those before them")
         elif booking.sequence == self._next:
-            self._ahead[booking.sequence] = taken
+            self._ahead.setdefault(booking.sequence, taken)  # the first one stands
             self._follow()
         elif taken and not known and listed:
             self._book(booking)
@@ -382,7 +382,8 @@ class Link:
         """Take missed bookings, ask about every order in question, then about the account."""
         try:
             for order in self._questions():
-                await self.catch_up()
+                if not await self.catch_up():
+                    return False
                 async with asyncio.timeout(self._answer_s):
                     answer = await self.client.query(order)
                 self.put(OrderStatus(0, order.id, answer.venue_ns, answer.order))
@@ -393,16 +394,14 @@ class Link:
                 view = await self.client.account(self.account)
                 self._drift(view.venue_ns, asked_ns, self.clock.now_ns())
             check_once(view)
-            await self.catch_up()
+            caught_up = await self.catch_up()
         except (VenueLost, TimeoutError) as error:
             self._garbled(error, "account")
             return False
-        if self._booked_count != before and self.account not in self.state.agreed:
-            return False  # nobody can tell whether the opening balance holds it already
-        if self._ahead:
-            return False  # what was told already is not booked yet: it would show as a difference
-        # nobody can tell either whether the balance holds what was booked meanwhile
-        cash = view.balance if self._booked_count == before else None
+        booked = self._booked_count != before  # does the balance hold it? nobody can tell
+        if not caught_up or (booked and self.account not in self.state.agreed):
+            return False
+        cash = None if booked else view.balance
         self.put(
             AccountReport(0, self.account, view.venue_ns, cause, view.orders, view.positions, cash)
         )
@@ -417,10 +416,11 @@ class Link:
         """Drop what is only remembered to notice contradictions: memory is short."""
         self._heard.forget()
 
-    async def catch_up(self) -> None:
+    async def catch_up(self) -> bool:
         """Take every booking since the last agreement; those known are passed over.
 
-        What happened in an account before we ever looked at it is not ours to book.
+        Tells whether none waits for others, which would show as a difference. What happened in an
+        account before we ever looked at it is not ours to book.
         """
         since = self.state.agreed.get(self.account)
         if since is None:
@@ -430,7 +430,8 @@ class Link:
             async with asyncio.timeout(self._answer_s):
                 page = await anext(pages, None)
             if page is None:
-                return self._pass_gap()
+                self._pass_gap()
+                return not self._ahead
             await self._drained(WORDS_MAX)
             self._take_listed(page)
             if self._flooded:

@@ -31,8 +31,8 @@ def must_close(state: State) -> Iterator[str]:
     for position in state.positions.values():
         if everything or position.strategy in scopes:
             yield f"{position.instrument} of {position.strategy} is to be closed"
-    for place, owed in state.owed.items():
-        yield f"a signal has closed {owed} of {place}, which are open"
+    for place, target in state.targets.items():
+        yield f"signals leave {target.most} of {place}, and more is open"
 
 
 def own_places(world: "World", entries: dict[str, Order]) -> Iterator[str]:

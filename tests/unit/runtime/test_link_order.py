@@ -1,6 +1,6 @@
 """The link and the order of bookings: venues that count anew, ids that come again."""
 
-from cerberus_trader.domain.events import Anomaly, FillReport
+from cerberus_trader.domain.events import Anomaly, FillReport, OrderReport
 from tests.kit import D
 from tests.unit.runtime.test_link import Line, fill, virtually
 
@@ -63,5 +63,36 @@ def test_a_conflict_behind_a_gap_does_not_displace_the_one_that_waits() -> None:
         await line.link.catch_up()
         assert [x.trade_id for x in line.of(FillReport)] == ["a1", "a2", "a3"]
         assert not line.of(FillReport)[2].fee
+
+    virtually(main())
+
+
+def test_a_list_that_contradicts_a_word_does_not_erase_it() -> None:
+    """The word that waited for the first list was dropped with the row that contradicts it."""
+
+    async def main() -> None:
+        line = Line()
+        line.link.on_word(fill("a7", 7, quantity=D(5)))
+        line.client.replies["bookings"] = [fill("a7", 7, quantity=D(6))]
+        await line.link.catch_up()
+        assert [x.quantity for x in line.of(FillReport)] == [D(5)]
+        assert [x.kind for x in line.of(Anomaly)] == ["trade_conflict"]
+
+    virtually(main())
+
+
+def test_no_order_is_asked_about_while_its_fills_may_wait_behind_a_gap() -> None:
+    """The venue told that it had filled, we had no fill, and trading froze for want of it."""
+
+    async def main() -> None:
+        line = Line(taking=True)
+        order = line.entry()
+        line.bench.take(OrderReport(line.bench.now, order.id, "unknown"))
+        line.client.replies["bookings"] = [fill("a1", 1)]
+        await line.link.catch_up()
+        line.link.on_word(fill("a3", 3))
+        assert not await line.link._look("timer") and not line.client.named("query")
+        line.client.replies["bookings"] = [fill(f"a{n}", n) for n in (1, 2, 3)]
+        assert await line.link._look("timer") and len(line.client.named("query")) == 1
 
     virtually(main())
