@@ -18,51 +18,17 @@ from cerberus_trader.domain.events import (
     OrderReport,
     TransferReport,
 )
-from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.order import GROUP_DIGITS, Order
 from cerberus_trader.simulation.faults import Faults
+from cerberus_trader.simulation.held import Held, Live
 from cerberus_trader.venues.base import AccountView, Ack, Answer, Booking, Word
 
 ZERO = Decimal(0)
 CENT = Decimal("0.00000001")
 LIST_LAG_NS = 800_000_000  # how long what the venue lists may lag behind what it has done
-
-
-class Held:
-    """Hold a position: signed quantity, cost of what is open, isolated margin, its levels."""
-
-    def __init__(self, owner: str, leverage: Decimal) -> None:
-        self.owner = owner
-        self.leverage = leverage
-        self.quantity = self.cost = self.margin = ZERO
-        self.stop: Decimal | None = None
-        self.stopped: Decimal | None = None
-        """What the stop is for, where that is not all of it."""
-        self.profit: Decimal | None = None
-        self.trailing: Decimal | None = None
-        self.best = ZERO
-
-    @property
-    def sign(self) -> int:
-        return 1 if self.quantity > ZERO else -1
-
-
-class Live:
-    """Hold an order of the venue's book."""
-
-    def __init__(self, order: Order, arrived_ns: int) -> None:
-        self.order = order
-        self.arrived_ns = arrived_ns
-        self.filled = ZERO
-        self.state = "working"
-        self.reason = ""
-        self.parts = 0
-
-    @property
-    def left(self) -> Decimal:
-        return self.order.quantity - self.filled
 
 
 class SimVenue:
@@ -144,20 +110,16 @@ class SimVenue:
         """Tell of one order; one that has just come may be missing."""
         live = self.orders.get(order_id)
         hidden = live is not None and self._is_late(live)
-        return Answer(self.now_ns(), None if live is None or hidden else self._row(live))
+        return Answer(self.now_ns(), None if live is None or hidden else live.row())
 
     def account(self) -> AccountView:
         """Tell of everything that is open; the list may lack what has just come."""
-        rows = [self._row(live) for live in self._working() if not self._is_late(live)]
+        rows = [live.row() for live in self._working() if not self._is_late(live)]
         for name, held in self.positions.items():
             until, older = self._older.get(name, (0, []))
-            rows += older if self.now_ns() < until else self._legs(name, held)
-        held_rows = tuple(
-            VenuePosition(name, held.sign, abs(held.quantity), abs(held.cost), held.margin,
-                          held.leverage, held.owner)
-            for name, held in self.positions.items()
-        )  # fmt: skip
-        return AccountView(self.now_ns(), tuple(rows), held_rows, self.balance)
+            rows += older if self.now_ns() < until else held.legs(name)
+        held_rows = [held.row(name) for name, held in self.positions.items()]
+        return AccountView(self.now_ns(), tuple(rows), tuple(held_rows), self.balance)
 
     def since(self, since_ns: int) -> list[Booking]:
         """Tell every booking from a time on."""
@@ -327,7 +289,7 @@ class SimVenue:
             held = self.positions[name] = Held(order.id, order.leverage)
         owner, before = held.owner, self.balance
         if self.lags.random() < self.faults.late_list:
-            self._older[name] = self.now_ns() + LIST_LAG_NS, self._legs(name, held)
+            self._older[name] = self.now_ns() + LIST_LAG_NS, held.legs(name)
         self._move(held, order, quantity, price)
         self._post("fees", fee)
         self._earn(owner, self.balance - before)
@@ -474,26 +436,3 @@ class SimVenue:
     def _is_late(self, live: Live) -> bool:
         young = self.now_ns() - live.arrived_ns < LIST_LAG_NS
         return young and self.rng.random() < self.faults.late_list
-
-    def _row(self, live: Live) -> VenueOrder:
-        order = live.order
-        return VenueOrder(
-            order.id, order.instrument, order.side, order.quantity,
-            live.state,  # type: ignore[arg-type]
-            live.filled, order.price, order.reduce_only, live.reason,
-        )  # fmt: skip
-
-    def _legs(self, name: str, held: Held) -> list[VenueOrder]:
-        rows = []
-        for letter, price in (("s", held.stop), ("t", held.profit), ("r", held.trailing)):
-            size = abs(held.quantity)
-            if letter == "s" and held.stopped is not None:
-                size = min(size, held.stopped)
-            if price is not None:
-                rows.append(
-                    VenueOrder(
-                        held.owner[:GROUP_DIGITS] + letter, name, -held.sign, size,
-                        "working", ZERO, price, True,
-                    )
-                )  # fmt: skip
-        return rows

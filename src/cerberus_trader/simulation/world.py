@@ -21,11 +21,11 @@ from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.simulation import changes
 from cerberus_trader.simulation import loop as virtual
-from cerberus_trader.simulation.checkers import check, stops_differ
+from cerberus_trader.simulation.checkers import check
 from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several, varied, wider
 from cerberus_trader.simulation.faults import Faults, draw, drawn
 from cerberus_trader.simulation.life import Life, Wall
-from cerberus_trader.simulation.owners import must_close
+from cerberus_trader.simulation.settled import pending
 from cerberus_trader.simulation.store import Disk
 from cerberus_trader.simulation.venue import SimVenue
 
@@ -143,7 +143,7 @@ class World:
             task.cancel()
         violations = [*self.failures, *check(self)]
         if not converged:
-            violations.insert(0, f"not settled {HEAL_S:g} s after healing: {self._pending()}")
+            violations.insert(0, f"not settled {HEAL_S:g} s after healing: {pending(self)}")
         if self.life is not None:
             self.life.crash()
         return self._result(violations)
@@ -192,40 +192,9 @@ class World:
         since = self.wall.now_ns()
         for _ in range(int(HEAL_S / 0.5)):
             await asyncio.sleep(0.5)
-            if not self._pending(since):
+            if not pending(self, since):
                 return True
         return False
-
-    def _pending(self, since_ns: int = 0) -> str:
-        """Say what is still in question, empty if nothing is."""
-        life = self.life
-        if life is None or not life.alive or life.shell.link is None:
-            return "the engine is down"
-        state = life.state
-        if life.journal.durable_seq < life.journal.last_seq:
-            return "rows are not durable yet"
-        if state.unreconciled:
-            return f"not reconciled: {state.unreconciled}"
-        if state.agreed.get("main", 0) < since_ns + 3_000_000_000:
-            return "no agreement since"
-        if self.venue.bookings and self.venue.bookings[-1][0] > state.agreed.get("main", 0):
-            return "a booking is on its way"
-        if state.suspects:
-            return f"suspicions: {state.suspects}"
-        waiting = (Status.SUBMITTED, Status.UNKNOWN, Status.PENDING_CANCEL)
-        for order in state.orders.values():
-            if order.status in waiting:
-                return f"order {order.id} is {order.status.value}"
-            there = self.venue.orders.get(order.id)
-            ended = there is not None and there.state != "working"
-            if ended and order.id[-1] not in "str":  # a leg comes again with the rest of its entry
-                return f"the end of {order.id} is on its way"
-        for words in (*must_close(state), *stops_differ(self)):
-            return words
-        market = [x for x in self.venue.orders.values() if x.state == "working"]
-        if any(live.order.kind == "market" for live in market):
-            return "a market order works at the venue"
-        return ""
 
     def _result(self, violations: list[str]) -> Result:
         digest = hashlib.sha256(self.disk.rows[-1].hash if self.disk.rows else b"")
