@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import msgspec
+
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import GROUP_DIGITS, Order
 
@@ -73,3 +75,8 @@ class Live:
             self.state,  # type: ignore[arg-type]
             self.filled, order.price, order.reduce_only, self.reason,
         )  # fmt: skip
+
+
+def other_side(row: VenuePosition) -> VenuePosition:
+    """Return the empty other side of a position, as hedge mode lists it."""
+    return msgspec.structs.replace(row, sign=-row.sign, quantity=ZERO, cost=ZERO, margin=ZERO)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from cerberus_trader.domain.order import Status
 from cerberus_trader.simulation.checkers import stops_differ
 from cerberus_trader.simulation.owners import must_close
+from cerberus_trader.simulation.untold import still_suspected
 
 if TYPE_CHECKING:
     from cerberus_trader.simulation.world import World
@@ -24,8 +25,8 @@ def pending(world: "World", since_ns: int = 0) -> str:
         return "no agreement since"
     if world.venue.bookings and world.venue.bookings[-1][0] > state.agreed.get("main", 0):
         return "a booking is on its way"
-    if state.suspects:
-        return f"suspicions: {state.suspects}"
+    if suspected := still_suspected(world):
+        return f"suspicions: {suspected}"
     waiting = (Status.SUBMITTED, Status.UNKNOWN, Status.PENDING_CANCEL)
     for order in state.orders.values():
         if order.status in waiting:

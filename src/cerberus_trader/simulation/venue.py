@@ -23,7 +23,7 @@ from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.money import plain
 from cerberus_trader.domain.order import GROUP_DIGITS, Order
 from cerberus_trader.simulation.faults import Faults
-from cerberus_trader.simulation.held import Held, Live
+from cerberus_trader.simulation.held import Held, Live, other_side
 from cerberus_trader.venues.base import AccountView, Ack, Answer, Booking, Word
 
 ZERO = Decimal(0)
@@ -66,6 +66,15 @@ class SimVenue:
         self.lags = Random(0)
         self._older: dict[str, tuple[int, list[VenueOrder]]] = {}
         """The stops and profits of a position before a fill, and until when they are listed."""
+        self.outside: set[str] = set()
+        """The instruments in which a person alone trades: the engine does not know them."""
+        self.untold: list[tuple[int, Decimal]] = [(0, ZERO)]
+        """By how much the cash has moved in all, by when, without a booking for the engine."""
+        self.silent_until_ns = 0
+        """Until when questions about the account stay without an answer."""
+        self.doubles, self.jumps = Random(0), Random(0)
+        self.doubled = self.sequence = self.skipped = 0
+        self.on_fill: Callable[[], None] = lambda: None
         self.intruders: list[str] = []
         """The entries that came to a place that another strategy had taken."""
 
@@ -119,6 +128,9 @@ class SimVenue:
             until, older = self._older.get(name, (0, []))
             rows += older if self.now_ns() < until else held.legs(name)
         held_rows = [held.row(name) for name, held in self.positions.items()]
+        if held_rows and self.doubles.random() < self.faults.double_rows:
+            held_rows.append(other_side(self.doubles.choice(held_rows)))
+            self.doubled += 1
         return AccountView(self.now_ns(), tuple(rows), tuple(held_rows), self.balance)
 
     def since(self, since_ns: int) -> list[Booking]:
@@ -151,9 +163,11 @@ class SimVenue:
         held.margin -= amount
         self._post("funding", amount)
         self._earn(held.owner, -amount)
+        if name in self.outside:
+            self._keep_untold(-amount)
         self._book(
             FundingReport(0, "main", name, rate, price, amount, held.margin, (),
-                          f"p{self.born}{self._number()}", len(self.bookings) + 1)
+                          f"p{self.born}{self._number()}", self._next())
         )  # fmt: skip
 
     def cancel_some(self) -> None:
@@ -197,6 +211,19 @@ class SimVenue:
         live = self._add(order, self.now_ns())
         self._fill(live, quantity, ask if side > 0 else bid)
 
+    def rest_by_hand(self, name: str, side: int, quantity: Decimal, price: Decimal) -> None:
+        """Let a person place a limit order, past us."""
+        order = Order(
+            f"hand{self.born}{self._number()}", "main", "", name, side, "limit", "entry",
+            quantity, price=price,
+        )  # fmt: skip
+        self._add(order, self.now_ns())
+
+    def charge(self, amount: Decimal) -> None:
+        """Take something off the cash, and tell nobody."""
+        self._post("charges", amount)
+        self._keep_untold(-amount)
+
     def deleverage(self, name: str, share: Decimal) -> None:
         """Close a part of a position that gains, to cover what others could not pay."""
         held = self.positions.get(name)
@@ -221,7 +248,7 @@ class SimVenue:
         self._post("deposits", -amount)
         self._book(
             TransferReport(0, "main", amount, f"m{self.born}{self._number()}", (),
-                           len(self.bookings) + 1)
+                           self._next())
         )  # fmt: skip
         return ""
 
@@ -293,6 +320,8 @@ class SimVenue:
         self._move(held, order, quantity, price)
         self._post("fees", fee)
         self._earn(owner, self.balance - before)
+        if name in self.outside:
+            self._keep_untold(self.balance - before)
         leaves = live.left
         if not held.quantity:
             del self.positions[name]
@@ -307,9 +336,10 @@ class SimVenue:
             FillReport(
                 0, order_id or order.id, f"v{self.born}{self._number()}", "main", name, order.side,
                 quantity, price, fee, "taker", reason or order.reason,  # type: ignore[arg-type]
-                margin, leaves, *levels, sequence=len(self.bookings) + 1,
+                margin, leaves, *levels, sequence=self._next(),
             )
         )  # fmt: skip
+        self.on_fill()
 
     def _move(self, held: Held, order: Order, quantity: Decimal, price: Decimal) -> None:
         """Change a position by a trade; what it closes is realised."""
@@ -411,6 +441,7 @@ class SimVenue:
         for live in self._working():
             if not live.order.reduce_only:
                 taken.setdefault(live.order.instrument, live.order.strategy)
+        taken = {name: owner for name, owner in taken.items() if name not in self.outside}
         self.most = max(self.most, len(taken))
         owners = list(taken.values())
         for owner in dict.fromkeys(owners):
@@ -428,6 +459,16 @@ class SimVenue:
     def _strategy_of(self, order_id: str) -> str:
         live = self.orders.get(order_id)
         return live.order.strategy if live is not None else ""
+
+    def _keep_untold(self, amount: Decimal) -> None:
+        self.untold.append((self.now_ns(), self.untold[-1][1] + amount))
+
+    def _next(self) -> int:
+        """Return the next booking's number; at times one or two are passed over."""
+        skip = self.jumps.choice((1, 2)) if self.jumps.random() < self.faults.numbers_skip else 0
+        self.skipped += skip > 0
+        self.sequence += 1 + skip
+        return self.sequence
 
     def _number(self) -> int:
         self.numbers += 1

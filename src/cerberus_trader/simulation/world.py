@@ -27,6 +27,7 @@ from cerberus_trader.simulation.faults import Faults, draw, drawn
 from cerberus_trader.simulation.life import Life, Wall
 from cerberus_trader.simulation.settled import pending
 from cerberus_trader.simulation.store import Disk
+from cerberus_trader.simulation.troubles import Troubles, blind
 from cerberus_trader.simulation.venue import SimVenue
 
 EPOCH_NS = 1_700_000_000_000_000_000
@@ -87,6 +88,7 @@ class World:
         """Whether a person trades past the engine, or its history may end before the venue's."""
         self.drops = bool(faults.legs_dropped_per_minute or faults.unattached)
         self.skewed = bool(faults.clock_steps_per_minute)
+        self.troubles = Troubles(self)
         self.configs = self.positions_max = self.remember_max = 0
         self.places_of: dict[str, int] = {}
         """The most positions that each strategy was ever allowed."""
@@ -123,6 +125,7 @@ class World:
             self.wall.now_ns, lambda s, call: running.call_later(s, call),
         )  # fmt: skip
         self.venue.faults, self.venue.lags = self.faults, Random(f"lags {self.seed}")
+        self.troubles.begin()
         self._move_prices()
         tasks = [asyncio.ensure_future(work) for work in (self._lives(), self._market())]
         tasks += [
@@ -170,6 +173,7 @@ class World:
             (6.0, self._rearm),
             (6.0, self._modify),
             (30.0, lambda: self._modify(self.moves)),
+            *self.troubles.rates(),
         ]
 
     async def _often(self, per_minute: float, act: Any) -> None:
@@ -186,6 +190,7 @@ class World:
         self.faults = self.venue.faults = Faults()
         self.wall.offset_ns = 0
         self.silent_until = 0.0
+        self.venue.silent_until_ns = 0
         if self.life is not None:
             self.life.faults = self.life.client.faults = self.faults
             self.life.client.heal()
@@ -253,6 +258,8 @@ class World:
         if not life.alive:
             return  # a timer of a process that is gone: nothing leaves
         now, word = asyncio.get_running_loop().time(), changes.word_of(life, leaving)
+        if not word and not (isinstance(leaving, Order) and leaving.reduce_only):
+            word = blind(life, now)
         if isinstance(leaving, ModifyOrder):
             return self.changed.append((now, leaving, word))
         if leaving.reduce_only and not life.failed:
@@ -269,7 +276,7 @@ class World:
         """Draw another configuration; the loosest limit so far bounds what may be open."""
         self.configs += 1
         rng = Random(f"settings {self.seed}" + f" {self.configs}" * (self.configs > 1))
-        chosen = settings_of(rng, self.surprised)
+        chosen = settings_of(rng, self.surprised or self.troubles.accepts)
         if len(self.heads) > 1:
             own = Random(f"strategies {self.seed} {self.configs}")
             chosen = several(chosen, own, self.heads)
@@ -406,6 +413,7 @@ class World:
             self._move_prices()
 
     def _move_prices(self) -> None:
+        self.troubles.move_price()
         for name in NAMES:
             move = self.rng.gauss(0.0, 0.0015)
             if self.rng.random() < self.faults.price_jump:
