@@ -69,9 +69,10 @@ MUTANTS = (
            "if look.venue_ns > latest + limits.skew_ms_max * MS:",
            "absent += 1\n    if True:"),
     Mutant("unknown exposure is released", "engine/apply.py",
-           "    if fact.status in TERMINAL:\n        end_order(state, fact.order_id, fact.status)",
-           "    if fact.status in TERMINAL or fact.status is Status.UNKNOWN:\n"
-           "        end_order(state, fact.order_id, fact.status)"),
+           "    if fact.status in TERMINAL:\n        order =",
+           "    if fact.status in TERMINAL or fact.status is Status.UNKNOWN:\n        order ="),
+    Mutant("a close that a venue refuses is given up", "engine/apply.py",
+           "            owe(state, order)\n", "            pass\n"),
     Mutant("recovery forgets which fills it booked", "runtime/recover.py",
            "    return state\n\n\ndef read_bests", "    state.trade_ids.clear()\n"
            "    return state\n\n\ndef read_bests"),

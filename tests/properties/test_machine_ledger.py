@@ -131,10 +131,10 @@ class Ledger(RuleBasedStateMachine):
             self.marks, f"p{self.trades}",
         )  # fmt: skip
         booked = of(self.take(event), f.FundingBooked)
-        assert bool(booked) is (f"{account}/{name}" in self.bench.state.positions)
-        assert not self.take(event).facts
-        if booked:
-            self.post("USDT", cash=-event.amount, funding=event.amount)
+        (paid,) = booked  # also of a position that has closed before
+        held = f"{account}/{name}" in self.bench.state.positions
+        assert (paid.position is not None) is held and not self.take(event).facts
+        self.post("USDT", cash=-event.amount, funding=event.amount)
 
     @rule(account=accounts, name=names, sign=st.sampled_from((1, -1, 0)), quantity=amounts,
           price=cents, gap=st.integers(-90_000, 90_000))  # fmt: skip

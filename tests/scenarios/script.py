@@ -367,7 +367,9 @@ SAYS: dict[type, Callable[[Desk, Any], str] | None] = {
         f"{d.name_of(x.order_id)} is {x.status.value}" + (f" ({x.reason})" if x.reason else "")
     ),
     f.Filled: Desk.filled,
-    f.FundingBooked: lambda d, x: f"{x.position.instrument} paid {plain(x.amount)}",
+    f.FundingBooked: lambda d, x: (
+        f"{x.position.instrument if x.position else 'the account'} paid {plain(x.amount)}"
+    ),
     f.TradingStateChanged: lambda d, x: f"trading is {x.state} ({x.actor} {x.reason})",
     f.LinkChanged: lambda d, x: f"line {x.state}",
     f.OrderDoubted: lambda d, x: f"{d.name_of(x.order_id)} doubted, absent {x.absent}",

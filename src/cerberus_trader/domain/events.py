@@ -119,6 +119,11 @@ class FundingReport(msgspec.Struct, frozen=True, array_like=True, tag="funding",
     payment_id: str = ""
     sequence: int = 0
 
+    @property
+    def name(self) -> str:
+        """Return the name that it is booked once by: venues number trades and payments apart."""
+        return f"funding {self.payment_id}" if self.payment_id else ""
+
 
 class TransferReport(msgspec.Struct, frozen=True, array_like=True, tag="transfer", gc=False):
     """Carry money that was moved into an account at its venue (negative: out of it)."""

@@ -106,10 +106,10 @@ class Filled(msgspec.Struct, frozen=True, array_like=True, tag="filled", gc=Fals
 
 
 class FundingBooked(msgspec.Struct, frozen=True, array_like=True, tag="funded", gc=False):
-    """Hold a booked funding payment and the position after it."""
+    """Hold a booked funding payment and the position after it, None where it has closed before."""
 
     ts_ns: int
-    position: Position
+    position: Position | None
     amount: Decimal
     payment_id: str = ""
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import Event, FillReport, TransferReport
+from cerberus_trader.domain.events import Event, FillReport, FundingReport, TransferReport
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import TERMINAL, Status
 from cerberus_trader.engine.apply_venue import VENUE_FOLDS
@@ -18,12 +18,16 @@ from cerberus_trader.engine.books import (
     keep_partial,
     late_fill,
     note_marks,
+    owe,
+    paid,
+    pay,
     protect,
     record_of,
     remember_booking,
     reserve,
 )
 from cerberus_trader.engine.state import (
+    ADOPTED,
     DAY_NS,
     CacheEntry,
     State,
@@ -119,6 +123,8 @@ def submitted(state: State, event: Event, fact: f.OrderSubmitted) -> None:
     key = key_of(order.account, order.instrument)
     if order.reduce_only:
         state.closings[key] = (*state.closings.get(key, ()), order.id)
+        if key in state.owed and order.reason == "signal":
+            pay(state, key, order.quantity)
         return
     state.entries[key] = (*state.entries.get(key, ()), order.id)
     reserve(state, order, 1)
@@ -137,6 +143,9 @@ def cancel_requested(state: State, event: Event, fact: f.CancelRequested) -> Non
 def order_changed(state: State, event: Event, fact: f.OrderChanged) -> None:
     """Take the venue's word on an order."""
     if fact.status in TERMINAL:
+        order = state.orders.get(fact.order_id)
+        if order is not None and order.reduce_only:
+            owe(state, order)
         end_order(state, fact.order_id, fact.status)
         state.risk_version += 1
     elif fact.order_id in state.orders:
@@ -184,7 +193,10 @@ def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     gain = fact.realised - event.fee
     state.balance += gain
     record_of(state, fact.strategy).booked += gain
-    hold(state, key_of(event.account, event.instrument), fact.position)
+    key = key_of(event.account, event.instrument)
+    hold(state, key, fact.position)
+    if key in state.owed:
+        paid(state, key, event, fact)
     order = state.orders.get(event.order_id)
     if order is None:
         late_fill(state, event)
@@ -205,16 +217,18 @@ def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     state.risk_version += 1
 
 
-def funding_booked(state: State, event: Event, fact: f.FundingBooked) -> None:
-    """Book a funding payment, which moves the position's margin."""
+def funding_booked(state: State, event: FundingReport, fact: f.FundingBooked) -> None:
+    """Book a funding payment, which moves the margin of a position that is still open."""
     position = fact.position
     note_marks(state, event)
-    if fact.payment_id:
-        remember_booking(state, f"{position.account}/{fact.payment_id}", fact.ts_ns)
+    if event.name:
+        remember_booking(state, f"{event.account}/{event.name}", fact.ts_ns)
     state.balance -= fact.amount
     state.counters.funding += fact.amount
-    record_of(state, position.strategy).booked -= fact.amount
-    hold(state, key_of(position.account, position.instrument), position)
+    owner = position.strategy if position is not None else ADOPTED
+    record_of(state, owner).booked -= fact.amount
+    if position is not None:
+        hold(state, key_of(position.account, position.instrument), position)
     state.risk_version += 1
 
 

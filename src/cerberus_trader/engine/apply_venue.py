@@ -5,9 +5,10 @@ from typing import Any
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import Event
+from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import is_own
 from cerberus_trader.domain.position import protective_ids
-from cerberus_trader.engine.books import end_suspicion, forget, hold, protect
+from cerberus_trader.engine.books import end_suspicion, forget, hold, pay, protect
 from cerberus_trader.engine.state import ENDED_MAX, State, key_of
 
 
@@ -59,6 +60,9 @@ def position_corrected(state: State, event: Event, fact: f.PositionCorrected) ->
     doubted = any(leg in state.unsure for leg in protective_ids(name))
     same = before is not None and after is not None and after.stop == before.stop
     hold(state, key, after)
+    if key in state.owed:
+        turned = after is None or before is None or after.sign != before.sign
+        pay(state, key, state.owed[key] if turned else ZERO)
     protect(state, name, after, told=not (doubted and same))
     state.risk_version += 1
 

@@ -104,6 +104,8 @@ def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZER
         state.failed.pop(order_id, None)
     if state.changes:
         state.changes.pop(order_id, None)
+    if key in state.owed:
+        pay(state, key)
     if len(state.ended) > ENDED_MAX:
         forget(state.ended)
 
@@ -118,6 +120,42 @@ def strike(places: dict[str, tuple[str, ...]], key: str, order_id: str) -> bool:
     else:
         places[key] = tuple([item for item in held if item != order_id])
     return True
+
+
+def owe(state: State, order: Order) -> None:
+    """Remember what a signal closed and its order did not, which has ended.
+
+    The position is open still, or its entry on its way.
+    """
+    key = key_of(order.account, order.instrument)
+    position = state.positions.get(key)
+    there = [*state.entries.get(key, ()), position.id if position is not None else ""]
+    if order.reason == "signal" and order.closes in there:
+        state.owed[key] = state.owed.get(key, ZERO) + order.quantity - order.filled
+        pay(state, key)
+
+
+def pay(state: State, key: str, quantity: Decimal = ZERO) -> None:
+    """Take off what is owed what an order takes, and what is neither open nor on its way."""
+    position = state.positions.get(key)
+    entries = [state.orders[name] for name in state.entries.get(key, ())]
+    most = sum((order.quantity - order.filled for order in entries), ZERO)
+    most += position.quantity if position is not None else ZERO
+    left = min(state.owed[key] - quantity, most)
+    if left > ZERO:
+        state.owed[key] = left
+    else:
+        del state.owed[key]
+
+
+def paid(state: State, key: str, event: FillReport, fact: f.Filled) -> None:
+    """Take off what is owed what a fill has closed that no order was known to take."""
+    if fact.position is None or fact.position.id != fact.position_id:
+        del state.owed[key]
+        return
+    ended = state.ended.get(event.order_id)
+    late = ended is not None and ended.order.reason == "signal"
+    pay(state, key, event.quantity if late else ZERO)
 
 
 def late_fill(state: State, event: FillReport) -> None:

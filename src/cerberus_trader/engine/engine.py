@@ -31,6 +31,7 @@ from cerberus_trader.engine import (
 from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.intake import Case
 from cerberus_trader.engine.state import (
+    ADOPTED,
     DAY_NS,
     State,
     equity,
@@ -232,17 +233,19 @@ def on_funding(state: State, event: e.FundingReport) -> list[f.Fact]:
     booked = portfolio.book_funding(state, event)
     if booked is None:
         return []
+    position = booked.position
     after = equity(state, event.marks) - event.amount
     facts: list[f.Fact] = [booked]
     if after > state.peak:
         facts.append(f.PeakRaised(after))
-    trips = breaker.booking_trips(
-        state, event.ts_ns, after, booked.position.strategy, event.marks, -event.amount
-    )
+    owner = position.strategy if position is not None else ADOPTED
+    trips = breaker.booking_trips(state, event.ts_ns, after, owner, event.marks, -event.amount)
     if trips:
         return facts + breaker.consequences(state, trips, event.ts_ns)
-    left = risk.uncovered(state, booked.position)
-    return facts + margin_facts(state, booked.position, event.marks, event.ts_ns, left)
+    if position is None:
+        return facts
+    left = risk.uncovered(state, position)
+    return facts + margin_facts(state, position, event.marks, event.ts_ns, left)
 
 
 def on_transfer(state: State, event: e.TransferReport) -> list[f.Fact]:
@@ -328,6 +331,9 @@ def on_timer(state: State, event: e.TimerEvent) -> list[f.Fact]:
                 # its close was submitted when it became so; one that recovered is left alone
                 still = portfolio.health_at(state, position, mark) == "critical"
                 flat = "margin" if still else None
+            owed = state.owed.get(key_of(position.account, position.instrument), ZERO)
+            if flat is None and owed:  # the close of a signal ended, and has closed nothing
+                flat, left = "signal", min(left, owed)
             if flat is not None and left > ZERO:
                 facts += orders.reduction(state, position, flat, left, event.ts_ns)
             elif any(name == position.instrument for name, _ in event.marks):

@@ -49,7 +49,7 @@ def compare_position(
         return facts
     after: Position | None = None
     if theirs is not None:
-        after = followed(ours, theirs) if ours is not None else adopted(look, theirs)
+        after = followed(look, ours, theirs) if ours is not None else adopted(look, theirs)
     return [*facts, correction(look, name, ours, after, "the venue's position")]
 
 
@@ -98,15 +98,16 @@ def moved_level(
     return [*facts, correction(look, position.instrument, position, after, "moved at the venue")]
 
 
-def followed(ours: Position, theirs: VenuePosition) -> Position:
-    """Return our position with the venue's name and quantities.
+def followed(look: Look, ours: Position, theirs: VenuePosition) -> Position:
+    """Return our position with the venue's quantities, and its name where that is another one.
 
     Its levels hold for the same side only, and the risk planned for them grows with it.
     """
     same = ours.sign == theirs.sign
     planned = share_of(ours.risk, theirs.quantity, ours.quantity) if same else ZERO
+    name = theirs.position_id if look.misnamed(ours) else ours.id
     return replace(
-        ours, id=theirs.position_id or ours.id, sign=theirs.sign, quantity=theirs.quantity,
+        ours, id=name, sign=theirs.sign, quantity=theirs.quantity,
         cost=theirs.cost, margin=theirs.margin,
         stop=ours.stop if same else None, take_profit=ours.take_profit if same else None,
         trailing=ours.trailing if same else None, risk=planned, guarded=ours.guarded and same,
@@ -123,20 +124,36 @@ def adopted(look: Look, theirs: VenuePosition) -> Position:
 
 
 def compare_balance(look: Look, event: AccountReport) -> list[f.Fact]:
-    """Correct our balance where it goes on differing by the same amount.
+    """Correct our balance by what it goes on differing by.
 
-    The first look finds what the account holds to begin with: neither a gain nor a loss.
+    The first look finds what the account holds to begin with: neither a gain nor a loss. A look
+    that cannot tell, because something was booked meanwhile, leaves what was suspected.
     """
     ours, theirs = look.state.balance, event.balance
+    place = f"balance {look.account}"
+    if theirs is None:
+        look.touched.append(place)
+        look.settled = look.settled and not look.known(place)[0]
+        return []
     tolerance = look.state.settings.reconcile.balance_tolerance
-    if theirs is None or abs(theirs - ours) <= tolerance:
+    if abs(theirs - ours) <= tolerance:
         return []
     if look.account not in look.state.agreed:
         return [f.CashMoved(theirs - ours, "the venue's opening balance")]
-    place = f"balance {look.account}"
-    facts = look.suspect("balance", place, plain(ours), plain(theirs), "noted")
+    stands = standing(look.known(place)[0], theirs - ours)
+    facts = look.suspect("balance", place, plain(ours), plain(ours + stands), "noted")
     if acted(facts, "noted"):
-        facts.append(
-            f.BalanceCorrected(look.now_ns, look.account, theirs - ours, "the venue's balance")
-        )
+        facts.append(f.BalanceCorrected(look.now_ns, look.account, stands, "the venue's balance"))
     return facts
+
+
+def standing(known: str, now: Decimal) -> Decimal:
+    """Return what of a difference of balances stood before: one that grows would never be the same.
+
+    It grows where a venue charges what it never books.
+    """
+    kind, _, amount = known.partition(" ")
+    if kind != "balance":
+        return now
+    before = Decimal(amount)
+    return before if before * now > ZERO and abs(before) < abs(now) else now

@@ -6,8 +6,8 @@ from typing import Any
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.money import ZERO
-from cerberus_trader.domain.order import Order
-from cerberus_trader.domain.position import Position
+from cerberus_trader.domain.order import Order, is_own
+from cerberus_trader.domain.position import Position, protective_ids
 from cerberus_trader.engine import orders
 from cerberus_trader.engine.state import State, key_of
 
@@ -57,9 +57,16 @@ class Look:
         return signed(self.held(name)) == signed(self.positions.get(name))
 
     def misnamed(self, position: Position) -> bool:
-        """Tell whether the venue holds a position of ours under another name."""
+        """Tell whether the venue holds a position of ours under another name.
+
+        One of its own making says nothing where it lists our protective orders of the position.
+        """
         there = (self.positions or {}).get(position.instrument)
-        return there is not None and there.position_id not in ("", position.id)
+        if there is None or there.position_id in ("", position.id):
+            return False
+        if is_own(self.state.engine_id, there.position_id):
+            return True
+        return not any(leg in self.listed for leg in protective_ids(position.id))
 
     def known(self, place: str) -> tuple[str, bool]:
         """Return what is suspected of a place of the account, and whether it was acted on."""

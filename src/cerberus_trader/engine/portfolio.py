@@ -21,10 +21,16 @@ ORDER: tuple[HealthState, ...] = ("ok", "watch", "danger", "critical")
 
 
 def book_funding(state: State, event: FundingReport) -> f.FundingBooked | None:
-    """Book a funding payment against the position it was paid on."""
+    """Book a funding payment against the position it was paid on.
+
+    One that is told after that has closed is the account's; without a name it could come twice.
+    """
     position = state.positions.get(key_of(event.account, event.instrument))
-    if position is None or f"{event.account}/{event.payment_id}" in state.trade_ids:
+    if event.name and f"{event.account}/{event.name}" in state.trade_ids:
         return None
+    if position is None:
+        late = f.FundingBooked(event.ts_ns, None, event.amount, event.payment_id)
+        return late if event.name else None
     after = Position(
         position.id, position.account, position.strategy, position.instrument, position.sign,
         position.quantity, position.cost, position.leverage, event.margin, position.opened_ns,

@@ -20,10 +20,10 @@ from cerberus_trader.domain.events import (
 )
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.money import ZERO, plain
-from cerberus_trader.domain.order import FORCED, Order, Status, emergency_id, is_own
+from cerberus_trader.domain.order import FORCED, Status, emergency_id, is_own
 from cerberus_trader.domain.position import protective_ids
 from cerberus_trader.domain.settings import Settings
-from cerberus_trader.engine import breaker, orders, risk
+from cerberus_trader.engine import breaker, orders
 from cerberus_trader.engine.holdings import compare_balance, compare_positions
 from cerberus_trader.engine.look import Look, acted, freeze, freeze_facts
 from cerberus_trader.engine.protection import attached, never_protected, stand, unprotected
@@ -125,19 +125,7 @@ def doubt(look: Look) -> list[f.Fact]:
         return [f.OrderDoubted(look.order_id, since, absent)]
     status = Status.CANCELED if order.filled else Status.EXPIRED
     found: list[f.Fact] = [f.OrderChanged(look.order_id, status, "the venue denied it twice")]
-    found += orders.killed(look.state, order, status, look.now_ns)
-    return found + again(look, order)
-
-
-def again(look: Look, order: Order) -> list[f.Fact]:
-    """Send the close of a signal anew that never arrived: nobody else would, its signal is over."""
-    position = look.held(order.instrument)
-    if order.reason != "signal" or not order.reduce_only or position is None:
-        return []
-    if position.id != order.closes:
-        return []
-    left = min(order.quantity - order.filled, risk.uncovered(look.state, position))
-    return orders.reduction(look.state, position, "signal", left, look.now_ns)
+    return found + orders.killed(look.state, order, status, look.now_ns)
 
 
 def question(look: Look) -> list[f.Fact]:

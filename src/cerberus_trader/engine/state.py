@@ -120,7 +120,8 @@ class State(msgspec.Struct):
     when an order may arrive that was sent under a longer `submit_window_ms`; `unsure` the stops
     of which nobody knows whether they rest at their venue; `forgotten_ns` when the newest signal
     was judged that is no longer in `seen`; `changes` the price and quantity that were asked for an
-    entry, and when, until the venue tells them.
+    entry, and when, until the venue tells them; `owed` how much of a place signals have closed
+    and no order took.
     """
 
     engine_id: str = ""
@@ -169,6 +170,7 @@ class State(msgspec.Struct):
     suspected_ns: dict[str, int] = {}
     forgotten_ns: int = 0
     changes: dict[str, tuple[int, Decimal, Decimal]] = {}
+    owed: dict[str, Decimal] = {}
 
     def __post_init__(self) -> None:
         # what forgets its oldest entry: a plain dict takes longer to find it the more it forgot

@@ -16,6 +16,7 @@ from cerberus_trader.domain.events import (
     ConfigEvent,
     Event,
     FillReport,
+    FundingReport,
     SignalEvent,
     TransferReport,
     marks_of,
@@ -273,14 +274,16 @@ class Projector:
             None, None,
         ))  # fmt: skip
 
-    def funded(self, event: Event, fact: f.FundingBooked, leg: int) -> None:
+    def funded(self, event: FundingReport, fact: f.FundingBooked, leg: int) -> None:
         """Record a funding payment."""
         position = fact.position
         self._note(event)
-        self.positions[key_of(position.account, position.instrument)] = position
-        self._hold(position, None)
+        if position is not None:
+            self.positions[key_of(position.account, position.instrument)] = position
+            self._hold(position, None)
         legs = (("funding", -fact.amount),)
-        self._book(fact.ts_ns, leg * 10, position.account, legs, position.id)
+        reference = position.id if position is not None else fact.payment_id
+        self._book(fact.ts_ns, leg * 10, event.account, legs, reference)
         self.balance -= fact.amount
         self._equity(fact.ts_ns)
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from cerberus_trader.domain.decision import Decision
-from cerberus_trader.domain.events import Event, FillReport, SignalEvent
+from cerberus_trader.domain.events import Event, FillReport, FundingReport, SignalEvent
 from cerberus_trader.domain.facts import (
     BreakerReset,
     BreakerTripped,
@@ -98,9 +98,9 @@ class Collector:
                  cost - before[1])
         )  # fmt: skip
 
-    def on_funded(self, event: Event, fact: FundingBooked) -> None:
+    def on_funded(self, event: FundingReport, fact: FundingBooked) -> None:
         """Keep the payment."""
-        self.steps.append(Step(fact.ts_ns, fact.position.instrument, -fact.amount, ZERO, ZERO))
+        self.steps.append(Step(fact.ts_ns, event.instrument, -fact.amount, ZERO, ZERO))
 
     def on_cash(self, event: Event, fact: CashMoved) -> None:
         """Keep a deposit or withdrawal."""

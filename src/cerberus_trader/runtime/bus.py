@@ -170,7 +170,7 @@ class Bus:
             return fact.decision.strategy, fact.decision.instrument
         if isinstance(fact, f.OrderSubmitted):
             return fact.order.strategy, fact.order.instrument
-        if isinstance(fact, f.FundingBooked):
+        if isinstance(fact, f.FundingBooked) and fact.position is not None:
             return fact.position.strategy, fact.position.instrument
         order_id = getattr(fact, "order_id", "")
         if order_id:

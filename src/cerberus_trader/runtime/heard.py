@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cerberus_trader.domain.errors import VenueGarbage
-from cerberus_trader.domain.events import Anomaly, FillReport, TransferReport
+from cerberus_trader.domain.events import Anomaly, FillReport
 from cerberus_trader.engine.state import State
 from cerberus_trader.venues.base import AccountView, Booking
 
@@ -92,6 +92,4 @@ def check_once(view: AccountView) -> None:
 
 def name_of(booking: Booking) -> str:
     """Return the id under which a fill, payment or transfer is booked once."""
-    if isinstance(booking, TransferReport):
-        return booking.name
-    return booking.trade_id if isinstance(booking, FillReport) else booking.payment_id
+    return booking.trade_id if isinstance(booking, FillReport) else booking.name

@@ -400,10 +400,10 @@ class Link:
             return False  # nobody can tell whether the opening balance holds it already
         if self._ahead:
             return False  # what was told already is not booked yet: it would show as a difference
+        # nobody can tell either whether the balance holds what was booked meanwhile
+        cash = view.balance if self._booked_count == before else None
         self.put(
-            AccountReport(
-                0, self.account, view.venue_ns, cause, view.orders, view.positions, view.balance
-            )
+            AccountReport(0, self.account, view.venue_ns, cause, view.orders, view.positions, cash)
         )
         return True
 

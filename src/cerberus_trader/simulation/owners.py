@@ -24,13 +24,15 @@ def stopped_strategies(state: State) -> list[str]:
 
 
 def must_close(state: State) -> Iterator[str]:
-    """Every position that a flatten, of its strategy or of all, has not closed yet."""
+    """Every position that a flatten, of its strategy or of all, or a signal has not closed yet."""
     scopes = [trip.scope for trip in state.trips.values() if trip.action == "flatten"]
     scopes += stopped_strategies(state)
     everything = state.flattening or "" in scopes
     for position in state.positions.values():
         if everything or position.strategy in scopes:
             yield f"{position.instrument} of {position.strategy} is to be closed"
+    for place, owed in state.owed.items():
+        yield f"a signal has closed {owed} of {place}, which are open"
 
 
 def own_places(world: "World", entries: dict[str, Order]) -> Iterator[str]:

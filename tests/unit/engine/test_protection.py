@@ -205,7 +205,8 @@ def test_a_small_stop_closes_nothing_where_the_look_may_be_wrong() -> None:
     small = VenueOrder(stop, "COIN", -1, D(1), "working", D(0), D(98), True)
     answer = OrderStatus(bench.now, stop, bench.now, small)
     assert not bench.take(answer).facts, "what is held is not in it"
-    for quantity, name, ago in ((D(3), "", 0), (held.quantity, "x", 0), (held.quantity, "", 1)):
+    other = order_id(bench.state.engine_id, "main", "default", "of another entry") + "e"
+    for quantity, name, ago in ((D(3), "", 0), (held.quantity, other, 0), (held.quantity, "", 1)):
         theirs = VenuePosition("COIN", 1, quantity, held.cost, held.margin, held.leverage, name)
         seen = held.opened_ns if ago else bench.now
         event = AccountReport(bench.now, "main", seen, "timer", (small,), (theirs,))

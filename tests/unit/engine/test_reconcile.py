@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
+from cerberus_trader.domain.commands import CancelOrder
 from cerberus_trader.domain.events import (
     AccountReport,
     ConfigEvent,
@@ -19,7 +19,7 @@ from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Status, order_id
 from cerberus_trader.engine import books
 from cerberus_trader.engine.apply import apply
-from tests.kit import SECOND, Bench, changed, decision, of, settings, submitted
+from tests.kit import SECOND, Bench, decision, of, settings, submitted
 
 D = Decimal
 
@@ -124,7 +124,7 @@ def test_ids_of_bookings_that_will_be_asked_for_again_are_never_forgotten(
             FundingReport(bench.now, "main", "COIN", D("0.0001"), D(100), D(1), D(50), (),
                           f"p{number}")
         )  # fmt: skip
-    assert list(bench.state.trade_ids) == ["main/p1", "main/p2"]
+    assert list(bench.state.trade_ids) == ["main/funding p1", "main/funding p2"]
 
 
 def test_an_entry_of_a_lost_history_is_cancelled_and_freezes_trading() -> None:
@@ -206,31 +206,3 @@ def test_a_suspicion_that_an_older_engine_ended_is_ended_in_any_account() -> Non
     assert bench.state.suspects
     apply(bench.state, look, f.SuspicionEnded("COIN"))
     assert not bench.state.suspects
-
-
-@pytest.mark.parametrize("case", ["whole", "part", "closed", "another", "breaker"])
-def test_the_close_of_a_signal_that_never_arrived_is_sent_anew(case: str) -> None:
-    """It was lost with the requests that a break of the line, or a restart, swallowed."""
-    bench = Bench()
-    bench.open(stop="98")
-    held = bench.state.positions["main/COIN"]
-    asked = {"quantity": D(1)} if case == "part" else {}
-    close = submitted(bench.signal("close", **asked))
-    if case == "breaker":
-        bench.state.orders[close.id] = changed(close, reason="breaker")
-    bench.take(OrderReport(bench.now, close.id, "unknown", "no answer in time"))
-    if case == "closed":
-        bench.close("98")
-    elif case == "another":
-        bench.state.positions["main/COIN"] = changed(held, id="another")
-    sent = []
-    for _ in range(4):
-        bench.now += 5 * SECOND
-        sent += bench.take(OrderStatus(bench.now, close.id, bench.now, None)).commands
-    assert close.id not in bench.state.orders
-    expected = {"whole": held.quantity, "part": D(1)}
-    found = [c.order.quantity for c in sent if isinstance(c, SubmitOrder)]
-    assert found == ([expected[case]] if case in expected else [])
-    if found:
-        (order,) = [o for o in bench.state.orders.values() if not o.protective]
-        assert order.reduce_only and order.id != close.id

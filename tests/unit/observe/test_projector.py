@@ -32,6 +32,9 @@ def busy() -> Bench:
     bench.take(OperatorEvent(bench.now, "deposit", "ann", amount=D(100), authorised=True))
     bench.take(TransferReport(bench.now, "second", D(-7), "m9"))
     bench.close("80", fee=D("0.25"))
+    bench.take(  # told after its position has closed
+        FundingReport(bench.now, "main", "COIN", D("0.001"), D(101), D("0.2"), D(0), marks, "p1")
+    )
     bench.now += DAY
     bench.signal()
     event = OperatorEvent(bench.now, "reset_breaker", "ann", "looked", authorised=True)

@@ -42,3 +42,21 @@ def test_the_first_look_is_taken_again_when_money_moves_under_it() -> None:
         assert await line.link._look("start") and len(line.of(AccountReport)) == 2
 
     virtually(main())
+
+
+def test_a_look_tells_no_balance_where_money_moved_under_it() -> None:
+    """Of the cash that came with it nobody knows whether it holds what was booked meanwhile."""
+
+    async def main() -> None:
+        line = Line()
+        line.bench.state.agreed["main"] = NOON
+        line.client.replies["account"] = lambda: (
+            line.client.on_word(TransferReport(0, "main", D(-50), "m1"))
+            or AccountView(NOON, (), (), D(950))
+        )
+        assert await line.link._look("timer")
+        line.client.replies["account"] = AccountView(NOON, (), (), D(900))
+        assert await line.link._look("timer")
+        assert [report.balance for report in line.of(AccountReport)] == [None, D(900)]
+
+    virtually(main())
