@@ -18,6 +18,11 @@ from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.engine import Engine
 from cerberus_trader.engine.state import ADOPTED, State, equity, state_hash
 from cerberus_trader.runtime.runner import STALL_S
+from cerberus_trader.simulation.differences import (
+    corrections_explained,
+    expected,
+    stood_long_enough,
+)
 from cerberus_trader.simulation.owners import (
     must_close,
     others_go_on,
@@ -26,7 +31,6 @@ from cerberus_trader.simulation.owners import (
     own_results,
     summed,
 )
-from cerberus_trader.simulation.untold import corrections_explained, expected
 
 if TYPE_CHECKING:
     from cerberus_trader.simulation.world import World
@@ -54,6 +58,7 @@ def check(world: "World") -> list[str]:
         *fills_once(world, rows),
         *transfers_once(world, rows),
         *nothing_amiss(world, rows),
+        *stood_long_enough(rows),
         *corrections_explained(world, rows),
         *lawful(rows),
         *replayed(world, rows),
@@ -315,11 +320,7 @@ def nothing_amiss(world: "World", rows: list[Row]) -> Iterator[str]:
     for row in rows:
         for fact in row.facts:
             if type(fact) is f.MismatchFound:
-                if fact.kind in ("unprotected", "unprofited") and world.drops:
-                    continue
-                if fact.kind == "terms" and fact.place in changed:
-                    continue
-                if expected(world, fact):
+                if expected(world, fact) or (fact.kind == "terms" and fact.place in changed):
                     continue
                 if fact.action != "suspected" and fact.kind != "lost_order":
                     yield f"{fact.kind} {fact.place}: {fact.ours} {fact.theirs}, {fact.action}"

@@ -65,7 +65,7 @@ HIGH = Faults(
     cut_off=1.0, deleverages_per_minute=2.0, legs_dropped_per_minute=2.0,
     strategies=1.0, strategy_commands_per_minute=3.0, varied=1.0,
     unattached=0.2, account_silences_per_minute=1.0, others_per_minute=2.0,
-    charges_per_minute=2.0, numbers_skip=0.02, double_rows=0.2, hasty_looks=0.3,
+    charges_per_minute=2.0, numbers_skip=0.02, double_rows=0.2, hasty_looks=0.6,
 )  # fmt: skip
 """The highest rate that a swarm draws of each."""
 

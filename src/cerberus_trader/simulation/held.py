@@ -28,6 +28,10 @@ class Held:
     def sign(self) -> int:
         return 1 if self.quantity > ZERO else -1
 
+    def leg_id(self, letter: str) -> str:
+        """Return the id of the stop (s), the profit (t) or the trailing stop (r)."""
+        return self.owner[:GROUP_DIGITS] + letter
+
     def row(self, name: str) -> VenuePosition:
         """List the position as it is."""
         return VenuePosition(
@@ -45,7 +49,7 @@ class Held:
             if price is not None:
                 rows.append(
                     VenueOrder(
-                        self.owner[:GROUP_DIGITS] + letter, name, -self.sign, size,
+                        self.leg_id(letter), name, -self.sign, size,
                         "working", ZERO, price, True,
                     )
                 )  # fmt: skip

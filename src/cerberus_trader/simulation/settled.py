@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from cerberus_trader.domain.order import Status
 from cerberus_trader.simulation.checkers import stops_differ
+from cerberus_trader.simulation.differences import still_suspected
 from cerberus_trader.simulation.owners import must_close
-from cerberus_trader.simulation.untold import still_suspected
 
 if TYPE_CHECKING:
     from cerberus_trader.simulation.world import World

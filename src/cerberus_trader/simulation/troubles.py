@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OTHER = "ECHO"
 """An instrument of the venue that the engine is not configured for."""
 SILENCE_S = (5.0, 120.0)
-HASTE_S = 0.4
+HASTE_S = 0.1
 D = Decimal
 
 
@@ -86,10 +86,12 @@ class Troubles:
         self.charged += 1
         self.world.venue.charge(D(self.charges.randint(1, 500)) / 100)
 
-    def hasten(self) -> None:
-        """Break the line shortly after a fill: the look that follows meets a list that lags."""
-        if self.haste.random() < self.world.faults.hasty_looks:
+    def hasten(self) -> bool:
+        """Break the line shortly after a fill: the looks that follow meet a list that lags."""
+        hasty = self.haste.random() < self.world.faults.hasty_looks
+        if hasty:
             asyncio.get_running_loop().call_later(self.haste.uniform(0.0, HASTE_S), self._reset)
+        return hasty
 
     def _reset(self) -> None:
         life = self.world.life

@@ -21,7 +21,7 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.money import plain
-from cerberus_trader.domain.order import GROUP_DIGITS, Order
+from cerberus_trader.domain.order import Order
 from cerberus_trader.simulation.faults import Faults
 from cerberus_trader.simulation.held import Held, Live, other_side
 from cerberus_trader.venues.base import AccountView, Ack, Answer, Booking, Word
@@ -66,6 +66,8 @@ class SimVenue:
         self.lags = Random(0)
         self._older: dict[str, tuple[int, list[VenueOrder]]] = {}
         """The stops and profits of a position before a fill, and until when they are listed."""
+        self.dropped: set[str] = set()
+        """The ids of the protective orders that were ended, cut or never attached."""
         self.outside: set[str] = set()
         """The instruments in which a person alone trades: the engine does not know them."""
         self.untold: list[tuple[int, Decimal]] = [(0, ZERO)]
@@ -74,7 +76,8 @@ class SimVenue:
         """Until when questions about the account stay without an answer."""
         self.doubles, self.jumps = Random(0), Random(0)
         self.doubled = self.sequence = self.skipped = 0
-        self.on_fill: Callable[[], None] = lambda: None
+        self.on_fill: Callable[[], bool] = lambda: False
+        """What hears of a fill, and tells whether the list shall lag behind it."""
         self.intruders: list[str] = []
         """The entries that came to a place that another strategy had taken."""
 
@@ -183,8 +186,9 @@ class SimVenue:
             return
         setattr(held, level, None)
         held.stopped = None if leg == "s" else held.stopped
+        leg_id = held.leg_id(leg)
+        self.dropped.add(leg_id)
         if told:
-            leg_id = held.owner[:GROUP_DIGITS] + leg
             self.tell(OrderReport(0, leg_id, "canceled", "by the venue", filled=ZERO))
 
     def cut_stop(self, name: str, share: Decimal) -> None:
@@ -193,6 +197,7 @@ class SimVenue:
         if held is not None and held.stop is not None:
             part = self.instruments[name].quantity_down(abs(held.quantity) * share)
             held.stopped = part or None
+            self.dropped.add(held.leg_id("s"))
 
     def move_stop(self, name: str, share: Decimal) -> None:
         """Let a person move the stop of a position, by a share of its price."""
@@ -315,7 +320,8 @@ class SimVenue:
         if held is None:
             held = self.positions[name] = Held(order.id, order.leverage)
         owner, before = held.owner, self.balance
-        if self.lags.random() < self.faults.late_list:
+        hasty = self.on_fill()
+        if self.lags.random() < self.faults.late_list or hasty:
             self._older[name] = self.now_ns() + LIST_LAG_NS, held.legs(name)
         self._move(held, order, quantity, price)
         self._post("fees", fee)
@@ -339,7 +345,6 @@ class SimVenue:
                 margin, leaves, *levels, sequence=self._next(),
             )
         )  # fmt: skip
-        self.on_fill()
 
     def _move(self, held: Held, order: Order, quantity: Decimal, price: Decimal) -> None:
         """Change a position by a trade; what it closes is realised."""
@@ -370,7 +375,7 @@ class SimVenue:
         if bracket is None or held.stop is not None or held.trailing is not None:
             return
         if self.faults.unattached and self.rng.random() < self.faults.unattached:
-            return
+            return self.dropped.update(map(held.leg_id, "str"))
         side = Decimal(order.side)
         if bracket.stop is not None:
             held.stop = bracket.stop
@@ -403,7 +408,7 @@ class SimVenue:
         if leg == "s" and held.stopped is not None:
             size, held.stop, held.stopped = min(size, held.stopped), None, None
         order = Order(
-            held.owner[:GROUP_DIGITS] + leg, "main", "", name, -held.sign, "market",
+            held.leg_id(leg), "main", "", name, -held.sign, "market",
             reason,  # type: ignore[arg-type]
             size, reduce_only=True, closes=held.owner,
         )  # fmt: skip
