@@ -46,6 +46,12 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     strategy_commands_per_minute: float = 0.0
     varied: float = 0.0
     unattached: float = 0.0
+    account_silences_per_minute: float = 0.0
+    others_per_minute: float = 0.0
+    charges_per_minute: float = 0.0
+    numbers_skip: float = 0.0
+    double_rows: float = 0.0
+    hasty_looks: float = 0.0
 
 
 HIGH = Faults(
@@ -58,13 +64,18 @@ HIGH = Faults(
     reconfigured=0.5, reloads_per_minute=2.0, restored=0.5, transfers_per_minute=3.0,
     cut_off=1.0, deleverages_per_minute=2.0, legs_dropped_per_minute=2.0,
     strategies=1.0, strategy_commands_per_minute=3.0, varied=1.0,
-    unattached=0.2,
+    unattached=0.2, account_silences_per_minute=1.0, others_per_minute=2.0,
+    charges_per_minute=2.0, numbers_skip=0.02, double_rows=0.2, hasty_looks=0.6,
 )  # fmt: skip
 """The highest rate that a swarm draws of each."""
 
 SHARE = 0.5
-RARE = {"restored": 0.1}
-"""Of how many runs: where history is lost, most differences are lawful, and the checkers blunt."""
+RARE = {
+    "restored": 0.1, "account_silences_per_minute": 0.25, "others_per_minute": 0.25,
+    "charges_per_minute": 0.25, "numbers_skip": 0.2,
+}  # fmt: skip
+"""Of how many runs: where history is lost, most differences are lawful, and the checkers blunt;
+an engine that cannot see its account, or waits for a number, trades little."""
 
 
 def draw(seed: int, names: tuple[str, ...] = ()) -> Faults:

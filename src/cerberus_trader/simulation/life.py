@@ -1,6 +1,7 @@
 """One life of the engine's process in the simulation: from its start to its crash or stop."""
 
 import asyncio
+import math
 from collections.abc import Coroutine
 from random import Random
 from typing import Any
@@ -23,6 +24,8 @@ from cerberus_trader.simulation.venue import SimVenue
 TICK_S = 0.25
 EXIT_S = 0.5
 PRICES_MAX = 1_000
+LOOK_ANSWERS = 10
+"""So many answers one look may wait for before it fails."""
 
 
 class SimClock(WallClock):
@@ -78,6 +81,9 @@ class Life:
         self.runner = self.shell.runner
         self.state = state
         self.tasks: list[asyncio.Task[None]] = []
+        self.client.on_look = self._looked
+        self.seen_s, self.waits_s = -math.inf, 0.0
+        """When the account was looked at last, and how long that counts."""
 
     def start(self) -> None:
         """Start the engine's tasks."""
@@ -101,6 +107,17 @@ class Life:
         self.shell.link.on_latency = health.on_latency
         self.shell.link.on_drift = health.on_drift
         self._spawn(health.watch_feeds())
+
+    def may_wait_s(self) -> float:
+        """Return how long the engine may go on without a look; the one that fails takes time."""
+        limits = self.state.settings.reconcile
+        most_ms = max(3 * limits.interval_ms, 5 * limits.answer_ms_max)
+        return (most_ms + LOOK_ANSWERS * limits.answer_ms_max) / 1e3
+
+    def _looked(self) -> None:
+        """Keep until when this look counts; a pause that it begins ends as it is configured now."""
+        self.seen_s = asyncio.get_running_loop().time()
+        self.waits_s = self.may_wait_s()
 
     async def _tick(self) -> None:
         while True:

@@ -35,6 +35,8 @@ class SimClient:
         self.cut = False
         self.dead = False
         self.connected = False
+        self.on_look: Callable[[], None] = lambda: None
+        """What hears of it that the account was told of."""
 
     # -- the port --------------------------------------------------------------------------
 
@@ -65,7 +67,10 @@ class SimClient:
 
     async def account(self, account: str) -> AccountView:
         """Ask for everything."""
-        return await self._ask(self.venue.account)
+        silent = self.venue.now_ns() < self.venue.silent_until_ns
+        view = await self._ask(self.venue.account, silent=silent)
+        self.on_look()
+        return view
 
     async def bookings(self, account: str, since_ns: int) -> AsyncIterator[list[Booking]]:
         """Ask for fills and payments since a time."""
@@ -91,13 +96,21 @@ class SimClient:
             self.connected = False
             self.on_lost("the connection was closed")
 
-    async def _ask(self, do: Callable[[], T]) -> T:
+    def reset(self) -> bool:
+        """Break a line that may be opened again at once; tell whether there was one."""
+        there = self.connected and not self.cut and not self.dead
+        if there:
+            self.connected = False
+            self.on_lost("the connection was reset")
+        return there
+
+    async def _ask(self, do: Callable[[], T], *, silent: bool = False) -> T:
         """Carry a request there and its answer back; what is lost is waited for in vain."""
         if self.dead or not self.connected:
             raise VenueLost("not connected.", code="VENUE_LOST")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        lost = self.cut or self.rng.random() < self.faults.request_lost
+        lost = silent or self.cut or self.rng.random() < self.faults.request_lost
         if not lost:
             # the request travels by itself: it arrives even if the caller gives up or dies
             loop.call_later(self._delay(), self._arrive, do, answer)

@@ -82,6 +82,8 @@ def own_results(world: "World") -> Iterator[str]:
         return
     records, theirs = world.life.state.strategies, world.venue.results
     for name in dict.fromkeys([*records, *theirs]):
+        if not name and world.troubles.others:
+            continue  # a person's, elsewhere
         ours = records.get(name, StrategyState()).booked
         if abs(ours - theirs.get(name, ZERO)) > TOLERANCE:
             yield f"{name} has earned {theirs.get(name, ZERO)} at the venue, {ours} with us"

@@ -14,7 +14,7 @@ from cerberus_trader.simulation.world import Result, simulate
 INVARIANTS = (
     "every order at the venue was durable in the journal before it left",
     "every order is at the venue at most once, every signal trades at most what was approved",
-    "nothing that adds exposure leaves while trading is stopped; no exit is ever held back",
+    "nothing that adds exposure leaves while trading is stopped or blind; no exit is held back",
     "every fill of the venue is booked exactly once, as it was, whatever was lost or doubled",
     "after healing, positions, stops, working orders and cash are those of the venue's own ledger",
     "never more instruments had exposure at the venue than are allowed, unknown orders counted",

@@ -18,51 +18,17 @@ from cerberus_trader.domain.events import (
     OrderReport,
     TransferReport,
 )
-from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.instrument import Instrument
 from cerberus_trader.domain.money import plain
-from cerberus_trader.domain.order import GROUP_DIGITS, Order
+from cerberus_trader.domain.order import Order
 from cerberus_trader.simulation.faults import Faults
+from cerberus_trader.simulation.held import Held, Live, other_side
 from cerberus_trader.venues.base import AccountView, Ack, Answer, Booking, Word
 
 ZERO = Decimal(0)
 CENT = Decimal("0.00000001")
 LIST_LAG_NS = 800_000_000  # how long what the venue lists may lag behind what it has done
-
-
-class Held:
-    """Hold a position: signed quantity, cost of what is open, isolated margin, its levels."""
-
-    def __init__(self, owner: str, leverage: Decimal) -> None:
-        self.owner = owner
-        self.leverage = leverage
-        self.quantity = self.cost = self.margin = ZERO
-        self.stop: Decimal | None = None
-        self.stopped: Decimal | None = None
-        """What the stop is for, where that is not all of it."""
-        self.profit: Decimal | None = None
-        self.trailing: Decimal | None = None
-        self.best = ZERO
-
-    @property
-    def sign(self) -> int:
-        return 1 if self.quantity > ZERO else -1
-
-
-class Live:
-    """Hold an order of the venue's book."""
-
-    def __init__(self, order: Order, arrived_ns: int) -> None:
-        self.order = order
-        self.arrived_ns = arrived_ns
-        self.filled = ZERO
-        self.state = "working"
-        self.reason = ""
-        self.parts = 0
-
-    @property
-    def left(self) -> Decimal:
-        return self.order.quantity - self.filled
 
 
 class SimVenue:
@@ -100,6 +66,18 @@ class SimVenue:
         self.lags = Random(0)
         self._older: dict[str, tuple[int, list[VenueOrder]]] = {}
         """The stops and profits of a position before a fill, and until when they are listed."""
+        self.dropped: set[str] = set()
+        """The ids of the protective orders that were ended, cut or never attached."""
+        self.outside: set[str] = set()
+        """The instruments in which a person alone trades: the engine does not know them."""
+        self.untold: list[tuple[int, Decimal]] = [(0, ZERO)]
+        """By how much the cash has moved in all, by when, without a booking for the engine."""
+        self.silent_until_ns = 0
+        """Until when questions about the account stay without an answer."""
+        self.doubles, self.jumps = Random(0), Random(0)
+        self.doubled = self.sequence = self.skipped = 0
+        self.on_fill: Callable[[], bool] = lambda: False
+        """What hears of a fill, and tells whether the list shall lag behind it."""
         self.intruders: list[str] = []
         """The entries that came to a place that another strategy had taken."""
 
@@ -145,20 +123,19 @@ class SimVenue:
         """Tell of one order; one that has just come may be missing."""
         live = self.orders.get(order_id)
         hidden = live is not None and self._is_late(live)
-        return Answer(self.now_ns(), None if live is None or hidden else self._row(live))
+        return Answer(self.now_ns(), None if live is None or hidden else live.row())
 
     def account(self) -> AccountView:
         """Tell of everything that is open; the list may lack what has just come."""
-        rows = [self._row(live) for live in self._working() if not self._is_late(live)]
+        rows = [live.row() for live in self._working() if not self._is_late(live)]
         for name, held in self.positions.items():
             until, older = self._older.get(name, (0, []))
-            rows += older if self.now_ns() < until else self._legs(name, held)
-        held_rows = tuple(
-            VenuePosition(name, held.sign, abs(held.quantity), abs(held.cost), held.margin,
-                          held.leverage, held.owner)
-            for name, held in self.positions.items()
-        )  # fmt: skip
-        return AccountView(self.now_ns(), tuple(rows), held_rows, self.balance)
+            rows += older if self.now_ns() < until else held.legs(name)
+        held_rows = [held.row(name) for name, held in self.positions.items()]
+        if held_rows and self.doubles.random() < self.faults.double_rows:
+            held_rows.append(other_side(self.doubles.choice(held_rows)))
+            self.doubled += 1
+        return AccountView(self.now_ns(), tuple(rows), tuple(held_rows), self.balance)
 
     def since(self, since_ns: int) -> list[Booking]:
         """Tell every booking from a time on."""
@@ -190,9 +167,11 @@ class SimVenue:
         held.margin -= amount
         self._post("funding", amount)
         self._earn(held.owner, -amount)
+        if name in self.outside:
+            self._keep_untold(-amount)
         self._book(
             FundingReport(0, "main", name, rate, price, amount, held.margin, (),
-                          f"p{self.born}{self._number()}", len(self.bookings) + 1)
+                          f"p{self.born}{self._number()}", self._next())
         )  # fmt: skip
 
     def cancel_some(self) -> None:
@@ -208,8 +187,9 @@ class SimVenue:
             return
         setattr(held, level, None)
         held.stopped = None if leg == "s" else held.stopped
+        leg_id = held.leg_id(leg)
+        self.dropped.add(leg_id)
         if told:
-            leg_id = held.owner[:GROUP_DIGITS] + leg
             self.tell(OrderReport(0, leg_id, "canceled", "by the venue", filled=ZERO))
 
     def cut_stop(self, name: str, share: Decimal) -> None:
@@ -218,6 +198,7 @@ class SimVenue:
         if held is not None and held.stop is not None:
             part = self.instruments[name].quantity_down(abs(held.quantity) * share)
             held.stopped = part or None
+            self.dropped.add(held.leg_id("s"))
 
     def move_stop(self, name: str, share: Decimal) -> None:
         """Let a person move the stop of a position, by a share of its price."""
@@ -235,6 +216,19 @@ class SimVenue:
         bid, ask = self.prices[name]
         live = self._add(order, self.now_ns())
         self._fill(live, quantity, ask if side > 0 else bid)
+
+    def rest_by_hand(self, name: str, side: int, quantity: Decimal, price: Decimal) -> None:
+        """Let a person place a limit order, past us."""
+        order = Order(
+            f"hand{self.born}{self._number()}", "main", "", name, side, "limit", "entry",
+            quantity, price=price,
+        )  # fmt: skip
+        self._add(order, self.now_ns())
+
+    def charge(self, amount: Decimal) -> None:
+        """Take something off the cash, and tell nobody."""
+        self._post("charges", amount)
+        self._keep_untold(-amount)
 
     def deleverage(self, name: str, share: Decimal) -> None:
         """Close a part of a position that gains, to cover what others could not pay."""
@@ -260,7 +254,7 @@ class SimVenue:
         self._post("deposits", -amount)
         self._book(
             TransferReport(0, "main", amount, f"m{self.born}{self._number()}", (),
-                           len(self.bookings) + 1)
+                           self._next())
         )  # fmt: skip
         return ""
 
@@ -327,11 +321,14 @@ class SimVenue:
         if held is None:
             held = self.positions[name] = Held(order.id, order.leverage)
         owner, before = held.owner, self.balance
-        if self.lags.random() < self.faults.late_list:
-            self._older[name] = self.now_ns() + LIST_LAG_NS, self._legs(name, held)
+        hasty = self.on_fill()
+        if self.lags.random() < self.faults.late_list or hasty:
+            self._older[name] = self.now_ns() + LIST_LAG_NS, held.legs(name)
         self._move(held, order, quantity, price)
         self._post("fees", fee)
         self._earn(owner, self.balance - before)
+        if name in self.outside:
+            self._keep_untold(self.balance - before)
         leaves = live.left
         if not held.quantity:
             del self.positions[name]
@@ -346,7 +343,7 @@ class SimVenue:
             FillReport(
                 0, order_id or order.id, f"v{self.born}{self._number()}", "main", name, order.side,
                 quantity, price, fee, "taker", reason or order.reason,  # type: ignore[arg-type]
-                margin, leaves, *levels, sequence=len(self.bookings) + 1,
+                margin, leaves, *levels, sequence=self._next(),
             )
         )  # fmt: skip
 
@@ -379,7 +376,7 @@ class SimVenue:
         if bracket is None or held.stop is not None or held.trailing is not None:
             return
         if self.faults.unattached and self.rng.random() < self.faults.unattached:
-            return
+            return self.dropped.update(map(held.leg_id, "str"))
         side = Decimal(order.side)
         if bracket.stop is not None:
             held.stop = bracket.stop
@@ -412,7 +409,7 @@ class SimVenue:
         if leg == "s" and held.stopped is not None:
             size, held.stop, held.stopped = min(size, held.stopped), None, None
         order = Order(
-            held.owner[:GROUP_DIGITS] + leg, "main", "", name, -held.sign, "market",
+            held.leg_id(leg), "main", "", name, -held.sign, "market",
             reason,  # type: ignore[arg-type]
             size, reduce_only=True, closes=held.owner,
         )  # fmt: skip
@@ -450,6 +447,7 @@ class SimVenue:
         for live in self._working():
             if not live.order.reduce_only:
                 taken.setdefault(live.order.instrument, live.order.strategy)
+        taken = {name: owner for name, owner in taken.items() if name not in self.outside}
         self.most = max(self.most, len(taken))
         owners = list(taken.values())
         for owner in dict.fromkeys(owners):
@@ -468,6 +466,16 @@ class SimVenue:
         live = self.orders.get(order_id)
         return live.order.strategy if live is not None else ""
 
+    def _keep_untold(self, amount: Decimal) -> None:
+        self.untold.append((self.now_ns(), self.untold[-1][1] + amount))
+
+    def _next(self) -> int:
+        """Return the next booking's number; at times one or two are passed over."""
+        skip = self.jumps.choice((1, 2)) if self.jumps.random() < self.faults.numbers_skip else 0
+        self.skipped += skip > 0
+        self.sequence += 1 + skip
+        return self.sequence
+
     def _number(self) -> int:
         self.numbers += 1
         return self.numbers
@@ -475,26 +483,3 @@ class SimVenue:
     def _is_late(self, live: Live) -> bool:
         young = self.now_ns() - live.arrived_ns < LIST_LAG_NS
         return young and self.rng.random() < self.faults.late_list
-
-    def _row(self, live: Live) -> VenueOrder:
-        order = live.order
-        return VenueOrder(
-            order.id, order.instrument, order.side, order.quantity,
-            live.state,  # type: ignore[arg-type]
-            live.filled, order.price, order.reduce_only, live.reason,
-        )  # fmt: skip
-
-    def _legs(self, name: str, held: Held) -> list[VenueOrder]:
-        rows = []
-        for letter, price in (("s", held.stop), ("t", held.profit), ("r", held.trailing)):
-            size = abs(held.quantity)
-            if letter == "s" and held.stopped is not None:
-                size = min(size, held.stopped)
-            if price is not None:
-                rows.append(
-                    VenueOrder(
-                        held.owner[:GROUP_DIGITS] + letter, name, -held.sign, size,
-                        "working", ZERO, price, True,
-                    )
-                )  # fmt: skip
-        return rows

@@ -21,12 +21,13 @@ from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.simulation import changes
 from cerberus_trader.simulation import loop as virtual
-from cerberus_trader.simulation.checkers import check, stops_differ
+from cerberus_trader.simulation.checkers import check
 from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several, varied, wider
 from cerberus_trader.simulation.faults import Faults, draw, drawn
 from cerberus_trader.simulation.life import Life, Wall
-from cerberus_trader.simulation.owners import must_close
+from cerberus_trader.simulation.settled import pending
 from cerberus_trader.simulation.store import Disk
+from cerberus_trader.simulation.troubles import Troubles, blind
 from cerberus_trader.simulation.venue import SimVenue
 
 EPOCH_NS = 1_700_000_000_000_000_000
@@ -87,6 +88,7 @@ class World:
         """Whether a person trades past the engine, or its history may end before the venue's."""
         self.drops = bool(faults.legs_dropped_per_minute or faults.unattached)
         self.skewed = bool(faults.clock_steps_per_minute)
+        self.troubles = Troubles(self)
         self.configs = self.positions_max = self.remember_max = 0
         self.places_of: dict[str, int] = {}
         """The most positions that each strategy was ever allowed."""
@@ -123,6 +125,7 @@ class World:
             self.wall.now_ns, lambda s, call: running.call_later(s, call),
         )  # fmt: skip
         self.venue.faults, self.venue.lags = self.faults, Random(f"lags {self.seed}")
+        self.troubles.begin()
         self._move_prices()
         tasks = [asyncio.ensure_future(work) for work in (self._lives(), self._market())]
         tasks += [
@@ -143,7 +146,7 @@ class World:
             task.cancel()
         violations = [*self.failures, *check(self)]
         if not converged:
-            violations.insert(0, f"not settled {HEAL_S:g} s after healing: {self._pending()}")
+            violations.insert(0, f"not settled {HEAL_S:g} s after healing: {pending(self)}")
         if self.life is not None:
             self.life.crash()
         return self._result(violations)
@@ -170,6 +173,7 @@ class World:
             (6.0, self._rearm),
             (6.0, self._modify),
             (30.0, lambda: self._modify(self.moves)),
+            *self.troubles.rates(),
         ]
 
     async def _often(self, per_minute: float, act: Any) -> None:
@@ -186,46 +190,16 @@ class World:
         self.faults = self.venue.faults = Faults()
         self.wall.offset_ns = 0
         self.silent_until = 0.0
+        self.venue.silent_until_ns = 0
         if self.life is not None:
             self.life.faults = self.life.client.faults = self.faults
             self.life.client.heal()
         since = self.wall.now_ns()
         for _ in range(int(HEAL_S / 0.5)):
             await asyncio.sleep(0.5)
-            if not self._pending(since):
+            if not pending(self, since):
                 return True
         return False
-
-    def _pending(self, since_ns: int = 0) -> str:
-        """Say what is still in question, empty if nothing is."""
-        life = self.life
-        if life is None or not life.alive or life.shell.link is None:
-            return "the engine is down"
-        state = life.state
-        if life.journal.durable_seq < life.journal.last_seq:
-            return "rows are not durable yet"
-        if state.unreconciled:
-            return f"not reconciled: {state.unreconciled}"
-        if state.agreed.get("main", 0) < since_ns + 3_000_000_000:
-            return "no agreement since"
-        if self.venue.bookings and self.venue.bookings[-1][0] > state.agreed.get("main", 0):
-            return "a booking is on its way"
-        if state.suspects:
-            return f"suspicions: {state.suspects}"
-        waiting = (Status.SUBMITTED, Status.UNKNOWN, Status.PENDING_CANCEL)
-        for order in state.orders.values():
-            if order.status in waiting:
-                return f"order {order.id} is {order.status.value}"
-            there = self.venue.orders.get(order.id)
-            ended = there is not None and there.state != "working"
-            if ended and order.id[-1] not in "str":  # a leg comes again with the rest of its entry
-                return f"the end of {order.id} is on its way"
-        for words in (*must_close(state), *stops_differ(self)):
-            return words
-        market = [x for x in self.venue.orders.values() if x.state == "working"]
-        if any(live.order.kind == "market" for live in market):
-            return "a market order works at the venue"
-        return ""
 
     def _result(self, violations: list[str]) -> Result:
         digest = hashlib.sha256(self.disk.rows[-1].hash if self.disk.rows else b"")
@@ -284,6 +258,8 @@ class World:
         if not life.alive:
             return  # a timer of a process that is gone: nothing leaves
         now, word = asyncio.get_running_loop().time(), changes.word_of(life, leaving)
+        if not word and not (isinstance(leaving, Order) and leaving.reduce_only):
+            word = blind(life, now)
         if isinstance(leaving, ModifyOrder):
             return self.changed.append((now, leaving, word))
         if leaving.reduce_only and not life.failed:
@@ -300,7 +276,7 @@ class World:
         """Draw another configuration; the loosest limit so far bounds what may be open."""
         self.configs += 1
         rng = Random(f"settings {self.seed}" + f" {self.configs}" * (self.configs > 1))
-        chosen = settings_of(rng, self.surprised)
+        chosen = settings_of(rng, self.surprised or self.troubles.accepts)
         if len(self.heads) > 1:
             own = Random(f"strategies {self.seed} {self.configs}")
             chosen = several(chosen, own, self.heads)
@@ -437,6 +413,7 @@ class World:
             self._move_prices()
 
     def _move_prices(self) -> None:
+        self.troubles.move_price()
         for name in NAMES:
             move = self.rng.gauss(0.0, 0.0015)
             if self.rng.random() < self.faults.price_jump:

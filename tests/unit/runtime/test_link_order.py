@@ -85,7 +85,7 @@ def test_no_order_is_asked_about_while_its_fills_may_wait_behind_a_gap() -> None
     """The venue told that it had filled, we had no fill, and trading froze for want of it."""
 
     async def main() -> None:
-        line = Line(taking=True)
+        line = Line()
         order = line.entry()
         line.bench.take(OrderReport(line.bench.now, order.id, "unknown"))
         line.client.replies["bookings"] = [fill("a1", 1)]

@@ -340,7 +340,7 @@ def test_positions_orders_and_cash_that_differ(world: World) -> None:
     if held is not None:
         held.quantity += 1
     else:
-        from cerberus_trader.simulation.venue import Held
+        from cerberus_trader.simulation.held import Held
 
         venue.positions["ALFA"] = Held("x", D(1))
     assert [w.split()[0] for w in c.agreement(world)] == ["positions", "orders", "balances", "the"]
