@@ -157,6 +157,15 @@ def test_explain_refuses_what_it_cannot_answer(
     assert done.exit_code == 2 and done.stderr.startswith("error: ")
 
 
+def test_explain_of_a_journal_without_decisions_does_not_tell_to_ask_for_the_last(
+    app: typer.Typer, tmp_path: Path
+) -> None:
+    journalled(tmp_path, Bench())
+    said = invoke(app, "explain", "--last", "--state", tmp_path).stderr
+    assert "no decision yet" in said and "send a signal" in said and "--last" not in said
+    assert "use --last" in invoke(app, "explain", "d99", "--state", tmp_path).stderr
+
+
 @pytest.mark.req("C-06.3")
 def test_only_an_admins_reset_token_passes(tmp_path: Path) -> None:
     store, check, now = TokenStore(tmp_path), reset_tokens(tmp_path), time.time_ns()
