@@ -166,7 +166,7 @@ def thaw(
 
 
 def deposit(
-    amount: Amount, reason: Why, token: TokenText, command_id: Id = None,
+    amount: Amount, reason: Reason, token: TokenText, command_id: Id = None,
     state: State = Path("state"), as_json: Json = False,
 ) -> None:  # fmt: skip
     """Tell the paper account that money came in: no profit, and the limits move along."""
@@ -174,7 +174,7 @@ def deposit(
 
 
 def withdraw(
-    amount: Amount, reason: Why, token: TokenText, command_id: Id = None,
+    amount: Amount, reason: Reason, token: TokenText, command_id: Id = None,
     state: State = Path("state"), as_json: Json = False,
 ) -> None:  # fmt: skip
     """Tell the paper account that money went out: no loss; at most what is free."""
@@ -235,8 +235,8 @@ def show(command: str, found: dict[str, Any], as_json: bool) -> None:
     if "done_ns" in found:
         done = datetime.fromtimestamp(found["done_ns"] / 1e9, UTC)
         return typer.echo(
-            f"{command}: done already at {done:%Y-%m-%d %H:%M:%S} UTC under the id {found['id']};"
-            " it counts once, and nothing was done again"
+            f"{command}: done already at {done:%Y-%m-%d %H:%M:%S} UTC (the engine's clock) under"
+            f" the id {found['id']}; it counts once, and nothing was done again"
         )
     facts = ", ".join(found["facts"]) or "nothing to do"
     line = f"{command}: row {found['row']} ({facts}); trading is {found['trading']}"

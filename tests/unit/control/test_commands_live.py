@@ -99,8 +99,8 @@ def test_a_move_has_an_id_given_or_drawn(app: typer.Typer, monkeypatch: pytest.M
     done = invoke(app, "deposit", "5", *words, "--id", "a1")
     assert done.exit_code == 0 and asked[0].command_id == "a1"
     assert done.stdout == (
-        "deposit: done already at 2024-01-01 00:00:00 UTC under the id a1; it counts once, and"
-        " nothing was done again\n"
+        "deposit: done already at 2024-01-01 00:00:00 UTC (the engine's clock) under the id a1; it"
+        " counts once, and nothing was done again\n"
     )
     for _ in range(2):
         invoke(app, "withdraw", "5", *words)
