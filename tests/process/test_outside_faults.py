@@ -68,6 +68,23 @@ def test_a_clock_that_steps_trips_blocks_and_never_runs_back_in_the_journal(
     assert again.end() == 0
 
 
+def test_another_venue_in_the_place_of_the_one_that_holds_is_told_before_it_freezes(
+    tmp_path: Path, venue: Outside
+) -> None:
+    engine = holding(tmp_path, Live(tmp_path, "--config", str(venue.config(tmp_path))))
+    assert engine.end() == 0
+    other = Outside()
+    try:
+        again = Live(tmp_path, "--config", str(other.config(tmp_path))).up()
+        again.wait(lambda s: s["trading"] == "frozen", "the freeze")
+        assert again.end() == 0
+    finally:
+        other.end()
+    alerts = [line for line in again.lines() if line.get("alert")]
+    assert alerts[0]["event"].startswith("the venue's endpoint changed while something is open")
+    assert (alerts[0]["before"], alerts[0]["now"]) == (venue.endpoint, other.endpoint)
+
+
 @pytest.mark.req("D-08.4", "C-17.4")
 def test_a_full_disk_lets_nothing_out_and_leaves_the_venues_protection(
     tmp_path: Path, venue: Outside

@@ -5,7 +5,9 @@ import signal
 import stat
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,6 +161,26 @@ def test_a_tripped_breaker_survives_and_opens_with_a_token_only(
     row = next(JournalReader(again.state).rows(found["row"] - 1, found["row"]))
     assert text.encode() not in row.body
     assert again.end() == 0
+
+
+def test_money_given_again_after_a_kill_counts_once(
+    tmp_path: Path, engine: Live, config: Path
+) -> None:
+    def deposit(live: Live, name: str) -> dict[str, Any]:
+        token, _ = TokenStore(live.state).create("admin", scope="reset", now_ns=time.time_ns())
+        request = frames.Authorise("deposit", token, "test", "more", Decimal(5), command_id=name)
+        return ask(live.state, request)
+
+    before = Decimal(engine.up().wait(lambda s: True)["account"]["balance"])
+    assert deposit(engine, "a1")["facts"] == ["cash"]
+    engine.process.kill()
+    engine.finish()
+    again = Live(tmp_path, "--config", str(config)).up()
+    assert deposit(again, "a1")["facts"] == ["repeated"]
+    assert deposit(again, "a2")["facts"] == ["cash"]
+    assert Decimal(again.wait(lambda s: True)["account"]["balance"]) == before + 10
+    assert again.end() == 0
+    assert redecide(again.state)["differences"] == 0
 
 
 def test_the_socket_is_its_owners_and_a_second_engine_is_refused(

@@ -81,10 +81,14 @@ class Ledger(RuleBasedStateMachine):
 
     # -- what moves ------------------------------------------------------------------------
 
-    @rule(amount=amounts, command=st.sampled_from(("deposit", "withdraw")))
-    def cash(self, amount: Decimal, command: Any) -> None:
-        step = self.take(OperatorEvent(self.tick(), command, "t", amount=amount, authorised=True))
-        for moved in of(step, f.CashMoved):
+    @rule(amount=amounts, command=st.sampled_from(("deposit", "withdraw")), named=st.booleans())
+    def cash(self, amount: Decimal, command: Any, named: bool) -> None:
+        event = OperatorEvent(self.tick(), command, "t", amount=amount, authorised=True,
+                              command_id=f"c{self.bench.number()}" if named else "")  # fmt: skip
+        moves = of(self.take(event), f.CashMoved)
+        if named and moves:
+            assert of(self.take(event), f.CommandRepeated)
+        for moved in moves:
             sign = 1 if command == "deposit" else -1
             assert moved.amount == sign * amount
             self.post("USDT", cash=sign * amount, owner=-sign * amount)

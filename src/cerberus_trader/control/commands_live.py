@@ -8,7 +8,9 @@ They talk to a running engine through the control socket of its state folder. Ex
 import getpass
 import json
 import os
+import secrets
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +28,7 @@ CODES = (
 )
 SENT = "the command may still be carried out: see `cerberus status`"
 STATUS_S = 3.0
+ID_BYTES = 5
 PROCESS = "cerberus_trader.control.engine_process"
 
 State = Annotated[Path, typer.Option("--state", help="The state folder of the engine.")]
@@ -38,6 +41,11 @@ TokenText = Annotated[
                  help="A token of scope reset; - reads a line of standard input."),
 ]  # fmt: skip
 Amount = Annotated[str, typer.Argument(help="In the account's currency.")]
+Id = Annotated[
+    str | None,
+    typer.Option("--id", help="Names this move: repeated under one id it counts once. Else drawn,"
+                 " and told where the outcome is not known."),
+]  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -147,44 +155,54 @@ def reset_breaker(
     reason: Why, token: TokenText, state: State = Path("state"), as_json: Json = False
 ) -> None:
     """Release a tripped breaker onto probation: a token, a reason, after the cool-down."""
-    _authorise("reset-breaker", token, reason, None, state, as_json)
+    _authorise("reset-breaker", token, reason, state, as_json)
 
 
 def thaw(
     reason: Why, token: TokenText, state: State = Path("state"), as_json: Json = False
 ) -> None:
     """Trade again after a freeze, once you know what the engine could not explain."""
-    _authorise("thaw", token, reason, None, state, as_json)
+    _authorise("thaw", token, reason, state, as_json)
 
 
 def deposit(
-    amount: Amount, reason: Why, token: TokenText, state: State = Path("state"),
-    as_json: Json = False,
+    amount: Amount, reason: Reason, token: TokenText, command_id: Id = None,
+    state: State = Path("state"), as_json: Json = False,
 ) -> None:  # fmt: skip
     """Tell the paper account that money came in: no profit, and the limits move along."""
-    _authorise("deposit", token, reason, amount, state, as_json)
+    _authorise("deposit", token, reason, state, as_json, amount, command_id)
 
 
 def withdraw(
-    amount: Amount, reason: Why, token: TokenText, state: State = Path("state"),
-    as_json: Json = False,
+    amount: Amount, reason: Reason, token: TokenText, command_id: Id = None,
+    state: State = Path("state"), as_json: Json = False,
 ) -> None:  # fmt: skip
     """Tell the paper account that money went out: no loss; at most what is free."""
-    _authorise("withdraw", token, reason, amount, state, as_json)
+    _authorise("withdraw", token, reason, state, as_json, amount, command_id)
 
 
 def _authorise(
-    command: str, token: str, reason: str, amount: str | None, state: Path, as_json: bool
-) -> None:
-    """Give a command that needs a token."""
-    with reported(as_json, SENT):
+    command: str, token: str, reason: str, state: Path, as_json: bool, amount: str | None = None,
+    command_id: str | None = None,
+) -> None:  # fmt: skip
+    """Give a command that needs a token; one that moves money has an id, given or drawn."""
+    sent = SENT
+
+    with reported(as_json, lambda: sent):
         from cerberus_trader.domain.money import parse_amount
         from cerberus_trader.runtime import frames
 
-        text = sys.stdin.readline().strip() if token == "-" else token
         value = parse_amount(amount, place="AMOUNT") if amount is not None else None
-        name = command.replace("-", "_")
-        show(command, _ask(state, frames.Authorise(name, text, actor(), reason, value)), as_json)
+        if command_id is not None:
+            frames.check_id(command_id)
+        elif value is not None:
+            command_id = secrets.token_hex(ID_BYTES)
+        text = sys.stdin.readline().strip() if token == "-" else token
+        request = frames.Authorise(
+            command.replace("-", "_"), text, actor(), reason, value, command_id=command_id or ""
+        )
+        sent = f"{frames.again(request)}{SENT}"
+        show(command, _ask(state, request), as_json)
 
 
 def actor() -> str:
@@ -214,6 +232,12 @@ def show(command: str, found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
+    if "done_ns" in found:
+        done = datetime.fromtimestamp(found["done_ns"] / 1e9, UTC)
+        return typer.echo(
+            f"{command}: done already at {done:%Y-%m-%d %H:%M:%S} UTC (the engine's clock) under"
+            f" the id {found['id']}; it counts once, and nothing was done again"
+        )
     facts = ", ".join(found["facts"]) or "nothing to do"
     line = f"{command}: row {found['row']} ({facts}); trading is {found['trading']}"
     if found["trading"] == "active" and found.get("breaker"):

@@ -18,7 +18,10 @@ Named = Annotated[
 Runs = Annotated[
     int, typer.Option("--runs", min=1, max=10_000_000, help="As many seeds, from --seed on.")
 ]
-UNTESTED = "nothing was tested: no order reached the venue; take more --minutes, or fewer --faults"
+UNTESTED = (
+    "nothing was traded, so nothing was proved: no order reached the venue; take another --seed,"
+    " more --minutes, or fewer --faults"
+)
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes.")]
 
 
@@ -33,7 +36,8 @@ def sim(
 ) -> None:  # fmt: skip
     """Crash, cut, stall and mislead the engine in virtual time, and check that nothing is lost.
 
-    Exit code 1 where an invariant did not hold; the failing run is then made as small as it goes.
+    Exit code 1 where an invariant did not hold, the failing run is then made as small as it goes;
+    and where no order reached the venue: nothing was proved.
     """
     with reported(as_json):
         found = _many(seed, minutes, faults, runs, jobs, as_json) if runs > 1 else None
@@ -41,7 +45,7 @@ def sim(
             found = _one(seed, minutes, faults, as_json)
         if as_json:
             typer.echo(json.dumps(found, indent=2))
-    if found["violations"]:
+    if found["violations"] or not found["orders"]:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -81,7 +85,11 @@ def _many(
 
     from cerberus_trader.simulation import swarm
 
+    idle = 0
+
     def seen(result: Any, tally: Any) -> None:
+        nonlocal idle
+        idle += not result.orders
         if result.violations:
             _echo_error(f"seed {result.seed}: {result.violations[0]}")
         if not as_json and (tally.runs % 50 == 0 or tally.runs == runs):
@@ -92,13 +100,14 @@ def _many(
 
     chosen = swarm.parse_faults(named) if named is not None else None
     tally = swarm.run_many(range(seed, seed + runs), minutes, jobs, seen, chosen)
-    found: dict[str, Any] = msgspec.to_builtins(tally)
+    found: dict[str, Any] = {**msgspec.to_builtins(tally), "runs_without_orders": idle}
     if not as_json:
         _echo_error("")
         typer.echo(
-            f"runs {tally.runs}, crashes {tally.crashes} (of them {tally.sync_crashes} at a write),"
-            f" orders {tally.orders}, bookings {tally.fills}, rows {tally.rows}, "
-            f"violations {tally.violations}, {tally.seconds:.1f} s"
+            f"runs {tally.runs} ({idle} without an order), crashes {tally.crashes}"
+            f" (of them {tally.sync_crashes} at a write), orders {tally.orders}, bookings"
+            f" {tally.fills}, rows {tally.rows}, violations {tally.violations},"
+            f" {tally.seconds:.1f} s"
         )
         if not tally.orders:
             typer.echo(UNTESTED)

@@ -9,15 +9,20 @@ import typer
 
 from cerberus_trader.control.commands_replay import CODES, EXIT_FAILED, Config, Json, Profile
 from cerberus_trader.control.commands_replay import reported as _reported
-from cerberus_trader.domain.errors import DataError
+from cerberus_trader.control.listing import Commands
+from cerberus_trader.domain.errors import DataError, JournalError
 
 State = Annotated[Path, typer.Option("--state", help="The state folder of an engine.")]
 Folder = Annotated[Path, typer.Option("--state", help="The folder of the journal.")]
 Role = Annotated[str, typer.Option("--role", help="viewer, operator or admin.")]
 
-config_app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True)
-token_app = typer.Typer(help="Issue, list and revoke tokens.", no_args_is_help=True)
-journal_app = typer.Typer(help="Verify, export and project the journal.", no_args_is_help=True)
+config_app = typer.Typer(
+    cls=Commands, help="Check and show the configuration.", no_args_is_help=True
+)
+token_app = typer.Typer(cls=Commands, help="Issue, list and revoke tokens.", no_args_is_help=True)
+journal_app = typer.Typer(
+    cls=Commands, help="Verify, export and project the journal.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -156,7 +161,12 @@ def journal_verify(
     """Verify the whole chain, the anchor and the snapshots."""
     with _reported(as_json):
         from cerberus_trader.journal import verify as check
+        from cerberus_trader.journal.anchor import ANCHOR_NAME
+        from cerberus_trader.journal.store import JOURNAL_NAME
 
+        if not (state / JOURNAL_NAME).exists() and not (state / ANCHOR_NAME).exists():
+            raise JournalError("there is no journal.", code="JOURNAL_NONE", place=str(state),
+                               fix="name the folder with --state.")  # fmt: skip
         report = check.accept(state) if accept else check.verify(state)
         found: dict[str, Any] = {
             "ok": report.ok, "rows": report.rows, "last_seq": report.last_seq,
@@ -225,12 +235,15 @@ def journal_rebuild(state: Folder = Path("state"), as_json: Json = False) -> Non
 # -- doctor ---------------------------------------------------------------------------------
 
 
-def doctor(state: State = Path("state"), as_json: Json = False) -> None:
-    """Say what is installed, what is missing, and how disk, clock and journal are."""
+def doctor(
+    state: State = Path("state"), config: Config = None, profile: Profile = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Say what is installed and missing, and how configuration, disk, clock and journal are."""
     with _reported(as_json):
         from cerberus_trader.control.doctor import examine, lines
 
-        found = examine(state)
+        found = examine(state, config, profile)
         echo(found, as_json, "\n".join(lines(found)))
         if found["problems"]:
             raise typer.Exit(EXIT_FAILED)

@@ -11,13 +11,16 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from cerberus_trader.control.commands_replay import CODES, Json, reported
+from cerberus_trader.control.listing import Commands
 from cerberus_trader.domain.errors import DataError
 
 Where = Annotated[str, typer.Option("--endpoint", help="unix:/path or tcp:host:port.")]
 Amount = Annotated[str, typer.Argument(help="In the account's currency.")]
 T = TypeVar("T")
 
-venue = typer.Typer(help="A practice venue outside of the engine.", no_args_is_help=True)
+venue = typer.Typer(
+    cls=Commands, help="A practice venue outside of the engine.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""The doctor: what is installed, what is missing, disk, clock, journal, halt marker, engine."""
+"""The doctor: what is installed and missing, configuration, disk, clock, state folder, engine."""
 
 import importlib.metadata
 import importlib.util
@@ -13,6 +13,8 @@ from typing import Any
 
 from cerberus_trader import __version__
 from cerberus_trader.domain.errors import CerberusError, DataError
+from cerberus_trader.journal.anchor import ANCHOR_NAME
+from cerberus_trader.journal.store import JOURNAL_NAME
 
 CORE = ("msgspec", "pydantic", "numpy", "sqlalchemy", "alembic", "typer", "rich", "structlog",
         "watchfiles", "psutil", "plotly", "cryptography")  # fmt: skip
@@ -23,8 +25,8 @@ ANSWER_S = 3.0
 YEAR_2024_NS = 1_704_067_200_000_000_000
 
 
-def examine(state: Path) -> dict[str, Any]:
-    """Examine this machine and a state folder; `problems` are what must be mended."""
+def examine(state: Path, config: Path | None = None, profile: str | None = None) -> dict[str, Any]:
+    """Examine this machine, a configuration, a state folder; `problems` must be mended."""
     problems: list[str] = []
     found: dict[str, Any] = {
         "cerberus": __version__,
@@ -37,7 +39,9 @@ def examine(state: Path) -> dict[str, Any]:
         "problems": problems,
     }
     problems += [f"package {name} is missing" for name in CORE if not found["packages"][name]]
+    found["configuration"] = _configuration(config, profile, problems)
     place = state if state.is_dir() else Path.cwd()
+    found["disk"] = str(place)
     found["disk_free_mb"] = shutil.disk_usage(place).free // 2**20
     if found["disk_free_mb"] < DISK_MB_MIN:
         problems.append(f"only {found['disk_free_mb']} MB free on the disk of {place}")
@@ -46,6 +50,9 @@ def examine(state: Path) -> dict[str, Any]:
         problems.append("the clock is before 2024: set it")
     first, second = time.time_ns(), time.time_ns()
     found["clock"] = "forward" if second >= first else "backwards"
+    if state.exists() and not state.is_dir():
+        problems.append(f"{state} is no folder: name another one with --state")
+        return found | {"journal": None, "halt_marker": None, "engine": None}
     found["journal"] = _journal(state, problems)
     found["halt_marker"] = _marker(state, problems)
     found["engine"] = _engine(state, problems)
@@ -57,6 +64,20 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def _configuration(config: Path | None, profile: str | None, problems: list[str]) -> dict[str, Any]:
+    """Read the configuration that `cerberus run` would begin with."""
+    from cerberus_trader.config import load_settings
+    from cerberus_trader.instruments import load_instruments
+
+    try:
+        loaded = load_settings(config, stage=profile)
+        load_instruments([Path(name) for name in loaded.settings.instruments])
+    except (CerberusError, OSError) as error:
+        problems.append(f"the configuration cannot be used: {error}")
+        return {"state": "faulty", "sources": []}
+    return {"state": "ok", "sources": list(loaded.sources)}
 
 
 def _probe(place: Path, problems: list[str]) -> float | None:
@@ -83,8 +104,13 @@ def _sync_ms(place: Path) -> float:
 
 def _journal(state: Path, problems: list[str]) -> dict[str, Any]:
     """Verify the journal of the state folder, if there is one."""
-    if not (state / "journal.db").exists():
-        return {"state": "none yet", "folder": str(state)}
+    if not (state / JOURNAL_NAME).exists():
+        if not (state / ANCHOR_NAME).exists():
+            return {"state": "none yet", "folder": str(state)}
+        problems.append(
+            f"{state / JOURNAL_NAME} is gone, and its anchor is there: restore a backup"
+        )
+        return {"state": "lost", "folder": str(state)}
     from cerberus_trader.journal.verify import verify
 
     try:
@@ -139,9 +165,11 @@ def lines(found: dict[str, Any]) -> list[str]:
     text = [
         f"cerberus {found['cerberus']}, python {found['python']}, SQLite {found['sqlite']}",
         "packages: " + ", ".join(f"{n} {v or 'MISSING'}" for n, v in found["packages"].items()),
-        f"disk: {found['disk_free_mb']} MB free, {_write_words(found['fdatasync_ms'])}",
+        f"configuration: {_configuration_words(found['configuration'])}",
+        f"disk of {found['disk']}: {found['disk_free_mb']} MB free,"
+        f" {_write_words(found['fdatasync_ms'])}",
         f"clock: {found['clock']}",
-        f"journal: {found['journal']['state']} in {found['journal']['folder']}",
+        f"journal: {_journal_words(found['journal'])}",
         f"halt marker: {_marker_words(found['halt_marker'])}",
         f"engine: {_engine_words(found['engine'])}",
     ]
@@ -150,6 +178,14 @@ def lines(found: dict[str, Any]) -> list[str]:
     ]
     text += [f"PROBLEM: {problem}" for problem in found["problems"]] or ["all well"]
     return text
+
+
+def _configuration_words(found: dict[str, Any]) -> str:
+    return f"{found['state']} ({', '.join(found['sources'])})" if found["sources"] else "FAULTY"
+
+
+def _journal_words(journal: dict[str, Any] | None) -> str:
+    return "none" if journal is None else f"{journal['state']} in {journal['folder']}"
 
 
 def _write_words(sync_ms: float | None) -> str:

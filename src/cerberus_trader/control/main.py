@@ -15,9 +15,11 @@ from cerberus_trader.control import (
     commands_tools,
     commands_venue,
 )
+from cerberus_trader.control.listing import Commands
 
 app = typer.Typer(
     name="cerberus",
+    cls=Commands,
     help="A guarded trading engine: many heads signal, one body judges, nothing is lost.",
     no_args_is_help=True,
     add_completion=False,

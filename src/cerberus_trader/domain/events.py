@@ -165,6 +165,7 @@ class OperatorEvent(msgspec.Struct, frozen=True, array_like=True, tag="operator"
     """Carry a person's command; `authorised` says that the shell verified role and token.
 
     A modification names the order as target, and a new limit price, quantity (amount), or both.
+    Money that is moved with a `command_id` is moved once, however often it is given.
     """
 
     ts_ns: int
@@ -180,6 +181,7 @@ class OperatorEvent(msgspec.Struct, frozen=True, array_like=True, tag="operator"
     price: Decimal | None = None
     authorised: bool = False
     marks: Marks = ()
+    command_id: str = ""
 
 
 NO_LINE, NO_LOOK = "no connection for", "no look at the account for"

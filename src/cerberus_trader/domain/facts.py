@@ -207,6 +207,15 @@ class PeakRaised(msgspec.Struct, frozen=True, array_like=True, tag="peak", gc=Fa
     equity: Decimal
 
 
+class CommandRepeated(msgspec.Struct, frozen=True, array_like=True, tag="repeated", gc=False):
+    """Say that a command was carried out before, at `ts_ns`; nothing is done again."""
+
+    command: str
+    actor: str
+    command_id: str
+    ts_ns: int
+
+
 class CashMoved(msgspec.Struct, frozen=True, array_like=True, tag="cash", gc=False):
     """Hold a deposit (positive) or withdrawal (negative)."""
 
@@ -355,6 +364,7 @@ Fact = (
     | TradingStateChanged
     | StrategyChanged
     | CommandRefused
+    | CommandRepeated
     | DayStarted
     | PeakRaised
     | CashMoved

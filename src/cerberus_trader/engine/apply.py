@@ -6,7 +6,13 @@ from typing import Any
 import msgspec
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import Event, FillReport, FundingReport, TransferReport
+from cerberus_trader.domain.events import (
+    Event,
+    FillReport,
+    FundingReport,
+    OperatorEvent,
+    TransferReport,
+)
 from cerberus_trader.domain.money import ZERO
 from cerberus_trader.domain.order import TERMINAL, Status
 from cerberus_trader.engine import targets
@@ -26,6 +32,7 @@ from cerberus_trader.engine.books import (
 )
 from cerberus_trader.engine.state import (
     ADOPTED,
+    COMMANDS_MAX,
     DAY_NS,
     CacheEntry,
     State,
@@ -291,6 +298,10 @@ def command_refused(state: State, event: Event, fact: f.CommandRefused) -> None:
     """Change nothing: a refused command is only recorded."""
 
 
+def command_repeated(state: State, event: Event, fact: f.CommandRepeated) -> None:
+    """Change nothing: it was carried out before."""
+
+
 def day_started(state: State, event: Event, fact: f.DayStarted) -> None:
     """Begin a UTC day."""
     note_marks(state, event)
@@ -309,6 +320,10 @@ def cash_moved(state: State, event: Event, fact: f.CashMoved) -> None:
     """Book a deposit or withdrawal; peak and day start move along, so that it is no P&L."""
     if type(event) is TransferReport:
         remember_booking(state, f"{event.account}/{event.name}", event.ts_ns)
+    elif type(event) is OperatorEvent and event.command_id:
+        state.commands[event.command_id] = (event.ts_ns, fact.amount)
+        if len(state.commands) > COMMANDS_MAX:
+            forget(state.commands)
     state.balance += fact.amount
     state.flows += fact.amount
     state.peak += fact.amount
@@ -346,6 +361,7 @@ FOLDS: dict[type, Callable[[State, Any, Any], None]] = {
     f.TradingStateChanged: trading_state_changed,
     f.StrategyChanged: strategy_changed,
     f.CommandRefused: command_refused,
+    f.CommandRepeated: command_repeated,
     f.DayStarted: day_started,
     f.PeakRaised: peak_raised,
     f.CashMoved: cash_moved,

@@ -5,6 +5,8 @@ more than these; releasing a breaker, thawing and moving money need an authorise
 holds until trading is resumed: what still fills is closed, a close that failed is sent again.
 """
 
+from decimal import Decimal
+
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import OperatorEvent
 from cerberus_trader.domain.facts import TradingState
@@ -20,7 +22,8 @@ STATES: dict[str, TradingState] = {
     "freeze": "frozen",
     "thaw": "active",
 }
-NEEDS_TOKEN = ("thaw", "deposit", "withdraw")
+MOVES = ("deposit", "withdraw")
+NEEDS_TOKEN = ("thaw", *MOVES)
 
 
 def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
@@ -29,6 +32,9 @@ def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
     if refusal:
         return [f.CommandRefused(event.command, event.actor, refusal)]
     command, now = event.command, event.ts_ns
+    if command in MOVES and event.command_id in state.commands:
+        moved_ns = state.commands[event.command_id][0]
+        return [f.CommandRepeated(command, event.actor, event.command_id, moved_ns)]
     if command == "reset_breaker":
         return breaker.reset_facts(state, event)
     if command in STATES:
@@ -47,10 +53,8 @@ def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
         return [latch, *flatten_all(state, now)]
     if command == "shutdown":
         return shut_down(state, event)
-    if command in ("deposit", "withdraw"):
-        assert event.amount is not None
-        signed = event.amount if command == "deposit" else -event.amount
-        return move_cash(state, event.marks, signed, event.actor)
+    if command in MOVES:
+        return move_cash(state, event.marks, moved_by(event), event.actor)
     if command == "modify":
         found = orders.modify(state, event.target, event.price, event.amount)
         return [f.CommandRefused(command, event.actor, found)] if isinstance(found, str) else found
@@ -64,21 +68,37 @@ def refuse(state: State, event: OperatorEvent) -> str:
         return f"{command} needs a valid admin token"
     if command == "resume" and state.trading == "frozen":
         return "trading is frozen: thaw it with an admin token"
-    if command in ("deposit", "withdraw") and (event.amount is None or event.amount <= ZERO):
-        return "the amount must be above 0"
-    if command in ("deposit", "withdraw") and (state.agreed or state.unreconciled):
-        return "the venue keeps this account's money: move it there, it is booked by itself"
-    if command == "withdraw" and event.amount is not None:
-        free = free_balance(state, event.marks)
-        if event.amount > free:
-            return f"the free balance is only {free:f}"
-        reached = breaker.reached_without(state, event.marks, event.amount)
-        if reached:
-            return f"what is left would reach the limit of {reached}: take less"
+    if command in MOVES:
+        return refuse_move(state, event)
     known = event.target in state.settings.strategies or event.target in state.strategies
     if command.endswith("_strategy") and not known:
         return f"no strategy {event.target!r} is configured"
     return ""
+
+
+def refuse_move(state: State, event: OperatorEvent) -> str:
+    """Say why money may not be moved; what was moved before is no question of what is free now."""
+    if event.amount is None or event.amount <= ZERO:
+        return "the amount must be above 0"
+    before = state.commands.get(event.command_id)
+    if before is not None:
+        same = before[1] == moved_by(event)
+        return "" if same else f"{event.command_id} is the id of another command: {before[1]:+f}"
+    if state.agreed or state.unreconciled:
+        return "the venue keeps this account's money: move it there, it is booked by itself"
+    if event.command == "deposit":
+        return ""
+    free = free_balance(state, event.marks)
+    if event.amount > free:
+        return f"the free balance is only {free:f}"
+    reached = breaker.reached_without(state, event.marks, event.amount)
+    return f"what is left would reach the limit of {reached}: take less" if reached else ""
+
+
+def moved_by(event: OperatorEvent) -> Decimal:
+    """Return what a command moves: in, or (negative) out."""
+    assert event.amount is not None
+    return event.amount if event.command == "deposit" else -event.amount
 
 
 def flatten_all(state: State, now_ns: int, strategy: str = "") -> list[f.Fact]:

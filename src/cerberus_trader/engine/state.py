@@ -24,6 +24,7 @@ ADOPTED = "adopted"
 """The strategy that owns what was found in an account and is nobody's."""
 ENDED_MAX = 1_000
 TRADES_MAX = 20_000
+COMMANDS_MAX = 1_000
 
 
 class Exposure(msgspec.Struct, array_like=True):
@@ -135,7 +136,7 @@ class State(msgspec.Struct):
     of which nobody knows whether they rest at their venue; `forgotten_ns` when the newest signal
     was judged that is no longer in `seen`; `changes` the price and quantity that were asked for an
     entry, and when, until the venue tells them; `targets` how much of a place signals leave
-    open, until it is so.
+    open, until it is so; `commands` when money was moved by a command's id, and how much.
     """
 
     engine_id: str = ""
@@ -185,12 +186,13 @@ class State(msgspec.Struct):
     forgotten_ns: int = 0
     changes: dict[str, tuple[int, Decimal, Decimal]] = {}
     targets: dict[str, Target] = {}
+    commands: dict[str, tuple[int, Decimal]] = msgspec.field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         # what forgets its oldest entry: a plain dict takes longer to find it the more it forgot
         self.ended, self.trade_ids = OrderedDict(self.ended), OrderedDict(self.trade_ids)
         self.seen, self.cache = OrderedDict(self.seen), OrderedDict(self.cache)
-        self.lost = OrderedDict(self.lost)
+        self.lost, self.commands = OrderedDict(self.lost), OrderedDict(self.commands)
 
 
 def key_of(account: str, instrument: str) -> str:

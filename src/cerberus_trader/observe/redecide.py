@@ -24,7 +24,9 @@ def redecide(folder: Path) -> dict[str, Any]:
         body = decode_row(row.body, place=f"journal row {row.seq}")
         step = engine.step(body.event)
         count += 1
-        if encode_row(body.event, step.facts) != row.body:
+        told = encode_row(body.event, step.facts)
+        # an older release wrote fewer fields: they are those of the row as it is read now
+        if told != row.body and told != encode_row(body.event, body.facts):
             differences += 1
             first = first or row.seq
     return {

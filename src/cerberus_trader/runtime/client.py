@@ -15,6 +15,8 @@ PATH_BYTES_MAX = 100
 TIMEOUT_S = 20.0
 READ_BYTES = 1 << 16
 PAUSE_S = 0.02
+UNSETTLED = ("TIMEOUT", "CLIENTS_MAX")
+"""The failures after which a command may still be carried out."""
 LATE_S = 1.0
 """How much longer than its client waits a command may be carried out."""
 ABSENT = (FileNotFoundError, NotADirectoryError, ConnectionError)
@@ -63,7 +65,7 @@ def ask(folder: Path, request: frames.Request, timeout_s: float = TIMEOUT_S) -> 
                 if not data:
                     raise ConnectionResetError
                 for answer in decoder.feed(data):
-                    return _values(answer)
+                    return _values(request, answer)
     except OSError as error:
         if isinstance(error, ABSENT) and not sent:
             raise _not_running(folder, request) from None
@@ -80,13 +82,13 @@ def _not_running(folder: Path, request: frames.Request) -> NotRunning:
 
 def _no_answer(folder: Path, request: frames.Request, sent: bool) -> NoAnswer:
     """Make the error of an engine that is there and silent; say what may still happen."""
-    then = ""
+    then, once = "", frames.again(request) if sent else ""
     if not isinstance(request, frames.ASKS):
         what = "the command may still be carried out" if sent else "the command was not sent"
         then = f": {what}"
     return NoAnswer(
         f"the engine did not answer{then}.", code="NO_ANSWER", place=str(folder),
-        fix=f"`cerberus halt` also ends an engine that hangs; {PAST_IT}.",
+        fix=f"{once}`cerberus halt` also ends an engine that hangs; {PAST_IT}.",
     )  # fmt: skip
 
 
@@ -101,9 +103,10 @@ def _connect(line: socket.socket, path: Path, end: float) -> None:
             time.sleep(PAUSE_S)
 
 
-def _values(answer: frames.Answer) -> dict[str, Any]:
+def _values(request: frames.Request, answer: frames.Answer) -> dict[str, Any]:
     if isinstance(answer, frames.Failure):
-        raise Refused(answer.message, code=answer.code, fix=answer.fix)
+        once = frames.again(request) if answer.code in UNSETTLED else ""
+        raise Refused(answer.message, code=answer.code, fix=f"{once}{answer.fix}")
     return answer.data
 
 

@@ -76,11 +76,13 @@ def find(folder: Path, decision_id: str = "") -> tuple[Decision, ConfigApplied]:
                             _judged(islice(reader.newest("signal"), NEWEST))):  # fmt: skip
         if decision_id in ("", found.id, found.signal_id):
             return found, _config(reader, found.config, seq)
-    what = f"no decision {decision_id!r}" if decision_id else "no decision yet"
+    what, fix = "no decision yet", "send a signal; each ends in one."
+    if decision_id:
+        what = f"no decision {decision_id!r}"
+        fix = "use --last, or an id such as d17 from the log, or that of a late signal."
     raise DataError(
-        f"the journal holds {what}.", code="DECISION_UNKNOWN", place=str(folder),
-        fix="use --last, or an id such as d17 from the log, or that of a late signal.",
-    )  # fmt: skip
+        f"the journal holds {what}.", code="DECISION_UNKNOWN", place=str(folder), fix=fix
+    )
 
 
 def _seq_of(decision_id: str) -> int:

@@ -1,5 +1,6 @@
 """The control protocol: what a client may ask of a running engine, in the frames of `framing`."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,9 @@ from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.framing import FRAME_BYTES_MAX, VERSION, Decoder, encode
 from cerberus_trader.domain.money import check_amount
 
-__all__ = ["FRAME_BYTES_MAX", "VERSION", "Decoder", "checked", "encode", "timely", "until"]
+__all__ = ["FRAME_BYTES_MAX", "VERSION", "Decoder", "again", "checked", "encode", "timely", "until"]
+
+ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", array_like=True):
@@ -47,7 +50,8 @@ class Operate(msgspec.Struct, frozen=True, tag="operate", array_like=True):
 class Authorise(msgspec.Struct, frozen=True, tag="authorise", array_like=True):
     """Give a command that needs a token whose scope allows it: re-arming, or moving money.
 
-    `not_after_ns` is as that of `Operate`.
+    `not_after_ns` is as that of `Operate`. Money that is moved under one `command_id` is moved
+    once; without one it is moved as often as it is asked for.
     """
 
     command: str
@@ -56,6 +60,7 @@ class Authorise(msgspec.Struct, frozen=True, tag="authorise", array_like=True):
     reason: str
     amount: Decimal | None = None
     not_after_ns: int | None = None
+    command_id: str = ""
 
 
 class Prune(msgspec.Struct, frozen=True, tag="prune", array_like=True):
@@ -99,13 +104,32 @@ def timely(request: Request, now_ns: int) -> None:
 def checked(request: Request) -> Request:
     """Return a request whose amounts are finite and of sane size; raise `DataError` otherwise.
 
-    A price of NaN would halt trading, an endless deposit would end in the ledger.
+    A price of NaN would halt trading, an endless deposit would end in the ledger. An id is
+    remembered, and written to terminals.
     """
     for name in ("price", "amount"):
         value: Decimal | None = getattr(request, name, None)
         if value is not None:
             check_amount(value, place=name)
+    if isinstance(request, Authorise) and request.command_id:
+        check_id(request.command_id)
     return request
+
+
+def check_id(text: str) -> None:
+    """Raise `DataError` for what is no command's id."""
+    if not ID.fullmatch(text):
+        raise DataError(
+            f"{text[:40]!r} is no id of a command.", code="COMMAND_ID", place="id",
+            fix="give 1 to 64 letters, digits, dots, dashes or underscores.",
+        )  # fmt: skip
+
+
+def again(request: Request) -> str:
+    """Say how a command of unknown outcome is given again without counting twice, if it can be."""
+    if not isinstance(request, Authorise) or not request.command_id:
+        return ""
+    return f"repeat it with --id {request.command_id} and a fresh token: it will be counted once; "
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):

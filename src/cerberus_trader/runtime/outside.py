@@ -7,6 +7,7 @@ from cerberus_trader.domain.errors import DataError
 from cerberus_trader.domain.settings import Settings
 from cerberus_trader.engine.state import State
 from cerberus_trader.runtime.inbox import Inbox, Instant
+from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.prices import POINT, Tick
 from cerberus_trader.venues.remote.endpoint import parse_endpoint
 from cerberus_trader.venues.remote.venue import RemoteVenue
@@ -59,6 +60,19 @@ def check_same_side(state: State, settings: Settings) -> None:
             code="VENUE_CHANGED", place="venues",
             fix="start with the former configuration and close them, or name another --state.",
         )  # fmt: skip
+
+
+def tell_of_move(state: State, settings: Settings, log: Log) -> None:
+    """Alert of another endpoint while something is open: it is taken for the same venue, moved."""
+    before, now = endpoint_of(state.settings), endpoint_of(settings)
+    if not (before and now) or before == now or not (state.positions or state.orders):
+        return
+    after = "freezes trading" if settings.reconcile.unexplained == "freeze" else "is an alert"
+    log.alert(
+        "the venue's endpoint changed while something is open: it is taken for the same venue,"
+        f" moved; its account is compared, and what it lacks {after}",
+        before=before, now=now, positions=len(state.positions), orders=len(state.orders),
+    )  # fmt: skip
 
 
 def _where(endpoint: str) -> str:

@@ -19,7 +19,7 @@ import msgspec
 
 from cerberus_trader.domain.errors import UNREADABLE, CerberusError, DataError
 from cerberus_trader.domain.events import OperatorEvent
-from cerberus_trader.domain.facts import CommandRefused
+from cerberus_trader.domain.facts import CommandRefused, CommandRepeated
 from cerberus_trader.runtime import frames
 from cerberus_trader.runtime.client import SOCKET_NAME, with_short_path
 from cerberus_trader.runtime.decisions import explained
@@ -198,6 +198,7 @@ class ControlServer:
             OperatorEvent(
                 0, command,  # type: ignore[arg-type]
                 actor, request.reason, amount=request.amount, authorised=True,
+                command_id=request.command_id,
             )
         )  # fmt: skip
 
@@ -216,6 +217,11 @@ class ControlServer:
             "breaker": list(self.trading.state.trips),
             "facts": [msgspec.to_builtins(fact)[0] for fact in outcome.facts],
         }
+        if event.command_id:
+            data["id"] = event.command_id
+        for fact in outcome.facts:
+            if isinstance(fact, CommandRepeated):
+                data["done_ns"] = fact.ts_ns
         return frames.Reply(outcome.seq, data)
 
 

@@ -41,6 +41,7 @@ from cerberus_trader.runtime.outside import (
     check_same_side,
     client_of,
     endpoint_of,
+    tell_of_move,
 )
 from cerberus_trader.runtime.recover import read_bests, recover, write_bests
 from cerberus_trader.runtime.reload import ConfigReload
@@ -149,6 +150,7 @@ class Service:
         place = str(self.options.config or "")
         check_covers(state, self.config.loaded.settings, self.config.instruments, place)
         check_same_side(state, self.config.loaded.settings)
+        tell_of_move(state, self.config.loaded.settings, self.log)
         clock = self._clock(tapes, state.now_ns)
         paced = not tapes or self.options.speed > 0
         settings = self.config.loaded.settings

@@ -96,6 +96,9 @@ class Trace:
             self._reconciling(seq, fact)
         elif type(fact) is f.Faulted:
             self.log.alert("faulted: trading is halted", row=seq, fault=fact.error)
+        elif type(fact) is f.CommandRepeated:
+            self.log.warning("command repeated", row=seq, command=fact.command, actor=fact.actor,
+                             id=fact.command_id)  # fmt: skip
         elif type(fact) is f.CommandRefused:
             self.log.warning("command refused", row=seq, command=fact.command, actor=fact.actor,
                              reason=fact.reason)  # fmt: skip

@@ -86,6 +86,34 @@ def test_a_command_says_who_why_and_what_came_of_it(
     assert asked[2] == frames.Authorise("reset_breaker", "other", commands_live.actor(), "ok")
 
 
+def test_a_move_has_an_id_given_or_drawn(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[frames.Authorise] = []
+
+    def ask(state: Path, request: frames.Authorise, wait_s: float = 0.0) -> dict[str, Any]:
+        asked.append(request)
+        return {"command": "deposit", "row": 7, "trading": "active", "facts": ["repeated"],
+                "id": request.command_id, "done_ns": 1_704_067_200_000_000_000}  # fmt: skip
+
+    monkeypatch.setattr(client, "ask", ask)
+    words = ("--token", "t", "--reason", "r")
+    done = invoke(app, "deposit", "5", *words, "--id", "a1")
+    assert done.exit_code == 0 and asked[0].command_id == "a1"
+    assert done.stdout == (
+        "deposit: done already at 2024-01-01 00:00:00 UTC (the engine's clock) under the id a1; it"
+        " counts once, and nothing was done again\n"
+    )
+    for _ in range(2):
+        invoke(app, "withdraw", "5", *words)
+    drawn = [request.command_id for request in asked[1:]]
+    assert drawn[0] != drawn[1]
+    for name in drawn:
+        frames.check_id(name)
+    invoke(app, "thaw", *words)
+    assert asked[3].command_id == ""
+    done = invoke(app, "deposit", "5", *words, "--id", "")  # of a variable that is not set
+    assert done.exit_code == 2 and "'' is no id" in done.stderr and len(asked) == 4
+
+
 async def test_status_is_told_in_lines() -> None:
     loop = Loop(paper={"latency_ms": 0})
     await loop.price("100", 0)
@@ -129,6 +157,15 @@ def test_explain_refuses_what_it_cannot_answer(
     assert done.exit_code == 2 and done.stderr.startswith("error: ")
 
 
+def test_explain_of_a_journal_without_decisions_does_not_tell_to_ask_for_the_last(
+    app: typer.Typer, tmp_path: Path
+) -> None:
+    journalled(tmp_path, Bench())
+    said = invoke(app, "explain", "--last", "--state", tmp_path).stderr
+    assert "no decision yet" in said and "send a signal" in said and "--last" not in said
+    assert "use --last" in invoke(app, "explain", "d99", "--state", tmp_path).stderr
+
+
 @pytest.mark.req("C-06.3")
 def test_only_an_admins_reset_token_passes(tmp_path: Path) -> None:
     store, check, now = TokenStore(tmp_path), reset_tokens(tmp_path), time.time_ns()
@@ -148,8 +185,9 @@ def test_only_an_admins_reset_token_passes(tmp_path: Path) -> None:
      (("flatten",), "interrupted; the command may still be carried out: see `cerberus status`"),
      (("resume",), "interrupted; the command may still be carried out: see `cerberus status`"),
      (("modify", "o1"), "interrupted; the command may still be carried out: see `cerberus status`"),
-     (("deposit", "5", "--token", "t", "--reason", "r"),
-      "interrupted; the command may still be carried out: see `cerberus status`"),
+     (("deposit", "5", "--token", "t", "--reason", "r", "--id", "a1"),
+      "interrupted; repeat it with --id a1 and a fresh token: it will be counted once; "
+      "the command may still be carried out: see `cerberus status`"),
      (("halt",), "interrupted; the halt marker may be set"),
      (("status",), "interrupted")],
 )  # fmt: skip

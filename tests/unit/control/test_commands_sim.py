@@ -34,10 +34,12 @@ def test_a_run_as_data_holds_the_line_that_repeats_it() -> None:
 
 
 def test_a_swarm_sums_up() -> None:
-    code, text = call("--runs", "3", "--minutes", "0.1")
-    assert code == 0 and "runs 3," in text and "violations 0" in text
-    code, text = call("--runs", "2", "--minutes", "0.1", "--json")
-    assert code == 0 and json.loads(text)["runs"] == 2
+    code, text = call("--runs", "3", "--minutes", "0.1", "--seed", "2", "--json")
+    found = json.loads(text)
+    assert code == 0 and found["runs"] == 3 and 0 < found["runs_without_orders"] < 3
+    code, text = call("--runs", "3", "--minutes", "0.1", "--seed", "2")
+    idle = found["runs_without_orders"]
+    assert code == 0 and f"runs 3 ({idle} without an order)," in text and "violations 0" in text
 
 
 def test_what_is_no_fault_is_refused() -> None:
@@ -48,10 +50,13 @@ def test_what_is_no_fault_is_refused() -> None:
 
 
 @pytest.mark.parametrize("runs", ["1", "2"])
-def test_a_run_without_an_order_says_that_nothing_was_tested(runs: str) -> None:
-    code, text = call("--minutes", "0.1", "--faults", "request_lost=1", "--runs", runs)
-    assert code == 0 and "nothing was tested: no order reached the venue" in text
-    assert "held:" not in text
+def test_a_run_without_an_order_is_no_success(runs: str) -> None:
+    words = ("--minutes", "0.1", "--faults", "request_lost=1", "--runs", runs)
+    code, text = call(*words)
+    assert code == 1 and "nothing was traded, so nothing was proved" in text
+    assert "held:" not in text and "VIOLATED" not in text
+    code, text = call(*words, "--json")
+    assert code == 1 and json.loads(text)["orders"] == 0
 
 
 def test_what_is_checked_is_listed_as_the_documentation_lists_it() -> None:

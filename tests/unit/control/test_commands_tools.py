@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from cerberus_trader.control import doctor
@@ -53,6 +54,18 @@ def test_the_front_door() -> None:
     for name in ("replay", "run", "status", "explain", "config", "token", "journal", "doctor"):
         assert name in call("--help")
     assert "No such command" in call("nonsense", code=2)
+
+
+@pytest.mark.parametrize("group", ["", "journal", "token", "config", "venue"])
+def test_commands_are_listed_with_their_whole_first_sentence(group: str) -> None:
+    found: Any = get_command(app)
+    for name in group.split():
+        found = found.commands[name]
+    text = " ".join(call(*group.split(), "--help").partition("Commands:")[2].split())
+    assert "..." not in text and len(found.commands) > 1
+    for name, command in found.commands.items():
+        first = " ".join(command.help.split("\n\n")[0].split()).partition(". ")[0]
+        assert f"{name} {first}" in text
 
 
 @pytest.mark.req("P-02.1", "C-01.4", "T-14.4")
@@ -150,6 +163,42 @@ def test_doctor_says_what_is_there_and_what_is_missing(
     text = call("doctor", "--state", str(journal), code=1)
     assert "PROBLEM: package no-such-package is missing" in text
     assert "optional: no_such_module is missing (a faster loop)" in text and "MB free" in text
+
+
+def test_doctor_reads_the_configuration_that_a_run_would_take(
+    journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("doctor", "--state", str(journal))
+    assert "configuration: ok (defaults" in call(*words)
+    file = tmp_path / "config" / "config.toml"
+    file.parent.mkdir()
+    file.write_text("[risk]\npositions_maxx = 1\n")
+    text = call(*words, code=1)
+    assert "configuration: FAULTY" in text and "all well" not in text
+    assert "PROBLEM: the configuration cannot be used: config/config.toml: 1 fault(s)" in text
+    good = tmp_path / "good.toml"
+    good.write_text("[risk]\npositions_max = 1\n")
+    assert "good.toml" in call(*words, "--config", str(good))
+    assert data(*words, "--profile", "none", code=1)["configuration"]["state"] == "faulty"
+
+
+def test_doctor_tells_a_lost_journal_from_none_yet(journal: Path, tmp_path: Path) -> None:
+    for file in journal.glob("journal.db*"):
+        file.unlink()
+    text = call("doctor", "--state", str(journal), code=1)
+    assert f"journal: lost in {journal}" in text and "restore a backup" in text
+    assert "journal: none yet in" in call("doctor", "--state", str(tmp_path / "none"))
+    assert call("journal", "verify", "--state", str(journal), code=3).startswith("DAMAGED")
+    none = call("journal", "verify", "--state", str(tmp_path / "none"), code=3)
+    assert "there is no journal. Fix: name the folder" in none and "DAMAGED" not in none
+
+
+def test_doctor_says_of_a_file_that_it_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    text = call("doctor", "--state", str(tmp_path / "file"), code=1)
+    assert f"PROBLEM: {tmp_path / 'file'} is no folder" in text and "journal: none\n" in text
+    assert data("doctor", "--state", str(tmp_path / "file"), code=1)["engine"] is None
 
 
 def test_doctor_finds_a_damaged_journal(journal: Path) -> None:

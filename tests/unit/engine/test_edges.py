@@ -277,7 +277,7 @@ def test_facts_about_what_is_gone_fold_to_nothing() -> None:
     for fact in (
         f.CancelRequested("gone", "late"), f.OrderChanged("gone", Status.ACCEPTED),
         f.HealthChanged("main", "COIN", "watch", False, "late"),
-        f.CommandRefused("halt", "ann", "no"),
+        f.CommandRefused("halt", "ann", "no"), f.CommandRepeated("deposit", "ann", "a1", 1),
     ):  # fmt: skip
         apply(bench.state, TimerEvent(bench.now, "health"), fact)
     assert state_hash(bench.state) == before

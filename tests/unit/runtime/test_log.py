@@ -54,6 +54,11 @@ def test_a_stream_that_is_gone_loses_lines_not_the_engine() -> None:
 def test_a_pipe_that_nobody_reads_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """`cerberus run 2>&1 | less` stood still for ever once the pipe was full."""
     read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write, b"\n")  # it is full before the first line
+    os.set_blocking(write, True)
     with os.fdopen(write, "w") as stream, monkeypatch.context() as patch:
         patch.setattr("sys.stderr", stream)
         patch.setattr(module, "LINES_MAX", 100)
@@ -67,14 +72,15 @@ def test_a_pipe_that_nobody_reads_holds_up_nothing(monkeypatch: pytest.MonkeyPat
         assert log.counts["lost"] > 0
         behind.close()  # does not wait for ever either
         assert behind._thread.is_alive()
-        found = b""
-        while behind._thread.is_alive():
-            found += os.read(read, 65_536)
+        found, running = b"", True
         os.set_blocking(read, False)
-        with suppress(BlockingIOError):
-            found += os.read(read, 2**24)
+        while running:
+            running = behind._thread.is_alive()  # before: what it wrote last is read as well
+            behind._thread.join(0.01)
+            with suppress(BlockingIOError):
+                found += os.read(read, 2**24)
     os.close(read)
-    numbers = [json.loads(line)["number"] for line in found.splitlines()]
+    numbers = [json.loads(line)["number"] for line in found.split()]
     assert numbers == sorted(numbers) and len(numbers) + log.counts["lost"] == 2_000
 
 

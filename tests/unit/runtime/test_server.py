@@ -113,6 +113,46 @@ async def test_money_moves_with_a_token_only(served: Served) -> None:
         await served.ask(frames.Authorise("halt", "good", "me", "why"))
 
 
+async def test_money_given_again_under_its_id_is_moved_once(served: Served) -> None:
+    request = frames.Authorise("deposit", "good", "me", "more", D(250), command_id="a1")
+    found = await served.ask(request)
+    assert (found["facts"], found["id"]) == (["cash"], "a1") and "done_ns" not in found
+    again = await served.ask(request)
+    assert again["facts"] == ["repeated"]
+    assert again["done_ns"] == served.rig.state.commands["a1"][0]
+    assert served.rig.state.balance == D(10_250)
+    for _ in range(2):  # without an id each of them counts
+        await served.ask(msgspec.structs.replace(request, command_id=""))
+    assert served.rig.state.balance == D(10_750)
+
+
+async def test_a_move_of_unknown_outcome_says_how_it_is_given_again(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row is not durable in time, and is in the end: given again, it must not count twice."""
+    monkeypatch.setattr(server, "ANSWER_S", 0.05)
+    synced, served.rig.sync = served.rig.sync, lambda: None  # type: ignore[method-assign]
+    request = frames.Authorise("deposit", "good", "me", "more", D(250), command_id="a1")
+    with pytest.raises(Refused, match="no answer in") as caught:
+        await served.ask(request)
+    assert caught.value.code == "TIMEOUT"
+    assert "repeat it with --id a1 and a fresh token: it will be counted once" in caught.value.fix
+    with pytest.raises(Refused) as caught:
+        await served.ask(frames.Operate("resume", "me"))
+    assert "--id" not in caught.value.fix
+    monkeypatch.setattr(server, "ANSWER_S", 15.0)
+    served.rig.sync = synced  # type: ignore[method-assign]
+    assert (await served.ask(request))["facts"] == ["repeated"]
+    assert served.rig.state.balance == D(10_250)
+
+
+@pytest.mark.parametrize("name", ["a b", "x" * 65, "\x1b[2J", "a1\n"])
+async def test_an_id_that_is_none_is_refused(served: Served, name: str) -> None:
+    with pytest.raises(Refused, match="no id of a command"):
+        await served.ask(frames.Authorise("deposit", "good", "me", "more", D(250), command_id=name))
+    assert served.rig.state.balance == D(10_000)
+
+
 LATE = 1
 """A moment of 1970: whoever asked then waits no more."""
 
@@ -337,12 +377,14 @@ def test_an_engine_that_hears_and_says_nothing_may_still_do_it(
         engine.start()
         try:
             with pytest.raises(NoAnswer, match="may still be carried out") as caught:
-                ask(tmp_path, frames.Authorise("deposit", "t", "me", "more", D(5)), 0.05)
+                ask(tmp_path, frames.Authorise("deposit", "t", "me", "more", D(5),
+                                               command_id="a1"), 0.05)  # fmt: skip
         finally:
             gone.set()
             engine.join()
     assert caught.value.code == "NO_ANSWER" and caught.value.exit_code == 4
     assert not isinstance(caught.value, NotRunning | Refused)
+    assert caught.value.fix.startswith("repeat it with --id a1 and a fresh token: it will be")
     assert "`cerberus halt`" in caught.value.fix and "--without-journal" in caught.value.fix
     (request,) = heard
     assert isinstance(request, frames.Authorise) and request.not_after_ns is not None

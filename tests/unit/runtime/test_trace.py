@@ -48,6 +48,13 @@ def test_a_paper_deposit_is_a_line_and_no_alert() -> None:
     assert log.lines == [("warning", "balance", {"row": 9, "amount": "7", "actor": "ann"})]
 
 
+def test_a_command_given_again_is_a_line() -> None:
+    log, event = Kept(), OperatorEvent(1, "deposit", "ann", command_id="a1")
+    Trace(log).take(9, event, (f.CommandRepeated("deposit", "ann", "a1", 1),))
+    fields = {"row": 9, "command": "deposit", "actor": "ann", "id": "a1"}
+    assert log.lines == [("warning", "command repeated", fields)]
+
+
 @pytest.mark.parametrize(
     ("reason", "level"),
     [
