@@ -12,7 +12,7 @@ from cerberus_trader.domain.events import (
     OperatorEvent,
     TransferReport,
 )
-from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.execution import VenuePosition
 from cerberus_trader.domain.row import encode_row
 from cerberus_trader.journal.memory import MemoryJournal
 from cerberus_trader.journal.views import TABLES, ViewsWriter
@@ -141,15 +141,11 @@ def test_a_corrected_position_shows_under_its_new_name_with_its_protection(tmp_p
     bench = Bench(settings(reconcile={"unexplained": "accept"}))
     order = bench.open(stop="98")
     (held,) = bench.state.positions.values()
-    legs = [
-        VenueOrder(o.id, "COIN", o.side, o.quantity, "working", D(0), o.price, True)
-        for o in bench.state.orders.values()
-    ]
     there = VenuePosition("COIN", 1, held.quantity, held.cost, held.margin, held.leverage, "other")
     bench.now += 60 * SECOND
     for _ in range(2):
         bench.now += SECOND
-        bench.take(AccountReport(bench.now, "main", bench.now, "timer", tuple(legs), (there,)))
+        bench.take(AccountReport(bench.now, "main", bench.now, "timer", (), (there,)))
     with ViewsWriter(tmp_path) as writer:
         rebuild(journal_of(bench).rows(), writer)
     tables = dump(tmp_path)
