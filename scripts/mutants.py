@@ -72,7 +72,7 @@ MUTANTS = (
            "    if fact.status in TERMINAL or fact.status is Status.UNKNOWN:\n"
            "        end_order(state, fact.order_id, fact.status)"),
     Mutant("a close that a venue refuses is given up", "engine/engine.py",
-           "targets.close_again(state, position, event.ts_ns) if flat is None else []", "[]"),
+           "targets.due(state, position, event.ts_ns) if flat is None else ZERO", "ZERO"),
     Mutant("recovery forgets which fills it booked", "runtime/recover.py",
            "    return state\n\n\ndef read_bests", "    state.trade_ids.clear()\n"
            "    return state\n\n\ndef read_bests"),

@@ -195,9 +195,10 @@ def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     state.balance += gain
     record_of(state, fact.strategy).booked += gain
     key = key_of(event.account, event.instrument)
+    before = state.positions.get(key)
     hold(state, key, fact.position)
     if key in state.targets:
-        targets.follow_fill(state, key, event, fact)
+        targets.follow_fill(state, key, event, before, fact)
     order = state.orders.get(event.order_id)
     if order is None:
         late_fill(state, event)

@@ -201,6 +201,9 @@ def failure_facts(state: State, now_ns: int, order_id: str = "") -> list[f.Fact]
         return [f.FailureCounted(0, now_ns)] if state.failures else []
     if order_id in state.failed:
         return []  # it counted when nobody knew its outcome
+    order = state.orders.get(order_id)
+    if order is not None and order.reason == "signal" and order.attempt and not order.signal_id:
+        return []  # what is closed again counted when it failed first
     inside = now_ns - state.failures_since_ns <= limits.failures_window_ms * MS
     count = state.failures + 1 if state.failures and inside else 1
     since = state.failures_since_ns if count > 1 else now_ns

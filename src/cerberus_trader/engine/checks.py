@@ -164,8 +164,8 @@ def closing(case: Case) -> str:
     closed and has no close on its way, because one failed, is not added to.
     """
     state, position, found = case.state, case.position, ""
-    if case.action != "close" and case.key in state.targets:
-        return state.targets[case.key].position
+    if case.action != "close" and position is not None and case.key in state.targets:
+        return position.id
     left = position.quantity if position is not None and case.action == "close" else ZERO
     for order_id in state.closings.get(case.key, ()):
         order = state.orders[order_id]
@@ -173,8 +173,7 @@ def closing(case: Case) -> str:
         held = held or order.closes in state.entries.get(case.key, ())
         if held and order.status is not Status.UNKNOWN:
             found = order_id
-            asked = order.reason == "signal" and (order.signal_id or order.attempt)
-            left = ZERO if asked else left - order.quantity + order.filled
+            left = ZERO if order.signal_id else left - order.quantity + order.filled
     return found if left <= ZERO else ""
 
 

@@ -332,11 +332,11 @@ def on_timer(state: State, event: e.TimerEvent) -> list[f.Fact]:
                 # its close was submitted when it became so; one that recovered is left alone
                 still = portfolio.health_at(state, position, mark) == "critical"
                 flat = "margin" if still else None
-            again = targets.close_again(state, position, event.ts_ns) if flat is None else []
+            again = targets.due(state, position, event.ts_ns) if flat is None else ZERO
             if flat is not None and left > ZERO:
                 facts += orders.reduction(state, position, flat, left, event.ts_ns)
             elif again:
-                facts += again
+                facts += orders.reduction(state, position, "signal", again, event.ts_ns, attempt=1)
             elif any(name == position.instrument for name, _ in event.marks):
                 # a price that is only remembered says nothing new, and keeps it stale
                 facts += margin_facts(state, position, event.marks, event.ts_ns, left)

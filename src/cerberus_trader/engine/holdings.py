@@ -10,10 +10,12 @@ from cerberus_trader.domain.execution import VenuePosition
 from cerberus_trader.domain.money import ZERO, plain, share_of
 from cerberus_trader.domain.order import Order, order_id
 from cerberus_trader.domain.position import Position
-from cerberus_trader.engine.look import Look, acted, correction, freeze, signed
+from cerberus_trader.engine.look import MS, Look, acted, correction, freeze, signed
 from cerberus_trader.engine.state import ADOPTED, key_of
 
 replace = msgspec.structs.replace
+LOOKS = 3
+"""How long a balance that differs by more each time stands, where bookings come in between."""
 
 
 def compare_positions(look: Look, event: AccountReport) -> list[f.Fact]:
@@ -139,23 +141,35 @@ def compare_balance(look: Look, event: AccountReport) -> list[f.Fact]:
         return []
     if look.account not in look.state.agreed:
         return [f.CashMoved(theirs - ours, "the venue's opening balance")]
-    since_ns = look.state.suspected_ns.get(key_of(look.account, place), 0)
-    booked = next(reversed(look.state.trade_ids.values()), 0) >= since_ns
-    stands = standing(look.known(place)[0], theirs - ours, booked)
+    stands = standing(look.known(place)[0], theirs - ours)
+    if stands != theirs - ours and passing(look, place):
+        look.touched.append(place)
+        look.settled = False
+        return []
     facts = look.suspect("balance", place, plain(ours), plain(ours + stands), "noted")
     if acted(facts, "noted"):
         facts.append(f.BalanceCorrected(look.now_ns, look.account, stands, "the venue's balance"))
     return facts
 
 
-def standing(known: str, now: Decimal, booked: bool) -> Decimal:
+def standing(known: str, now: Decimal) -> Decimal:
     """Return what of a difference of balances stood before: one that grows would never be the same.
 
-    It grows where a venue charges what it never books. Not where anything was booked since: then
-    it may be another difference.
+    It grows where a venue charges what it never books.
     """
     kind, _, amount = known.partition(" ")
-    if kind != "balance" or booked:
+    if kind != "balance":
         return now
     before = Decimal(amount)
     return before if before * now > ZERO and abs(before) < abs(now) else now
+
+
+def passing(look: Look, place: str) -> bool:
+    """Tell whether a difference that grew may be another one than before.
+
+    It may where something was booked meanwhile, until it has stood for some looks.
+    """
+    since_ns = look.state.suspected_ns.get(key_of(look.account, place), 0)
+    booked = next(reversed(look.state.trade_ids.values()), 0) >= since_ns
+    long_ns = LOOKS * look.state.settings.reconcile.interval_ms * MS
+    return booked and look.now_ns - since_ns < long_ns

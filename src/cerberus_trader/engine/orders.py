@@ -20,6 +20,7 @@ from cerberus_trader.engine.risk import (
     uncovered,
 )
 from cerberus_trader.engine.state import ADOPTED, State, key_of, strategy_of
+from cerberus_trader.engine.targets import is_meant
 
 REPORTED = {
     "accepted": Status.ACCEPTED,
@@ -54,13 +55,13 @@ def submit_entry(ticket: Approved) -> f.OrderSubmitted:
     )  # fmt: skip
 
 
-def submit_reduction(ticket: Reducing, now_ns: int) -> f.OrderSubmitted:
+def submit_reduction(ticket: Reducing, now_ns: int, attempt: int = 0) -> f.OrderSubmitted:
     """Make the submission of a reduce-only market order."""
     return f.OrderSubmitted(
         Order(
             ticket.order_id, ticket.account, ticket.strategy, ticket.instrument, ticket.side,
             "market", ticket.reason, ticket.quantity, ticket.signal_id, None, ONE, True,
-            ticket.closes, None, now_ns,
+            ticket.closes, None, now_ns, attempt=attempt,
         )
     )  # fmt: skip
 
@@ -217,14 +218,15 @@ def on_report(state: State, event: OrderReport) -> list[f.Fact]:
 
 
 def reduction(
-    state: State, position: Position, reason: Reason, quantity: Decimal, now_ns: int
-) -> list[f.Fact]:
+    state: State, position: Position, reason: Reason, quantity: Decimal, now_ns: int, *,
+    attempt: int = 0,
+) -> list[f.Fact]:  # fmt: skip
     """Submit the close of a quantity of a position, if there is anything to close."""
     if quantity <= ZERO:
         return []
     order = reduction_id(state, position, reason)
     ticket = reduce(position, order, reason, "", quantity)
-    return [submit_reduction(ticket, now_ns)]
+    return [submit_reduction(ticket, now_ns, attempt)]
 
 
 def killed(state: State, order: Order, status: Status, now_ns: int) -> list[f.Fact]:
@@ -285,7 +287,7 @@ def retry(state: State, order: Order, now_ns: int) -> list[f.Fact]:
         return []
     if not order.reduce_only and held_back(state, order):
         return []
-    if order.reason == "signal" and key_of(order.account, order.instrument) not in state.targets:
+    if order.reason == "signal" and not is_meant(state, order):
         return []  # somebody else has closed it
     attempt = order.attempt + 1
     name = retry_id(state, order.account, order.strategy, order.id, attempt)

@@ -75,15 +75,14 @@ class Ended(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Target(msgspec.Struct, array_like=True, frozen=True):
-    """Hold the most that signals leave of a position, known by its name or its entry's.
+    """Hold how much of a place is `owed`: signals have closed it, and it is open or on its way.
 
-    Of a `whole` one what its own entry still fills is closed too. A close that came to nothing is
-    sent again after `after_ns`; `tries` of them were.
+    `entry` is the one that was closed. A close that came to nothing is sent again after
+    `after_ns`; `tries` of them were.
     """
 
-    position: str
-    most: Decimal
-    whole: bool
+    entry: str
+    owed: Decimal
     tries: int = 0
     after_ns: int = 0
 
@@ -135,8 +134,8 @@ class State(msgspec.Struct):
     when an order may arrive that was sent under a longer `submit_window_ms`; `unsure` the stops
     of which nobody knows whether they rest at their venue; `forgotten_ns` when the newest signal
     was judged that is no longer in `seen`; `changes` the price and quantity that were asked for an
-    entry, and when, until the venue tells them; `targets` how much of a place signals leave
-    open, until it is so; `commands` when money was moved by a command's id, and how much.
+    entry, and when, until the venue tells them; `targets` how much of a place signals have
+    closed and is open; `commands` when money was moved by a command's id, and how much.
     """
 
     engine_id: str = ""

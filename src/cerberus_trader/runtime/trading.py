@@ -256,7 +256,7 @@ class Trading:
             expires = self.desk.next_expiry()
             if expires is not None:
                 best = min(best, Timer(expires, EXPIRY))
-        if not state.positions:
+        if not state.positions and not state.targets:
             self.health_ns = state.now_ns
             return best
         best = min(best, Timer((state.day + 1) * DAY_NS, DAY))

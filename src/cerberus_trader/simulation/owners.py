@@ -8,7 +8,7 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.money import brief
 from cerberus_trader.domain.order import Order
 from cerberus_trader.domain.row import Row
-from cerberus_trader.engine.state import State, StrategyState
+from cerberus_trader.engine.state import ADOPTED, State, StrategyState
 
 if TYPE_CHECKING:
     from cerberus_trader.simulation.world import World
@@ -32,7 +32,7 @@ def must_close(state: State) -> Iterator[str]:
         if everything or position.strategy in scopes:
             yield f"{position.instrument} of {position.strategy} is to be closed"
     for place, target in state.targets.items():
-        yield f"signals leave {target.most} of {place}, and more is open"
+        yield f"signals have closed {target.owed} of {place}, which is open"
 
 
 def own_places(world: "World", entries: dict[str, Order]) -> Iterator[str]:
@@ -42,6 +42,8 @@ def own_places(world: "World", entries: dict[str, Order]) -> Iterator[str]:
     for position in state.positions.values():
         held = venue.positions.get(position.instrument)
         opened = entries.get(held.owner) if held is not None else None
+        if position.strategy == ADOPTED and world.blank:
+            continue  # nothing told whose it was, and the same signal came again
         if opened is not None and opened.strategy != position.strategy:
             yield f"{position.instrument} is {opened.strategy}'s, not {position.strategy}'s"
     if not world.surprised:

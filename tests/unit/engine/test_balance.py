@@ -3,7 +3,7 @@
 import pytest
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import AccountReport
+from cerberus_trader.domain.events import AccountReport, FundingReport
 from cerberus_trader.engine.engine import Step
 from tests.kit import SECOND, Bench, D, of
 
@@ -65,3 +65,17 @@ def test_two_passing_differences_are_not_one() -> None:
     cash = bench.state.balance
     assert not of(look(bench, str(cash - 20)), f.BalanceCorrected)
     assert not of(look(bench, str(cash)), f.BalanceCorrected)
+
+
+def test_a_busy_account_that_is_charged_at_every_look_is_followed_too() -> None:
+    """With something booked between any two looks nothing was agreed upon any more."""
+    bench = Bench()
+    look(bench, "10000")
+    agreed, charged = 0, 0
+    for number in range(20):
+        charged += 1
+        bench.take(
+            FundingReport(bench.now, "main", "COIN", D("0.1"), D(100), D(1), D(0), (), f"p{number}")
+        )  # fmt: skip
+        agreed += bool(of(look(bench, str(9_999 - number - charged)), f.Reconciled))
+    assert agreed >= 4 and abs(bench.state.balance - (9_999 - 19 - charged)) <= 5

@@ -50,6 +50,12 @@ def closing(part: str | None = None) -> tuple[Bench, Order]:
     return bench, submitted(bench.signal("close", **asked))
 
 
+def adding() -> Bench:
+    """Return a bench whose strategy adds to what it holds."""
+    strategies = {"default": Strategy(sources=("*",), add=True)}
+    return Bench(settings(strategies=strategies, risk={"group_risk_max": D(1)}))
+
+
 def latest(bench: Bench) -> Order:
     """Return the close that is on its way."""
     return [o for o in bench.state.orders.values() if not o.protective][-1]
@@ -123,7 +129,7 @@ def test_what_signals_leave_survives_a_restart() -> None:
     bench, close = closing("4")
     refuse(bench, close)
     again: State = state_from(state_bytes(bench.state))
-    assert again.targets == bench.state.targets and again.targets[PLACE].most == 16
+    assert again.targets == bench.state.targets and again.targets[PLACE].owed == 4
 
 
 def test_two_parts_come_to_both() -> None:
@@ -208,22 +214,20 @@ def test_only_the_close_of_a_signal_has_a_target() -> None:
 
 
 def test_what_another_entry_adds_is_not_closed() -> None:
-    strategies = {"default": Strategy(sources=("*",), add=True)}
-    bench = Bench(settings(strategies=strategies, risk={"group_risk_max": D(1)}))
+    bench = adding()
     first = bench.open(stop="98", quantity=D(4))
-    adding = submitted(bench.signal(quantity=D(3)))
+    more = submitted(bench.signal(quantity=D(3)))
     close = submitted(bench.signal("close"))
-    bench.fill(adding)
+    bench.fill(more)
     held = first.quantity
     refuse(bench, close)
     assert beat(bench) == [held], "of what was held when the signal came"
     bench.fill(latest(bench))
-    assert bench.state.positions[PLACE].quantity == adding.quantity and beat(bench) == []
+    assert bench.state.positions[PLACE].quantity == more.quantity and beat(bench) == []
 
 
 def test_nothing_is_added_to_what_is_to_be_closed() -> None:
-    strategies = {"default": Strategy(sources=("*",), add=True)}
-    bench = Bench(settings(strategies=strategies, risk={"group_risk_max": D(1)}))
+    bench = adding()
     bench.open(stop="98", quantity=D(4))
     refuse(bench, submitted(bench.signal("close")))
     assert decision(bench.signal(quantity=D(3))).code == "POSITION_CLOSING"
@@ -269,6 +273,13 @@ def test_a_part_of_an_entry_that_was_closed_on_its_way_is_closed_when_it_fills()
     assert beat(bench) == [D(5)]
 
 
+def test_dust_of_all_is_let_be_as_well() -> None:
+    bench, close = closing()
+    bench.fill(close, quantity=D("19.9995"), leaves=D("0.0005"))
+    refuse(bench, close, "canceled")
+    assert not bench.state.targets and beat(bench) == []
+
+
 @pytest.mark.parametrize("part", [None, "5"])
 def test_an_entry_that_rests_is_cancelled_by_the_beat(part: str | None) -> None:
     """Its close was lost: it went on resting, and what it opened was nobody's wish."""
@@ -287,6 +298,41 @@ def test_an_entry_that_rests_is_cancelled_by_the_beat(part: str | None) -> None:
     assert not bench.state.targets
 
 
+@pytest.mark.parametrize("retried", [True, False])
+def test_a_part_of_an_entry_that_fills_in_parts_is_closed(retried: bool) -> None:
+    """Its first part was smaller than what the signal left, and the wish was forgotten."""
+    bench = Bench()
+    entry = submitted(bench.signal())
+    close = submitted(bench.signal("close", quantity=D(5)))
+    bench.fill(entry, quantity=D(8), leaves=D(12))
+    step = refuse(bench, close, retry=retried)
+    assert [c.order.quantity for c in step.commands if isinstance(c, SubmitOrder)] == (
+        [D(5)] if retried else []
+    )
+    assert beat(bench) == ([] if retried else [D(5)])
+
+
+def test_another_entry_that_fills_first_forgets_no_wish() -> None:
+    bench = adding()
+    first = submitted(bench.signal(quantity=D(4)))
+    second = submitted(bench.signal(quantity=D(3)))
+    close = submitted(bench.signal("close"))
+    assert close.closes == first.id and close.quantity == 4
+    bench.fill(second)
+    bench.fill(first)
+    refuse(bench, close)
+    assert beat(bench) == [D(4)]
+
+
+def test_a_part_of_an_entry_that_rests_blocks_nothing() -> None:
+    """The venue refused to close it: nothing could be added for as long as it rested."""
+    bench = adding()
+    entry = submitted(bench.signal(order="limit", limit=D(100), quantity=D(8)))
+    bench.take(OrderReport(bench.now, entry.id, "accepted"))
+    refuse(bench, submitted(bench.signal("close", quantity=D(2))))
+    assert bench.state.targets and decision(bench.signal(quantity=D(3))).verdict == "approved"
+
+
 def test_an_entry_that_ends_leaves_nothing_to_close() -> None:
     bench = Bench()
     entry = submitted(bench.signal())
@@ -297,39 +343,88 @@ def test_an_entry_that_ends_leaves_nothing_to_close() -> None:
 
 def test_the_rest_of_a_killed_order_holds_up_no_close_of_all() -> None:
     """A close of what it had filled passed for a signal's, and the rest stayed open for good."""
-    strategies = {"default": Strategy(sources=("*",), add=True)}
-    bench = Bench(settings(strategies=strategies, risk={"group_risk_max": D(1)}))
+    bench = adding()
     bench.open(stop="98", quantity=D(4))
     fok = submitted(bench.signal(order="fok", limit=D(100), quantity=D(5)))
     bench.fill(fok, quantity=D(3), leaves=fok.quantity - 3)
     leftover = submitted(refuse(bench, fok, "canceled"))
     held = bench.state.positions[PLACE].quantity
-    assert leftover.quantity == 3 and bench.state.targets[PLACE].most == held - 3
+    assert leftover.quantity == 3 and bench.state.targets[PLACE].owed == 3
     close = submitted(bench.signal("close"))
-    assert close.quantity == held - 3 and bench.state.targets[PLACE].most == 0
+    assert close.quantity == held - 3 and bench.state.targets[PLACE].owed == held
     refuse(bench, leftover)
     refuse(bench, close)
     assert beat(bench) == [held]
+
+
+def test_what_is_sent_again_holds_up_no_close_of_all() -> None:
+    bench, close = closing("4")
+    refuse(bench, close)
+    assert beat(bench) == [D(4)]
+    again = latest(bench)
+    rest = submitted(bench.signal("close"))
+    assert rest.quantity == 16
+    bench.fill(again)
+    refuse(bench, rest)
+    assert beat(bench) == [D(16)]
+
+
+@pytest.mark.parametrize("asked", [{}, {"quantity": D(20)}, {"quantity": D(30)}])
+def test_everything_is_closed_also_what_another_close_was_to_take(asked: dict[str, Any]) -> None:
+    """Given with a quantity it passed for a part, and what a margin close left stayed open."""
+    bench = Bench()
+    bench.open(stop="98")
+    held = bench.state.positions[PLACE]
+    other = f.OrderSubmitted(
+        Order("m" * 24 + "x", "main", "default", "COIN", -1, "market", "margin", D(10),
+              reduce_only=True, closes=held.id)
+    )  # fmt: skip
+    apply(bench.state, TimerEvent(bench.now, "health"), other)
+    close = submitted(bench.signal("close", **asked))
+    assert close.quantity == 10
+    refuse(bench, other.order)
+    bench.fill(close)
+    assert beat(bench) == [D(10)]
+
+
+def test_the_retry_of_a_close_is_for_its_own_position() -> None:
+    bench, close = closing("4")
+    bench.close("98")
+    bench.open(stop="98")
+    refuse(bench, submitted(bench.signal("close", quantity=D(5))))
+    before = bench.state.targets[PLACE]
+    assert not refuse(bench, close, retry=True).commands
+    assert bench.state.targets[PLACE] == before
+
+
+def test_a_venue_that_goes_on_refusing_one_close_does_not_stop_all_trading() -> None:
+    """Each was another failure, and the fifth tripped the breaker of every strategy."""
+    bench, close = closing()
+    refuse(bench, close)
+    for _ in range(10):
+        assert beat(bench) == [D(20)]
+        refuse(bench, latest(bench))
+    assert bench.state.failures == 1 and not bench.state.trips
 
 
 # -- the venue's word --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("theirs", "most"), [(D(18), D(16)), (D(16), None), (D(30), D(26)), (D(-2), None), (D(0), None)]
+    ("theirs", "owed"), [(D(18), D(2)), (D(16), None), (D(30), D(4)), (D(-2), None), (D(0), None)]
 )
-def test_what_the_venue_holds_is_followed(theirs: Decimal, most: Decimal | None) -> None:
+def test_what_the_venue_holds_is_followed(theirs: Decimal, owed: Decimal | None) -> None:
     bench, close = closing("4")
     refuse(bench, close)
     for _ in range(2):
         look(bench, theirs)
     found = bench.state.targets
-    assert (found[PLACE].most if found else None) == most
+    assert (found[PLACE].owed if found else None) == owed
 
 
-def test_another_name_of_the_position_is_followed() -> None:
+def test_a_position_of_another_name_is_closed_all_the_same() -> None:
     bench, close = closing("4")
     refuse(bench, close)
     for _ in range(3):
         look(bench, D(20), "THEIRS-7")
-    assert bench.state.targets[PLACE].position == "THEIRS-7" and beat(bench) == [D(4)]
+    assert beat(bench) == [D(4)] and latest(bench).closes == "THEIRS-7"

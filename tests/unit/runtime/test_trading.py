@@ -22,6 +22,7 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.settings_guard import Resources
 from cerberus_trader.domain.signal import Signal
+from cerberus_trader.engine.state import Target
 from cerberus_trader.runtime.inbox import Command, Due, Instant, Outcome, Timed
 from cerberus_trader.runtime.prices import POINT, Tick
 from cerberus_trader.runtime.status import status_of
@@ -121,6 +122,9 @@ async def test_an_equity_floor_trips_at_the_price_that_reaches_it_once() -> None
 async def test_timers_are_looked_up_from_the_state() -> None:
     loop = Loop(health={"silence_ms_max": 30_000, "interval_ms": 5_000})
     assert loop.trading.next_timer().ts_ns == NEVER
+    loop.state.targets["main/COIN"] = Target("x", D(1))
+    assert loop.trading.next_timer().kind == HEALTH, "an entry that a signal closed may rest"
+    loop.state.targets.clear()
     await loop.price("100", 0)
     await loop.buy(stop_loss_pct=D(2))
     await loop.price("100", 100)
