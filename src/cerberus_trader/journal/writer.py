@@ -10,6 +10,7 @@ append raises.
 import os
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,6 +27,8 @@ T = TypeVar("T")
 BATCH_ROWS_MAX = 1_024
 IDLE_CHECKPOINT_SHARE = 4
 STOP_POLL_S = 0.2
+STOP_S = 30.0
+"""How long a disk may take to answer at the end."""
 
 
 class Writer:
@@ -120,13 +123,17 @@ class Writer:
     def stop(self) -> bool:
         """Commit everything that was put, sync it, anchor it, and end both threads.
 
-        After a failure a thread may be stuck in the disk: then give up soon and return False.
+        After a failure a thread may be stuck in the disk: then give up soon and return False. A
+        disk that does not answer for `STOP_S` has failed: nobody is left to hear another signal.
         """
         self._stopping.set()
         self.put(None)
+        until_s = time.monotonic() + STOP_S
         for thread in self._threads:
             while thread.is_alive() and self.failure is None:
                 thread.join(STOP_POLL_S)
+                if time.monotonic() > until_s:
+                    self.poison(TimeoutError("the disk does not answer"), "stopping")
         for thread in self._threads:
             thread.join(STOP_POLL_S)
         return not any(thread.is_alive() for thread in self._threads)

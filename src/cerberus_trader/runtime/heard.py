@@ -1,6 +1,6 @@
 """What is heard of a venue: contradictions, what happened elsewhere, numbers that never come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -67,19 +67,19 @@ class Heard:
         return False
 
 
-class Gap:
-    """Notice a number that never comes: whole lists, some time apart, do not have it."""
+class Gaps:
+    """Notice numbers that never come: whole lists, some time apart, do not have them."""
 
     def __init__(self) -> None:
-        self._due: int | None = None
-        self._since_s = 0.0
+        self._since: dict[int, float] = {}
 
-    def over(self, due: int, waiting: bool, now_s: float) -> bool:
-        """Tell after a whole list whether the number that is due is waited for in vain."""
-        if not waiting or due != self._due:
-            self._due, self._since_s = due if waiting else None, now_s
-            return False
-        return now_s - self._since_s >= GAP_S
+    def listed(self, waiting: Iterable[int], now_s: float) -> None:
+        """Note after a whole list which numbers wait for others before them."""
+        self._since = {number: self._since.get(number, now_s) for number in waiting}
+
+    def over(self, number: int, now_s: float) -> bool:
+        """Tell whether a number has waited long enough for those before it."""
+        return now_s - self._since[number] >= GAP_S
 
 
 def check_once(view: AccountView) -> None:

@@ -30,7 +30,7 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.state import State
 from cerberus_trader.runtime.clock import Clock
-from cerberus_trader.runtime.heard import Gap, Heard, check_once, name_of
+from cerberus_trader.runtime.heard import Gaps, Heard, check_once, name_of
 from cerberus_trader.venues.base import Booking, VenueClient, Word
 
 MS = 1_000_000
@@ -71,8 +71,8 @@ class Link:
         self.send_before = send_before
         self.stopped = stopped
         self.unchanging = unchanging
-        self.on_latency: Callable[[float], None] = _unheard
-        self.on_drift: Callable[[float], None] = _unheard
+        self.on_latency: Callable[[float], None] = lambda value: None
+        self.on_drift: Callable[[float], None] = lambda value: None
         self.waiting: Callable[[], int] = int
         """How many reports wait to be taken."""
         self.connected = False
@@ -82,7 +82,7 @@ class Link:
         self._requests: dict[asyncio.Task[None], None] = {}
         self._given_up = False
         self._held: deque[Order] = deque()
-        self._gap = Gap()
+        self._gaps = Gaps()
         self._heard = Heard(account, state, self._tell)
         self._next: int | None = None
         self._booked_count = 0
@@ -332,7 +332,9 @@ class Link:
             self._flooded = False
             try:
                 async with asyncio.timeout(self._answer_s):
-                    return await self.client.connect()
+                    await self.client.connect()
+                if not self.lost.is_set():  # else it broke behind its first answer
+                    return
             except (VenueLost, TimeoutError) as error:
                 self._garbled(error, "connect")
                 now_s = loop.time()
@@ -430,20 +432,21 @@ class Link:
             async with asyncio.timeout(self._answer_s):
                 page = await anext(pages, None)
             if page is None:
-                self._pass_gap()
+                self._pass_gaps()
                 return not self._ahead
             await self._drained(WORDS_MAX)
             self._take_listed(page)
             if self._flooded:
                 raise VenueLost("the line is broken on purpose.", code="VENUE_LOST")
 
-    def _pass_gap(self) -> None:
+    def _pass_gaps(self) -> None:
         """Go on behind numbers that never come; those behind them would wait for ever."""
-        due = self._next or 0
-        if self._gap.over(due, bool(self._ahead), asyncio.get_running_loop().time()):
-            detail = f"{due} and on, until {min(self._ahead)}"
+        now_s = asyncio.get_running_loop().time()
+        self._gaps.listed(self._ahead, now_s)
+        while self._ahead and self._gaps.over(first := min(self._ahead), now_s):
+            detail = f"{self._next} and on, until {first}"
             self.put(Anomaly(0, self.account, "gap", "bookings", detail))
-            self._next = min(self._ahead)
+            self._next = first
             self._follow()
 
     async def _begin(self) -> int:
@@ -490,10 +493,6 @@ class Link:
         """Give up requests that wait, and close the line."""
         self.give_up()
         await self.client.close()
-
-
-def _unheard(value: float) -> None:
-    """Be where nobody listens to a measurement."""
 
 
 def _words(error: BaseException) -> str:

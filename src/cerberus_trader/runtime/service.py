@@ -7,7 +7,7 @@ then ends with exit code 3.
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +125,7 @@ class Service:
                 settings.journal.durability, pages_max=settings.journal.pages_max
             ),
             on_durable=self.watermark,
-            on_failure=lambda error: loop.call_soon_threadsafe(self.fail, error),
+            on_failure=lambda error: in_loop(loop, self.fail, error),
         )
         self.left = LeftBehind(HaltMarker(options.state), EmergencyLog(options.state), self.log)
         try:
@@ -460,6 +460,12 @@ class Service:
         if self.failure is None:
             return 0
         return self.failure.exit_code if isinstance(self.failure, CerberusError) else 1
+
+
+def in_loop(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *given: object) -> None:
+    """Call from another thread; once the loop has ended whoever closes tells what failed."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, *given)
 
 
 class Stopped(Exception):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.journal import writer
 from cerberus_trader.journal.anchor import read_anchor
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.store import JournalOptions, Store, wal_path
@@ -159,3 +160,24 @@ def test_a_caller_that_is_stopped_while_it_writes_poisons_the_journal(
     with pytest.raises(JournalError):
         journal.close()
     assert verify(tmp_path).rows == 1
+
+
+def test_a_disk_that_never_answers_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM never ended the process, and nobody was left to hear a second one."""
+    answered, told = threading.Event(), []
+    monkeypatch.setattr(writer, "STOP_S", 0.3)
+    write = Store.write
+
+    def stuck(self: Store, batch: list) -> None:
+        answered.wait(20.0)
+        write(self, batch)
+
+    journal = SqliteJournal(tmp_path, on_failure=told.append)
+    monkeypatch.setattr(Store, "write", stuck)
+    journal.append(1, "tick", b"")
+    with pytest.raises(JournalError, match="does not answer"):
+        journal.close()
+    assert [error.code for error in told] == ["JOURNAL_IO"]
+    answered.set()

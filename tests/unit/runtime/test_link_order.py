@@ -1,6 +1,9 @@
 """The link and the order of bookings: venues that count anew, ids that come again."""
 
-from cerberus_trader.domain.events import Anomaly, FillReport, OrderReport
+import asyncio
+
+from cerberus_trader.domain.events import Anomaly, FillReport, LinkEvent, OrderReport
+from cerberus_trader.runtime.heard import GAP_S
 from tests.kit import D
 from tests.unit.runtime.test_link import Line, fill, virtually
 
@@ -94,5 +97,41 @@ def test_no_order_is_asked_about_while_its_fills_may_wait_behind_a_gap() -> None
         assert not await line.link._look("timer") and not line.client.named("query")
         line.client.replies["bookings"] = [fill(f"a{n}", n) for n in (1, 2, 3)]
         assert await line.link._look("timer") and len(line.client.named("query")) == 1
+
+    virtually(main())
+
+
+def test_gaps_are_waited_for_at_the_same_time() -> None:
+    """One after the other, ten of them kept everything from being booked for five minutes."""
+
+    async def main() -> None:
+        line = Line()
+        line.client.replies["bookings"] = [fill(f"a{n}", n) for n in range(1, 22, 2)]
+        await line.link.catch_up()
+        assert [x.trade_id for x in line.of(FillReport)] == ["a1"]
+        await asyncio.sleep(GAP_S - 1)
+        assert not await line.link.catch_up()
+        await asyncio.sleep(2)
+        assert await line.link.catch_up()
+        assert [x.trade_id for x in line.of(FillReport)] == [f"a{n}" for n in range(1, 22, 2)]
+        assert [x.kind for x in line.of(Anomaly)] == ["gap"] * 10
+
+    virtually(main())
+
+
+def test_a_line_that_broke_behind_its_first_answer_is_no_line() -> None:
+    """It was held for connected, and an exit was sent into nothing instead of waiting for it."""
+
+    async def main() -> None:
+        line = Line()
+        line.link.connected = False
+
+        def broken() -> None:
+            if len(line.client.named("connect")) < 3:
+                line.link.on_lost("garbage")
+
+        line.client.replies["connect"] = broken
+        await asyncio.wait_for(line.link._connect(), 10.0)
+        assert len(line.client.named("connect")) == 3 and not line.of(LinkEvent)
 
     virtually(main())

@@ -11,7 +11,7 @@ import pytest
 from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.runtime import service as module
 from cerberus_trader.runtime.log import Log
-from cerberus_trader.runtime.service import Options, Service, Stopped
+from cerberus_trader.runtime.service import Options, Service, Stopped, in_loop
 from tests.unit.runtime.test_runner import Rig
 
 FAILURE = JournalError("the disk is full", code="JOURNAL_FULL")
@@ -79,3 +79,13 @@ async def test_a_stop_that_waits_ends_at_a_failure_and_at_a_second_signal(
         service.interrupt()
     async with asyncio.timeout(10):
         await stopping
+
+
+def test_a_failure_told_when_the_loop_has_ended_is_left_to_whoever_closes() -> None:
+    loop, told = asyncio.new_event_loop(), []
+    in_loop(loop, told.append, "while it runs")
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    in_loop(loop, told.append, "too late")
+    assert told == ["while it runs"]
