@@ -272,10 +272,13 @@ def status_lines(found: dict[str, Any]) -> list[str]:
             f"{name} {item[name]}" for name in ("stop", "take_profit", "trailing", "liquidation")
             if item[name] is not None
         )  # fmt: skip
+        tries = item["close_tries"]
+        closing = f"; {item['to_close']} to close, sent again {tries} times" if tries else ""
         lines.append(
             f"{item['side']} {item['quantity']} {item['instrument']} at {item['entry_price']},"
             f" mark {item['mark']}, P&L {item['unrealised_pnl']}, {item['leverage']}x"
             f" ({levels}); {item['health']}{', stale' if item['stale'] else ''}"
+            f"{closing}"
         )
     for code, count in sorted(metrics["denied"].items()):
         lines.append(f"denied {code}: {count}")

@@ -12,7 +12,7 @@ from cerberus_trader import __version__
 from cerberus_trader.domain.instrument import BARE
 from cerberus_trader.domain.money import plain, shown
 from cerberus_trader.engine import killswitch
-from cerberus_trader.engine.state import State, equity
+from cerberus_trader.engine.state import State, equity, key_of
 from cerberus_trader.runtime.runner import Runner
 from cerberus_trader.runtime.startup import phase_of
 from cerberus_trader.runtime.trading import Trading
@@ -71,6 +71,7 @@ def positions_of(trading: Trading) -> list[dict[str, Any]]:
         mark = trading.market.mark(item.instrument) or state.marks.get(
             item.instrument, item.entry_price
         )
+        target = state.targets.get(key_of(item.account, item.instrument))
         level = item.liquidation(state.instruments.get(item.instrument, BARE).tiers)
         found.append({
             "id": item.id, "account": item.account, "strategy": item.strategy,
@@ -82,6 +83,8 @@ def positions_of(trading: Trading) -> list[dict[str, Any]]:
             "trailing": _text(item.trailing),
             "liquidation": shown(level.price, 12) if level is not None else None,
             "health": item.health, "stale": item.stale, "opened_ns": item.opened_ns,
+            "to_close": plain(min(target.owed, item.quantity)) if target is not None else None,
+            "close_tries": target.tries if target is not None else 0,
         })  # fmt: skip
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import NO_LINE, NO_LOOK, Event, FillReport, TransferReport
 from cerberus_trader.domain.money import plain
-from cerberus_trader.domain.order import FORCED
+from cerberus_trader.domain.order import FORCED, Order
 from cerberus_trader.runtime.log import Log
 
 RECONCILING = (
@@ -31,12 +31,7 @@ class Trace:
             if type(fact) is f.SignalJudged:
                 self._judged(seq, fact)
             elif type(fact) is f.OrderSubmitted:
-                order = fact.order
-                self.log.info(
-                    "submitted", trace_id=order.signal_id, row=seq, order_id=order.id,
-                    instrument=order.instrument, side=order.side, reason=order.reason,
-                    quantity=plain(order.quantity),
-                )  # fmt: skip
+                self._submitted(seq, fact.order)
             elif type(event) is FillReport and type(fact) is f.Filled:
                 self._filled(seq, event, fact)
             elif type(fact) is f.OrderChanged:
@@ -46,6 +41,14 @@ class Trace:
                 self._moved(seq, event, fact)
             else:
                 self._others(seq, fact)
+
+    def _submitted(self, seq: int, order: Order) -> None:
+        again = order.reason == "signal" and order.attempt and not order.signal_id
+        words = "a close that came to nothing is sent again" if again else "submitted"
+        write = self.log.alert if again else self.log.info
+        write(words, trace_id=order.signal_id, row=seq, order_id=order.id,
+              instrument=order.instrument, side=order.side, reason=order.reason,
+              quantity=plain(order.quantity))  # fmt: skip
 
     def _judged(self, seq: int, fact: f.SignalJudged) -> None:
         decision = fact.decision

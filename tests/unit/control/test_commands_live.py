@@ -14,6 +14,7 @@ from cerberus_trader.control import commands_live, commands_stop
 from cerberus_trader.control.engine_process import reset_tokens
 from cerberus_trader.control.tokens import TokenStore
 from cerberus_trader.domain.errors import DataError
+from cerberus_trader.engine.state import Target
 from cerberus_trader.runtime import client, emergency, frames
 from cerberus_trader.runtime.marker import HaltMarker, Mark
 from cerberus_trader.runtime.status import status_of
@@ -124,7 +125,11 @@ async def test_status_is_told_in_lines() -> None:
     text = "\n".join(commands_live.status_lines(found))
     assert "trade: trading active, breaker closed" in text
     assert "long" in text and "COIN at 100.0" in text and "stop 98.02" in text
-    assert "approved 1" in text and "flags" not in text
+    assert "approved 1" in text and "flags" not in text and "to close" not in text
+    (position,) = loop.state.positions.values()
+    loop.state.targets["main/COIN"] = Target(position.id, D(4), tries=2)
+    again = commands_live.status_lines(json.loads(json.dumps(status_of(loop.trading))))
+    assert any("; 4 to close, sent again 2 times" in line for line in again)
     found["flags"] = {"Latency": True, "Consecutive_Losses": False, "HALT": True}
     assert commands_live.status_lines(found)[1] == "flags: Latency, HALT"
     found["unreconciled"] = {"main": "no connection for 60 s: refused"}

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import NO_LINE, NO_LOOK, LinkEvent, OperatorEvent, TransferReport
+from cerberus_trader.domain.events import (
+    NO_LINE,
+    NO_LOOK,
+    LinkEvent,
+    OperatorEvent,
+    TimerEvent,
+    TransferReport,
+)
+from cerberus_trader.domain.order import Order
 from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.trace import Trace
 from tests.kit import D
@@ -34,6 +42,17 @@ def test_money_that_was_moved_at_the_venue_is_an_alert_with_its_amount(
     assert fields == {
         "alert": True, "row": 9, "account": "main", "amount": amount, "transfer": "m1",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("attempt", "level"), [(0, "info"), (1, "error")])
+def test_a_close_that_is_sent_again_is_an_alert(attempt: int, level: str) -> None:
+    log = Kept()
+    close = Order("o1x", "main", "s", "COIN", -1, "market", "signal", D(4), reduce_only=True,
+                  closes="o1e", attempt=attempt)  # fmt: skip
+    Trace(log).take(9, TimerEvent(1, "health"), (f.OrderSubmitted(close),))
+    ((found, words, fields),) = log.lines
+    assert found == level and ("sent again" in words) is bool(attempt)
+    assert (fields["order_id"], fields["quantity"]) == ("o1x", "4")
 
 
 def test_a_change_to_paper_is_a_line() -> None:
