@@ -97,7 +97,7 @@ MUTANTS = (
     Mutant("a cancel is asked for once", "engine/reconcile.py",
            '("canceling", "working"): ask_again,', '("canceling", "working"): keep,'),
     Mutant("a difference acts however briefly it stood", "engine/look.py",
-           "not acted and self.now_ns - since_ns < least_ns", "False"),
+           "not acted and self.venue_ns - since_ns < least_ns", "False"),
     Mutant("a stop for a part counts as whole", "engine/protection.py",
            "(not x.quantity or x.quantity - x.filled >= position.quantity)", "True"),
     Mutant("a word of a stop's end is believed", "engine/orders.py",

@@ -30,7 +30,8 @@ def mismatch_found(state: State, event: Event, fact: f.MismatchFound) -> None:
         place = key_of(fact.account, fact.place)
         state.suspects[place] = (fact.detail(), fact.action != "suspected")
         if fact.action == "suspected":
-            state.suspected_ns[place] = fact.ts_ns
+            # by the venue's clock: a step of ours would make a list old that lags
+            state.suspected_ns[place] = getattr(event, "venue_ns", fact.ts_ns)
     if fact.kind in ("foreign_fill", "orphan_order") and is_lost_entry(state, fact.place):
         state.lost[fact.place] = fact.ts_ns
         if len(state.lost) > ENDED_MAX:

@@ -172,4 +172,4 @@ def passing(look: Look, place: str) -> bool:
     since_ns = look.state.suspected_ns.get(key_of(look.account, place), 0)
     booked = next(reversed(look.state.trade_ids.values()), 0) >= since_ns
     long_ns = LOOKS * look.state.settings.reconcile.interval_ms * MS
-    return booked and look.now_ns - since_ns < long_ns
+    return booked and look.venue_ns - since_ns < long_ns

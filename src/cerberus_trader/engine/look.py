@@ -79,14 +79,17 @@ class Look:
         return self.state.suspects.get(key_of(self.account, place), ("", False))
 
     def suspect(self, kind: str, place: str, ours: str, theirs: str, action: str) -> list[f.Fact]:
-        """Act on a difference that is seen again unchanged, and has stood long enough, once."""
+        """Act on a difference that is seen again unchanged, and has stood long enough, once.
+
+        How long it has stood is counted by the venue's clock.
+        """
         self.touched.append(place)
         detail, acted = self.known(place)
         first = self.mismatch(kind, place, ours, theirs, "suspected")
         seen = detail == first.detail()
         since_ns = self.state.suspected_ns.get(key_of(self.account, place), 0)
         least_ns = self.state.settings.reconcile.suspect_ms_min * MS
-        self.waiting = not seen or (not acted and self.now_ns - since_ns < least_ns)
+        self.waiting = not seen or (not acted and self.venue_ns - since_ns < least_ns)
         self.settled = self.settled and not self.waiting
         if not seen:
             return [first]

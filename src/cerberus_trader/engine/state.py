@@ -126,7 +126,7 @@ class State(msgspec.Struct):
     `unreconciled` names accounts on which nothing new may be opened, and why; `agreed` until when,
     by the venue's clock, our books and the venue's were last seen to agree; `doubts` since when
     and how often a venue denied an order; `suspects` the differences seen, by account and place,
-    and whether acted on, `suspected_ns` since when;
+    and whether acted on, `suspected_ns` since when by the venue's clock;
     `silent` since when an instrument's feed says nothing; `flattening` that an operator wants
     nothing open; `failed` the orders of unknown outcome that were counted as failures;
     `cooldown_ms` the longest cool-down that was configured since something tripped; `lost` the

@@ -27,10 +27,14 @@ def expected(world: "World", fact: f.MismatchFound) -> bool:
 
 
 def stood_long_enough(rows: list[Row]) -> Iterator[str]:
-    """What is acted on was suspected `reconcile.suspect_ms_min` before, and unchanged since."""
+    """What is acted on was suspected `reconcile.suspect_ms_min` before, and unchanged since.
+
+    By the venue's clock, which nothing steps: the two looks were so far apart there.
+    """
     since: dict[tuple[str, str], tuple[str, int]] = {}
     least_ns = 0
     for row in rows:
+        looked_ns = getattr(row.event, "venue_ns", 0)
         for fact in row.facts:
             if type(fact) is f.ConfigApplied:
                 least_ns = fact.settings.reconcile.suspect_ms_min * MS
@@ -39,10 +43,10 @@ def stood_long_enough(rows: list[Row]) -> Iterator[str]:
             elif type(fact) is f.MismatchFound and fact.kind not in AT_ONCE:
                 place = fact.account, fact.place
                 if fact.action == "suspected":
-                    since[place] = fact.detail(), fact.ts_ns
+                    since[place] = fact.detail(), looked_ns
                     continue
-                detail, first_ns = since.get(place, ("", fact.ts_ns))
-                stood_ns = fact.ts_ns - first_ns if detail == fact.detail() else 0
+                detail, first_ns = since.get(place, ("", looked_ns))
+                stood_ns = looked_ns - first_ns if detail == fact.detail() else 0
                 if stood_ns < least_ns:
                     yield f"{fact.kind} {fact.place} was {fact.action} after {stood_ns // MS} ms"
 

@@ -417,3 +417,16 @@ def test_a_trailing_stop_that_somebody_moved_is_taken_with_what_it_risks() -> No
     after = bench.state.positions["main/COIN"]
     assert after.trailing == 5 and after.risk == before.risk + 3 * before.quantity
     assert bench.state.orders[leg].price == 5
+
+
+def test_a_step_of_our_clock_makes_no_list_old() -> None:
+    """Two looks within a second at a list that lagged closed a protected position (seed 1005935)."""
+    bench, _ = opened()
+    held = bench.state.positions["main/COIN"]
+    theirs = VenuePosition("COIN", held.sign, held.quantity, held.cost, held.margin, held.leverage)
+    venue_ns, sent = bench.now + 10 * SECOND, []
+    for ours, there in ((10, 0), (70, 100), (71, 1_100)):
+        now = held.opened_ns + ours * SECOND
+        seen = venue_ns + there * SECOND // 1_000
+        sent.append(bench.take(AccountReport(now, "main", seen, "timer", (), (theirs,))).commands)
+    assert [len(commands) for commands in sent] == [0, 0, 1]
