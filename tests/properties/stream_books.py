@@ -223,6 +223,11 @@ class Ledger:
             self.tripped["failures"] = ""
 
 
+def is_resent(order: Order) -> bool:
+    """Tell whether the close of a signal is sent again: it counted when it failed first."""
+    return order.reason == "signal" and order.attempt > 0 and not order.signal_id
+
+
 def stop_of(order: Order, item: Instrument) -> Decimal:
     """Return how far an entry's stop lies from its price, as a fraction; without one its margin.
 

@@ -31,7 +31,7 @@ from cerberus_trader.engine import breaker
 from cerberus_trader.engine.engine import Engine, Step
 from cerberus_trader.runtime.gate import Gate
 from tests.kit import ITEMS, NOON
-from tests.properties.stream_books import OPENING, Live, stop_of, venue_order
+from tests.properties.stream_books import OPENING, Live, is_resent, stop_of, venue_order
 from tests.properties.stream_draws import Draw, fields_of, items_of
 from tests.properties.stream_limits import breaches, measured
 from tests.properties.stream_venue import Venue
@@ -149,8 +149,10 @@ class Stream(Venue):
     def failed_or_lived(self, event: OrderReport, step: Step) -> None:
         """Count an order that failed, where the report said anything new."""
         if any(isinstance(x, f.OrderChanged) and x.order_id == event.order_id for x in step.facts):
+            live = self.lives.get(event.order_id)
             if event.state in ("rejected", "unknown"):
-                self.fail(event.order_id)
+                if live is None or not is_resent(live.order):
+                    self.fail(event.order_id)
             elif event.state == "accepted":
                 self.failures = 0
 

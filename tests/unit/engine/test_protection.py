@@ -420,7 +420,7 @@ def test_a_trailing_stop_that_somebody_moved_is_taken_with_what_it_risks() -> No
 
 
 def test_a_step_of_our_clock_makes_no_list_old() -> None:
-    """Two looks within a second at a list that lagged closed a protected position (seed 1005935)."""
+    """Two looks within a second at a list that lagged closed a position (seed 1005935)."""
     bench, _ = opened()
     held = bench.state.positions["main/COIN"]
     theirs = VenuePosition("COIN", held.sign, held.quantity, held.cost, held.margin, held.leverage)
