@@ -65,6 +65,10 @@ class Stream(Venue):
         self.off = {x for x, y in self.settings.strategies.items() if y.status != "active"}
         self.silent: set[str] = set()
         self.trading = "active"
+        self.flattening = False
+        self.stopped: set[str] = set()
+        self.forced: dict[str, str] = {}
+        """What a person wants closed, all or of some strategies; the trips that close, by name."""
         self.signals = self.entries = 0
         self.asked: Signal | None = None
         self.sigma, self.age_ms = 0.0, 0
@@ -127,6 +131,8 @@ class Stream(Venue):
         elif isinstance(fact, f.BreakerTripped):
             name = f"{fact.condition}:{fact.scope}" if fact.scope else fact.condition
             self.tripped[name] = fact.scope
+            if fact.action == "flatten":
+                self.forced[name] = fact.scope
         elif isinstance(fact, f.OrderChanged) and fact.status in ALIVE:
             self.failed.discard(fact.order_id)
         elif isinstance(fact, f.BreakerReset):
@@ -136,6 +142,7 @@ class Stream(Venue):
         """Forget what a person, or the new day, released."""
         for name in fact.conditions:
             self.tripped.pop(name, None)
+            self.forced.pop(name, None)
         if fact.actor == "day":
             return
         if "drawdown" in fact.conditions:
@@ -262,6 +269,7 @@ class Stream(Venue):
         for fact in step.facts:
             if isinstance(fact, f.CashMoved):
                 self.move(fact.amount)
+        self.obey(command, target)
         if command in ("halt", "resume", "flatten", "freeze", "thaw"):
             stopped = "reducing" if self.trading == "active" else self.trading
             if self.trading != "frozen" or command == "thaw":
@@ -271,6 +279,17 @@ class Stream(Venue):
         elif command == "resume_strategy":
             self.paused.discard(target)
             self.off.discard(target)
+
+    def obey(self, command: str, target: str) -> None:
+        """Note what a person wants closed, until trading, or the strategy, goes on."""
+        if command == "flatten":
+            self.flattening = True
+        elif command == "thaw" or (command == "resume" and self.trading != "frozen"):
+            self.flattening = False
+        elif command == "stop_strategy":
+            self.stopped.add(target)
+        elif command in ("pause_strategy", "resume_strategy"):
+            self.stopped.discard(target)
 
     def reload(self) -> None:
         """Put other limits in force, sometimes other instruments; what is there already stays."""
@@ -318,11 +337,8 @@ class Stream(Venue):
 
     def doomed(self, strategy: str) -> bool:
         """Tell whether a strategy's positions may not stay open."""
-        state = self.engine.state
-        trips = [x for x in state.trips.values() if x.action == "flatten"]
-        record = state.strategies.get(strategy)
-        stopped = record is not None and record.status == "stopped"
-        return stopped or state.flattening or any(x.scope in ("", strategy) for x in trips)
+        forced = self.forced.values()
+        return self.flattening or strategy in self.stopped or "" in forced or strategy in forced
 
     # -- sums ------------------------------------------------------------------------------
 
