@@ -87,6 +87,10 @@ def test_a_rejection_that_will_pass_is_tried_again_with_pauses_that_double() -> 
     third = submitted(report(bench, second, "rejected", retry=True))
     assert [o.attempt for o in (first, second, third)] == [0, 1, 2]
     assert len({o.id for o in (first, second, third)}) == 3
+    assert first.bracket is not None and first.bracket.protects
+    for again in (second, third):
+        assert (again.bracket, again.leverage) == (first.bracket, first.leverage)
+        assert (again.side, again.price, again.quantity) == (first.side, None, first.quantity)
     assert second.send_after_ns == bench.now + 100_000_000
     assert third.send_after_ns == bench.now + 200_000_000
     assert report(bench, third, "rejected", retry=True).commands == ()
