@@ -18,10 +18,18 @@ from cerberus_trader.engine.apply import advance, apply
 from cerberus_trader.engine.engine import Engine
 from cerberus_trader.engine.state import ADOPTED, State, equity, state_hash
 from cerberus_trader.runtime.runner import STALL_S
+from cerberus_trader.simulation.attempts import attempts_alike
 from cerberus_trader.simulation.differences import (
     corrections_explained,
     expected,
     stood_long_enough,
+)
+from cerberus_trader.simulation.exits import closes_close, exits_granted, exits_leave
+from cerberus_trader.simulation.obeyed import (
+    late_fills_close,
+    stops_empty,
+    stops_hold,
+    told_to_cancel,
 )
 from cerberus_trader.simulation.owners import (
     must_close,
@@ -54,7 +62,12 @@ def check(world: "World") -> list[str]:
         *nothing_when_stopped(world),
         *stops_cancel(rows),
         *others_go_on(rows),
+        *stops_hold(world, rows),
+        *late_fills_close(rows),
+        *attempts_alike(rows),
         *exits_pass(rows),
+        *exits_leave(world, rows),
+        *exits_granted(rows),
         *fills_once(world, rows),
         *transfers_once(world, rows),
         *nothing_amiss(world, rows),
@@ -68,6 +81,7 @@ def check(world: "World") -> list[str]:
         entries = {order.id: order for order in orders_of(rows)}
         found += [*own_places(world, entries), *own_limits(world), *own_results(world)]
         found += [*summed(world.life.state), *must_close(world.life.state)]
+        found += [*stops_empty(world, rows, entries), *closes_close(world, rows)]
     return found
 
 
@@ -211,7 +225,7 @@ def nothing_when_stopped(world: "World") -> Iterator[str]:
 
 
 def stops_cancel(rows: list[Row]) -> Iterator[str]:
-    """A halt or a trip asks in the same row for the end of every working entry it stops."""
+    """A halt, a trip or a person asks in the same row for the end of every entry that it stops."""
     entries: dict[str, str] = {}
     for row in rows:
         for fact in row.facts:
@@ -222,8 +236,7 @@ def stops_cancel(rows: list[Row]) -> Iterator[str]:
                     entries.pop(row.event.order_id, None)
             elif type(fact) is f.CancelRequested:
                 entries.pop(fact.order_id, None)
-        for fact in row.facts:
-            scope = scope_of_stop(fact)
+        for scope in (told_to_cancel(row), *map(scope_of_stop, row.facts)):
             left = [name for name, owner in entries.items() if scope in ("", owner)]
             if left:
                 yield f"{left[0]} was left working by a stop"

@@ -35,6 +35,8 @@ class SimClient:
         self.cut = False
         self.dead = False
         self.connected = False
+        self.on_line: Callable[[bool], None] = lambda there: None
+        """What hears of it that the line is there, or is not any more."""
         self.on_look: Callable[[], None] = lambda: None
         """What hears of it that the account was told of."""
 
@@ -43,7 +45,7 @@ class SimClient:
     async def connect(self) -> None:
         """Open the line."""
         await self._travel(self.cut)
-        self.connected = True
+        self._turn(True)
         self.venue.tell = self._tell
 
     async def submit(self, order: Order, send_before_ns: int) -> Ack:
@@ -78,7 +80,7 @@ class SimClient:
 
     async def close(self) -> None:
         """Close the line."""
-        self.connected = False
+        self._turn(False)
 
     # -- faults ----------------------------------------------------------------------------
 
@@ -86,23 +88,27 @@ class SimClient:
         """Cut the line; a half-open one does not say so."""
         self.cut = True
         if not half_open and self.connected and not self.dead:
-            self.connected = False
+            self._turn(False)
             self.on_lost("the connection was reset")
 
     def heal(self) -> None:
         """Mend the line; one that was half open breaks now."""
         self.cut = False
         if self.connected and not self.dead:
-            self.connected = False
+            self._turn(False)
             self.on_lost("the connection was closed")
 
     def reset(self) -> bool:
         """Break a line that may be opened again at once; tell whether there was one."""
         there = self.connected and not self.cut and not self.dead
         if there:
-            self.connected = False
+            self._turn(False)
             self.on_lost("the connection was reset")
         return there
+
+    def _turn(self, there: bool) -> None:
+        self.connected = there
+        self.on_line(there)
 
     async def _ask(self, do: Callable[[], T], *, silent: bool = False) -> T:
         """Carry a request there and its answer back; what is lost is waited for in vain."""

@@ -13,12 +13,12 @@ from cerberus_trader.simulation.world import Result, simulate
 
 INVARIANTS = (
     "every order at the venue was durable in the journal before it left",
-    "every order is at the venue at most once, every signal trades at most what was approved",
-    "nothing that adds exposure leaves while trading is stopped or blind; no exit is held back",
+    "every order is at the venue at most once, every entry as approved, also when tried again",
+    "nothing that adds leaves while trading is stopped or blind; no exit is held back or denied",
     "every fill of the venue is booked exactly once, as it was, whatever was lost or doubled",
     "after healing, positions, stops, working orders and cash are those of the venue's own ledger",
     "never more instruments had exposure at the venue than are allowed, unknown orders counted",
-    "nothing stays in question for ever; no correction and no freeze was needed",
+    "nothing stays in question, or open though it was closed; no correction or freeze was needed",
     "statuses follow the table, the engine's time never runs back, deciding never fails",
     "deciding the journal again gives the same rows, folding it the same state",
     "the ledger sums to exactly zero",

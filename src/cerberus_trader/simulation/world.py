@@ -111,6 +111,8 @@ class World:
         self.calm: set[str] = set()
         """The reducing orders that left while the disk had not failed."""
         self.starts: list[float] = []
+        self.lines: list[tuple[float, bool]] = []
+        """When the line to the venue came, and when it went."""
         self.blank = False
         """Whether a restored backup was older than the first look at the account."""
 
@@ -235,11 +237,16 @@ class World:
             self.failures,
         )  # fmt: skip
         life.journal.before_sync = life.journal.after_sync = lambda: self._at_sync(life)
+        self._line(False)
+        life.client.on_line = self._line
         life.client.on_send = lambda leaving: self._sending(life, leaving)
         self.life = life
         if self.varied:
             life.watch_health()
         life.start()
+
+    def _line(self, there: bool) -> None:
+        self.lines.append((asyncio.get_running_loop().time(), there))
 
     def _restore(self, rows: int) -> None:
         """Go back to an older history."""
