@@ -96,6 +96,14 @@ MUTANTS = (
            "    state.day_equity += fact.amount\n", ""),
     Mutant("a cancel is asked for once", "engine/reconcile.py",
            '("canceling", "working"): ask_again,', '("canceling", "working"): keep,'),
+    Mutant("a line that broke closes nothing", "engine/reconcile.py",
+           '    if event.state == "connected" and event.account in state.unreconciled:\n',
+           '    if event.state == "lost" and not event.reason.startswith("no look"):\n'
+           '        return []\n'
+           '    if event.state == "connected" and event.account in state.unreconciled:\n'),
+    Mutant("a line that broke and came back needs no look", "engine/reconcile.py",
+           '    if event.state == "connected" and event.account in state.unreconciled:\n',
+           '    if event.state != "connecting" and not event.reason.startswith("no look"):\n'),
     Mutant("a difference acts however briefly it stood", "engine/look.py",
            "not acted and self.venue_ns - since_ns < least_ns", "False"),
     Mutant("a stop for a part counts as whole", "engine/protection.py",

@@ -65,6 +65,10 @@ def test_an_entry_that_leaves_blind_is_noticed() -> None:
     assert most_s == 16.0, "three looks of 2 s or five answers of 1 s, and ten of these"
     assert blind(world.life, since_s + most_s) == ""
     assert blind(world.life, since_s + most_s + 1.0) == "blind for 17.0 s"
+    world.life.client.unseen = True
+    assert blind(world.life, since_s) == "not looked at since the line came back"
+    world.life.client.connected = False
+    assert blind(world.life, since_s) == "", "nothing leaves without a line"
 
 
 def test_trades_elsewhere_are_noted_or_freeze_and_move_the_cash_alone() -> None:

@@ -39,6 +39,7 @@ from cerberus_trader.simulation.owners import (
     own_results,
     summed,
 )
+from cerberus_trader.simulation.sights import opened_unseen
 
 if TYPE_CHECKING:
     from cerberus_trader.simulation.world import World
@@ -60,6 +61,7 @@ def check(world: "World") -> list[str]:
         *proven_over(world, rows),
         *judged_once(rows),
         *nothing_when_stopped(world),
+        *opened_unseen(rows),
         *stops_cancel(rows),
         *others_go_on(rows),
         *stops_hold(world, rows),

@@ -39,6 +39,9 @@ class SimClient:
         """What hears of it that the line is there, or is not any more."""
         self.on_look: Callable[[], None] = lambda: None
         """What hears of it that the account was told of."""
+        self.lines = 0
+        self.unseen = True
+        """Whether the account was not told of since this line was opened."""
 
     # -- the port --------------------------------------------------------------------------
 
@@ -46,6 +49,8 @@ class SimClient:
         """Open the line."""
         await self._travel(self.cut)
         self._turn(True)
+        self.unseen = True
+        self.lines += 1
         self.venue.tell = self._tell
 
     async def submit(self, order: Order, send_before_ns: int) -> Ack:
@@ -69,8 +74,9 @@ class SimClient:
 
     async def account(self, account: str) -> AccountView:
         """Ask for everything."""
-        silent = self.venue.now_ns() < self.venue.silent_until_ns
+        silent, line = self.venue.now_ns() < self.venue.silent_until_ns, self.lines
         view = await self._ask(self.venue.account, silent=silent)
+        self.unseen &= line != self.lines  # an answer to another line's question tells less
         self.on_look()
         return view
 

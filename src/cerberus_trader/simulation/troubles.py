@@ -112,6 +112,12 @@ class Troubles:
 
 
 def blind(life: "Life", now_s: float) -> str:
-    """Say for how long the account was not looked at where that is too long; else nothing."""
+    """Say that the account was not looked at since the line came back, or not for too long.
+
+    Empty where neither is so. While there is no line nothing leaves, whatever the engine tries; an
+    entry that passed the gate before the line broke is asked for again by the link as it leaves.
+    """
+    if life.client.connected and life.client.unseen:
+        return "not looked at since the line came back"
     away_s = now_s - life.seen_s
     return f"blind for {away_s:.1f} s" if away_s > max(life.waits_s, life.may_wait_s()) else ""

@@ -147,3 +147,20 @@ def test_an_answer_may_be_very_late() -> None:
         net.client.faults = msgspec.structs.replace(net.client.faults, latency_tail=0.0)
 
     virtually(main())
+
+
+def test_only_an_answer_on_the_line_that_is_open_shows_the_account() -> None:
+    async def main() -> None:
+        net = Net(latency_s=0.5)
+        await net.client.connect()
+        assert net.client.unseen
+        early = asyncio.ensure_future(net.client.account("main"))
+        await asyncio.sleep(0.0)
+        assert net.client.reset()
+        await net.client.connect()
+        await early
+        assert net.client.unseen, "it was asked on the line before"
+        await net.client.account("main")
+        assert not net.client.unseen
+
+    virtually(main())
