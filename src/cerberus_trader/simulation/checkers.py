@@ -40,6 +40,7 @@ from cerberus_trader.simulation.owners import (
     summed,
 )
 from cerberus_trader.simulation.sights import opened_unseen
+from cerberus_trader.simulation.trips import forced_closes_trip, losses_trip, unexplained_freezes
 
 if TYPE_CHECKING:
     from cerberus_trader.simulation.world import World
@@ -62,6 +63,8 @@ def check(world: "World") -> list[str]:
         *judged_once(rows),
         *nothing_when_stopped(world),
         *opened_unseen(rows),
+        *forced_closes_trip(rows),
+        *unexplained_freezes(world, rows),
         *stops_cancel(rows),
         *others_go_on(rows),
         *stops_hold(world, rows),
@@ -394,6 +397,7 @@ def replayed(world: "World", rows: list[Row]) -> Iterator[str]:
             apply(folded, row.event, fact)
             if before is not None and gains(folded) != before:
                 yield f"row {number}: money that was moved counts as a gain or loss"
+        yield from losses_trip(folded, row)
     if state_hash(again.state) != state_hash(folded):
         yield "the folded state differs from the decided one"
     life = world.life

@@ -24,10 +24,10 @@ NAMES = ("ALFA", "BRAVO", "CHARLIE", "DELTA")
 HEADS = ("sim", "second", "third")
 
 
-def settings_of(rng: Random, surprised: bool) -> Settings:
+def settings_of(rng: Random, accepts: bool) -> Settings:
     """Draw a configuration: tight limits, quick looks at the account.
 
-    Where the account surprises the engine, the unexplained is accepted, else it would freeze.
+    Mostly the unexplained is accepted where there is any: one that freezes trades no more.
     """
     chosen = Settings(
         account=Account(balance=D(100_000)),
@@ -40,7 +40,7 @@ def settings_of(rng: Random, surprised: bool) -> Settings:
         orders=Orders(retries_max=rng.choice((0, 3)), backoff_ms=100),
         reconcile=Reconcile(
             interval_ms=2_000, answer_ms_max=1_000, submit_window_ms=2_000,
-            unexplained="accept" if surprised else "freeze",
+            unexplained="accept" if accepts else "freeze",
         ),
         journal=Journal(snapshot_rows=rng.choice((100, 100_000))),
         strategies={

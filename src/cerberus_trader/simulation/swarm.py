@@ -23,6 +23,7 @@ INVARIANTS = (
     "deciding the journal again gives the same rows, folding it the same state",
     "the ledger sums to exactly zero",
     "places and results belong to the strategy that opened them; a stop of one spares the others",
+    "losses at their floor and forced closes trip, what nobody can explain freezes",
 )
 SHRINK_RUNS = 60
 COUNTS = ("_per_minute", "_s")

@@ -86,6 +86,9 @@ class World:
         }  # fmt: skip
         self.surprised = bool(faults.human_per_minute or faults.restored)
         """Whether a person trades past the engine, or its history may end before the venue's."""
+        chance = Random(f"accepts {seed}").random()
+        self.accepts = bool(faults.restored) or (self.surprised and chance < 0.75)
+        """Whether the engine accepts what a person trades: else it freezes."""
         self.drops = bool(faults.legs_dropped_per_minute or faults.unattached)
         self.skewed = bool(faults.clock_steps_per_minute)
         self.troubles = Troubles(self)
@@ -283,7 +286,7 @@ class World:
         """Draw another configuration; the loosest limit so far bounds what may be open."""
         self.configs += 1
         rng = Random(f"settings {self.seed}" + f" {self.configs}" * (self.configs > 1))
-        chosen = settings_of(rng, self.surprised or self.troubles.accepts)
+        chosen = settings_of(rng, self.accepts or self.troubles.accepts)
         if len(self.heads) > 1:
             own = Random(f"strategies {self.seed} {self.configs}")
             chosen = several(chosen, own, self.heads)

@@ -62,7 +62,7 @@ def test_a_run_without_an_order_is_no_success(runs: str) -> None:
 def test_what_is_checked_is_listed_as_the_documentation_lists_it() -> None:
     text = (Path(__file__).parents[3] / "docs" / "reliability.md").read_text()
     listed = re.findall(r"^\d+\. ", text.partition("compare the venue's ledger")[2], re.MULTILINE)
-    assert len(listed) == len(INVARIANTS) == 11
+    assert len(listed) == len(INVARIANTS) == 12
     assert any("instruments had exposure" in words for words in INVARIANTS)
 
 
