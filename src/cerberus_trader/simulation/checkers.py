@@ -39,7 +39,7 @@ from cerberus_trader.simulation.owners import (
     own_results,
     summed,
 )
-from cerberus_trader.simulation.sights import opened_unseen
+from cerberus_trader.simulation.sights import fresh_when_approved, fresh_when_sent, opened_unseen
 from cerberus_trader.simulation.trips import forced_closes_trip, losses_trip, unexplained_freezes
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def check(world: "World") -> list[str]:
         *judged_once(rows),
         *nothing_when_stopped(world),
         *opened_unseen(rows),
+        *fresh_when_approved(world, rows),
+        *fresh_when_sent(world, rows),
         *forced_closes_trip(rows),
         *unexplained_freezes(world, rows),
         *stops_cancel(rows),

@@ -131,3 +131,14 @@ def wider(signal: Signal, rng: Random) -> Signal:
         signal, trailing_pct=rng.choice((None, D("0.3"), D(2))),
         stop_loss_pct=rng.choice((None, signal.stop_loss_pct)),
     )  # fmt: skip
+
+
+def hasty(chosen: Settings, rng: Random) -> Settings:
+    """Let signals and prices age so fast, in a part of the runs, that a stalled disk is late."""
+    if rng.random() < 0.7:
+        return chosen
+    intake = msgspec.structs.replace(
+        chosen.intake, signal_age_ms_max=rng.choice((500, 2_000)),
+        data_age_ms_max=rng.choice((1_000, 5_000)),
+    )  # fmt: skip
+    return msgspec.structs.replace(chosen, intake=intake)

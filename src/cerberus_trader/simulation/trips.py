@@ -28,9 +28,10 @@ def forced_closes_trip(rows: list[Row]) -> Iterator[str]:
             elif type(fact) is f.BreakerReset:
                 tripped.difference_update(fact.conditions)
         event = row.event
-        if wanted and type(event) is FillReport and event.reason in FORCED and is_booked(row):
-            if event.reason not in tripped:
-                yield f"{event.trade_id}, a {event.reason}, tripped nothing"
+        if not wanted or type(event) is not FillReport or not is_booked(row):
+            continue
+        if event.reason in FORCED and event.reason not in tripped:
+            yield f"{event.trade_id}, a {event.reason}, tripped nothing"
 
 
 def losses_trip(state: State, row: Row) -> Iterator[str]:

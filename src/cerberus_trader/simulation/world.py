@@ -19,7 +19,7 @@ from cerberus_trader.domain.instrument import Instrument, Tier
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.signal import Signal
-from cerberus_trader.simulation import changes
+from cerberus_trader.simulation import changes, configs
 from cerberus_trader.simulation import loop as virtual
 from cerberus_trader.simulation.checkers import check
 from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several, varied, wider
@@ -105,6 +105,8 @@ class World:
         self.lives = 0
         self.crashes = self.sync_crashes = self.unknown = 0
         self.prices: dict[str, float] = dict.fromkeys(NAMES, 100.0)
+        self.given: dict[str, list[int]] = {}
+        """When the engine was given the price of each instrument."""
         self.healed = False
         self.signals = 0
         self.silent_until = 0.0
@@ -292,6 +294,7 @@ class World:
             chosen = several(chosen, own, self.heads)
         if self.varied:
             chosen = varied(chosen, Random(f"varied {self.seed} {self.configs}"))
+        chosen = configs.hasty(chosen, Random(f"ages {self.seed} {self.configs}"))
         self.remember_max = max(self.remember_max, chosen.intake.remember_max)
         self.positions_max = max(self.positions_max, chosen.risk.positions_max)
         for name, strategy in chosen.strategies.items():
@@ -435,6 +438,7 @@ class World:
             silent = asyncio.get_running_loop().time() < self.silent_until
             if self.life is not None and not silent:
                 self.life.price(name, bid, ask, self.wall.now_ns())
+                self.given.setdefault(name, []).append(self.wall.now_ns())
 
     def _signal(self) -> None:
         """Send a signal; after a restart it is another one. Some come twice.
