@@ -121,6 +121,10 @@ MUTANTS = (
            "not acted and self.venue_ns - since_ns < least_ns", "False"),
     Mutant("a stop for a part counts as whole", "engine/protection.py",
            "(not x.quantity or x.quantity - x.filled >= position.quantity)", "True"),
+    Mutant("a missing stop waits for 40 seconds", "engine/protection.py",
+           "    if not look.waiting and left > ZERO:",
+           "    since_ns = look.state.suspected_ns.get(key_of(look.account, leg), look.now_ns)\n"
+           "    if look.now_ns - since_ns > 40_000_000_000 and left > ZERO:"),
     Mutant("a word of a stop's end is believed", "engine/orders.py",
            "(late or order.protective)", "late"),
     Mutant("a signal may be judged twice", "engine/engine.py",

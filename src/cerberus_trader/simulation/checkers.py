@@ -19,6 +19,7 @@ from cerberus_trader.engine.engine import Engine
 from cerberus_trader.engine.state import ADOPTED, State, equity, state_hash
 from cerberus_trader.runtime.runner import STALL_S
 from cerberus_trader.simulation.attempts import attempts_alike
+from cerberus_trader.simulation.bare import bare_is_closed
 from cerberus_trader.simulation.differences import (
     corrections_explained,
     expected,
@@ -63,6 +64,7 @@ def check(world: "World") -> list[str]:
         *judged_once(rows),
         *nothing_when_stopped(world),
         *opened_unseen(rows),
+        *bare_is_closed(world, rows),
         *fresh_when_approved(world, rows),
         *fresh_when_sent(world, rows),
         *forced_closes_trip(rows),

@@ -43,6 +43,11 @@ class SimClient:
         self.unseen = True
         """Whether the account was not told of since this line was opened."""
 
+    @property
+    def can_speak(self) -> bool:
+        """Tell whether there is a line, and one that is not cut."""
+        return self.connected and not self.cut and not self.dead
+
     # -- the port --------------------------------------------------------------------------
 
     async def connect(self) -> None:

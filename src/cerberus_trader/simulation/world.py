@@ -19,7 +19,7 @@ from cerberus_trader.domain.instrument import Instrument, Tier
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.domain.signal import Signal
-from cerberus_trader.simulation import changes, configs
+from cerberus_trader.simulation import bare, changes, configs
 from cerberus_trader.simulation import loop as virtual
 from cerberus_trader.simulation.checkers import check
 from cerberus_trader.simulation.configs import HEADS, NAMES, settings_of, several, varied, wider
@@ -107,6 +107,9 @@ class World:
         self.prices: dict[str, float] = dict.fromkeys(NAMES, 100.0)
         self.given: dict[str, list[int]] = {}
         """When the engine was given the price of each instrument."""
+        self.bare: dict[str, list[bare.Spell]] = {}
+        self.breaks: list[float] = []
+        """When there was no line, or no life, as often as prices move."""
         self.healed = False
         self.signals = 0
         self.silent_until = 0.0
@@ -424,6 +427,9 @@ class World:
         while True:
             await asyncio.sleep(STEP_S)
             self._move_prices()
+            bare.note(self.venue, self.bare)
+            if self.life is None or not self.life.alive or not self.life.client.can_speak:
+                self.breaks.append(asyncio.get_running_loop().time())
 
     def _move_prices(self) -> None:
         self.troubles.move_price()
