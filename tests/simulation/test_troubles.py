@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.events import NO_LOOK
+from cerberus_trader.domain.events import NO_LOOK, AccountReport
 from cerberus_trader.domain.row import Row, decode_row
 from cerberus_trader.simulation.differences import corrections_explained, stood_long_enough
 from cerberus_trader.simulation.faults import HIGH, Faults, draw
@@ -135,8 +135,12 @@ def test_looks_in_haste_suspect_what_the_list_lacks_and_leave_it_alone() -> None
 def test_a_difference_that_acts_too_soon_is_noticed(after_ms: int, other: str, found: int) -> None:
     _, rows = lived(3)
     seen = f.MismatchFound(10**18, "main", "position", "ALFA", "1", "2", "suspected")
-    acted = replace(seen, ts_ns=seen.ts_ns + after_ms * 10**6, action="noted", theirs="2" + other)
-    more = [replace(rows[-1], facts=(fact,)) for fact in (seen, acted)]
+    acted = replace(seen, action="noted", theirs="2" + other)  # our clock stands still
+    looks = [AccountReport(10**18, "main", at * 10**6, "timer") for at in (5, 5 + after_ms)]
+    more = [
+        replace(rows[-1], event=look, facts=(fact,))
+        for look, fact in zip(looks, (seen, acted), strict=True)
+    ]
     assert len(list(stood_long_enough([*rows, *more]))) == found
     ended = replace(rows[-1], facts=(f.SuspicionEnded("ALFA", "main"),))
     assert len(list(stood_long_enough([*rows, more[0], ended, more[1]]))) == 1
