@@ -155,7 +155,7 @@ MUTANTS = (
            'with its venue", unreconciled, None,\n          "none"),',
            'with its venue", unreconciled, None,\n          "none", True),'),
     Mutant("what a signal has closed is not remembered", "engine/targets.py",
-           '    if order.reason != "signal":', "    if True:"),
+           '    if order.reason != "signal" or order.account not in state.agreed:', "    if True:"),
     Mutant("a trip of one strategy cancels the entries of all", "engine/breaker.py",
            'f"breaker {trip.condition}", trip.scope)', 'f"breaker {trip.condition}", "")'),
 )  # fmt: skip

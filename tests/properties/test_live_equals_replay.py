@@ -118,6 +118,7 @@ def as_stored(rows: Rows) -> Rows:
 @example(3845714)
 @example(207913939)
 @example(488621125)
+@example(989381)
 @given(st.integers(0, 10**9))
 def test_a_played_file_gives_the_fills_of_its_replay(seed: int) -> None:
     config, tapes, signals = plain(seed)

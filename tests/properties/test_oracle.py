@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cerberus_trader.domain.events import ConfigEvent, FillReport
@@ -115,6 +115,7 @@ def at_the_end(fills: list[Fill]) -> list[Fill]:
 
 @pytest.mark.req("C-10.1", "D-09.7", "E-13.1.2")
 @settings(max_examples=200, deadline=None)
+@example(3885, True, False)
 @given(st.integers(0, 10**9), st.booleans(), st.booleans())
 def test_the_oracle_fills_alike(seed: int, add: bool, reverse: bool) -> None:
     expected, found = compare(seed, add=add, reverse=reverse)

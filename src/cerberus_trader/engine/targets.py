@@ -23,8 +23,11 @@ replace = msgspec.structs.replace
 
 
 def aim(state: State, event: Event, order: Order) -> None:
-    """Note what the close of a signal, or of a killed order's part, is to close."""
-    if order.reason != "signal":
+    """Note what the close of a signal, or of a killed order's part, is to close.
+
+    On paper nothing is lost: a close that comes to nothing there has lapsed, as in a replay.
+    """
+    if order.reason != "signal" or order.account not in state.agreed:
         return
     key = key_of(order.account, order.instrument)
     target, position = state.targets.get(key), state.positions.get(key)
@@ -95,6 +98,8 @@ def meet(state: State, key: str) -> None:
 
 def is_meant(state: State, order: Order) -> bool:
     """Tell whether the close of a signal is still to close something, and that same position."""
+    if order.account not in state.agreed:
+        return True
     key = key_of(order.account, order.instrument)
     target, position = state.targets.get(key), state.positions.get(key)
     if target is None:

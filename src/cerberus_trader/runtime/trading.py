@@ -259,7 +259,8 @@ class Trading:
         if not state.positions and not state.targets:
             self.health_ns = state.now_ns
             return best
-        best = min(best, Timer((state.day + 1) * DAY_NS, DAY))
+        if state.positions:
+            best = min(best, Timer((state.day + 1) * DAY_NS, DAY))
         for key, position in state.positions.items():
             silent = self.silent_at(position)
             if silent is not None and not position.stale:

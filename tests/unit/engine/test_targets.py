@@ -20,9 +20,18 @@ from tests.kit import SECOND, Bench, D, changed, decision, settings, submitted
 PLACE = "main/COIN"
 
 
+def outside(chosen: Any = None) -> Bench:
+    """Return a bench whose account is at a venue outside, and agrees with it."""
+    bench = Bench(chosen)
+    bench.state.agreed["main"] = bench.now
+    return bench
+
+
 def refuse(bench: Bench, order: Order, state: str = "rejected", **fields: Any) -> Step:
-    """Let the venue end an order for good."""
+    """Let the venue end an order for good; what it had filled is told along."""
     said: Any = state
+    if state in ("canceled", "expired"):
+        fields.setdefault("filled", bench.state.orders[order.id].filled)
     return bench.take(OrderReport(bench.now, order.id, said, "not now", **fields))
 
 
@@ -43,7 +52,7 @@ def look(bench: Bench, quantity: Decimal, name: str = "", *orders: VenueOrder) -
 
 def closing(part: str | None = None) -> tuple[Bench, Order]:
     """Return a bench with a position of 20 that a signal has closed, and its close."""
-    bench = Bench()
+    bench = outside()
     bench.open(stop="98")
     assert bench.state.positions[PLACE].quantity == D(20)
     asked = {"quantity": D(part)} if part else {}
@@ -53,7 +62,7 @@ def closing(part: str | None = None) -> tuple[Bench, Order]:
 def adding() -> Bench:
     """Return a bench whose strategy adds to what it holds."""
     strategies = {"default": Strategy(sources=("*",), add=True)}
-    return Bench(settings(strategies=strategies, risk={"group_risk_max": D(1)}))
+    return outside(settings(strategies=strategies, risk={"group_risk_max": D(1)}))
 
 
 def latest(bench: Bench) -> Order:
@@ -140,6 +149,16 @@ def test_two_parts_come_to_both() -> None:
     assert beat(bench) == [D(10)]
 
 
+def test_on_paper_a_close_that_came_to_nothing_has_lapsed() -> None:
+    """A replay has no beat that would send it again: what it forbade to add was added there."""
+    bench = Bench()
+    bench.open(stop="98")
+    close = submitted(bench.signal("close", quantity=D(4)))
+    assert not bench.state.targets
+    assert submitted(refuse(bench, close, retry=True)).attempt == 1
+    assert not bench.state.targets and beat(bench) == []
+
+
 # -- whoever closes it -------------------------------------------------------------------------
 
 
@@ -154,8 +173,7 @@ def test_what_a_close_has_filled_is_closed_also_where_it_is_told_late() -> None:
 def test_a_cancel_that_does_not_tell_what_has_filled_is_asked_about() -> None:
     """Its fills came after the next close was sent, and more was closed than was asked for."""
     bench, close = closing("5")
-    bench.state.agreed["main"] = bench.now  # on paper nothing is told late
-    refuse(bench, close, "canceled")
+    refuse(bench, close, "canceled", filled=None)
     assert bench.state.orders[close.id].status is Status.UNKNOWN and beat(bench) == []
     bench.fill(close, quantity=D(4), leaves=D(1))
     theirs = VenueOrder(close.id, "COIN", -1, D(5), "canceled", D(4))
@@ -205,7 +223,7 @@ def test_a_fill_through_zero_leaves_another_position() -> None:
 
 def test_only_the_close_of_a_signal_has_a_target() -> None:
     """Limits, operators and margin ask again by themselves."""
-    bench = Bench()
+    bench = outside()
     bench.open(stop="98")
     held = bench.state.positions[PLACE]
     bench.state.positions[PLACE] = changed(held, health="critical")
@@ -255,7 +273,7 @@ def test_a_part_below_the_venue_s_least_waits_for_what_is_under_way() -> None:
 
 
 def test_an_entry_that_was_closed_on_its_way_is_closed_when_it_fills() -> None:
-    bench = Bench()
+    bench = outside()
     entry = submitted(bench.signal())
     refuse(bench, submitted(bench.signal("close")))
     assert beat(bench) == []
@@ -266,7 +284,7 @@ def test_an_entry_that_was_closed_on_its_way_is_closed_when_it_fills() -> None:
 
 
 def test_a_part_of_an_entry_that_was_closed_on_its_way_is_closed_when_it_fills() -> None:
-    bench = Bench()
+    bench = outside()
     entry = submitted(bench.signal())
     refuse(bench, submitted(bench.signal("close", quantity=D(5))))
     bench.fill(entry)
@@ -283,7 +301,7 @@ def test_dust_of_all_is_let_be_as_well() -> None:
 @pytest.mark.parametrize("part", [None, "5"])
 def test_an_entry_that_rests_is_cancelled_by_the_beat(part: str | None) -> None:
     """Its close was lost: it went on resting, and what it opened was nobody's wish."""
-    bench = Bench()
+    bench = outside()
     entry = submitted(bench.signal(order="limit", limit=D(100)))
     bench.take(OrderReport(bench.now, entry.id, "accepted"))
     asked = {"quantity": D(part)} if part else {}
@@ -301,7 +319,7 @@ def test_an_entry_that_rests_is_cancelled_by_the_beat(part: str | None) -> None:
 @pytest.mark.parametrize("retried", [True, False])
 def test_a_part_of_an_entry_that_fills_in_parts_is_closed(retried: bool) -> None:
     """Its first part was smaller than what the signal left, and the wish was forgotten."""
-    bench = Bench()
+    bench = outside()
     entry = submitted(bench.signal())
     close = submitted(bench.signal("close", quantity=D(5)))
     bench.fill(entry, quantity=D(8), leaves=D(12))
@@ -334,7 +352,7 @@ def test_a_part_of_an_entry_that_rests_blocks_nothing() -> None:
 
 
 def test_an_entry_that_ends_leaves_nothing_to_close() -> None:
-    bench = Bench()
+    bench = outside()
     entry = submitted(bench.signal())
     refuse(bench, submitted(bench.signal("close")))
     refuse(bench, entry)
@@ -372,7 +390,7 @@ def test_what_is_sent_again_holds_up_no_close_of_all() -> None:
 @pytest.mark.parametrize("asked", [{}, {"quantity": D(20)}, {"quantity": D(30)}])
 def test_everything_is_closed_also_what_another_close_was_to_take(asked: dict[str, Any]) -> None:
     """Given with a quantity it passed for a part, and what a margin close left stayed open."""
-    bench = Bench()
+    bench = outside()
     bench.open(stop="98")
     held = bench.state.positions[PLACE]
     other = f.OrderSubmitted(
