@@ -43,7 +43,9 @@ class Account(Section, frozen=True):
 class Intake(Section, frozen=True):
     """Bound what a signal may be before anything else looks at it."""
 
-    signal_age_ms_max: Annotated[Millis, Meta(description="older signals are denied")] = 10_000
+    signal_age_ms_max: Annotated[
+        Millis, Meta(description="older signals are denied, and entries approved so long ago")
+    ] = 10_000
     signal_ahead_ms_max: Annotated[
         Millis, Meta(description="signals stamped further in the future are denied")
     ] = 1_000
@@ -51,9 +53,7 @@ class Intake(Section, frozen=True):
         Millis, Meta(description="older prices deny; for bars the interval is added")
     ] = 10_000
     spread_bps_max: Annotated[Decimal, Meta(gt=0, description="wider quotes deny")] = Decimal(50)
-    confidence_min: Annotated[float, Meta(ge=0, le=1, description="weaker signals are denied")] = (
-        0.0
-    )
+    confidence_min: Annotated[float, Meta(ge=0, le=1, description="weaker ones are denied")] = 0.0
     confidence_levels: Annotated[
         tuple[float, float, float],
         Meta(description="numbers from which confidence is medium, high, extreme"),

@@ -34,7 +34,7 @@ class Gate:
         self._sent: deque[int] = deque()
 
     def send_before(self, order: Order) -> int:
-        """Return until when an entry may be sent: it ages as its signal would have."""
+        """Return until when an entry may be sent: its approval ages as its signal did before."""
         latest = order.created_ns + self.state.settings.intake.signal_age_ms_max * MS
         return min(latest, order.expires_ns) if order.expires_ns else latest
 
