@@ -156,6 +156,8 @@ MUTANTS = (
            'with its venue", unreconciled, None,\n          "none", True),'),
     Mutant("what a signal has closed is not remembered", "engine/targets.py",
            '    if order.reason != "signal" or order.account not in state.agreed:', "    if True:"),
+    Mutant("the close of a part holds up the close of everything", "engine/checks.py",
+           "alone = order.signal_id and order.account not in state.agreed", "alone = True"),
     Mutant("a trip of one strategy cancels the entries of all", "engine/breaker.py",
            'f"breaker {trip.condition}", trip.scope)', 'f"breaker {trip.condition}", "")'),
 )  # fmt: skip

@@ -106,7 +106,7 @@ def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZER
     if state.changes:
         state.changes.pop(order_id, None)
     if key in state.targets:
-        targets.meet(state, key)
+        targets.follow_end(state, key, order, filled)
     if len(state.ended) > ENDED_MAX:
         forget(state.ended)
 

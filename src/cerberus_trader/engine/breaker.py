@@ -144,13 +144,17 @@ def consequences(
 
 
 def once(found: list[f.Fact]) -> list[f.Fact]:
-    """Drop the second of two facts about the same order (two trips in one event)."""
+    """Drop the second of two facts about the same order (two trips in one event).
+
+    Each fill-or-kill order that is killed has a part of its own to close.
+    """
     seen: dict[tuple[type, str], None] = {}
     kept: list[f.Fact] = []
     for fact in found:
         mark: tuple[type, str] | None = None
         if type(fact) is f.OrderSubmitted:
-            mark = (f.OrderSubmitted, fact.order.closes)
+            order = fact.order
+            mark = (f.OrderSubmitted, order.id if order.reason == "signal" else order.closes)
         elif type(fact) is f.CancelRequested:
             mark = (f.CancelRequested, fact.order_id)
         if mark is None or mark not in seen:

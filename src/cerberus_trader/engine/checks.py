@@ -160,8 +160,8 @@ def same_side(case: Case) -> str:
 def closing(case: Case) -> str:
     """Name the close on its way to what is held; one that lost its position holds nothing up.
 
-    Nor does one of a part that no signal asked for hold up the close of the rest. What is to be
-    closed and has no close on its way, because one failed, is not added to.
+    Nor does one of a part hold up the close of the rest; on paper, where none waits for a line, a
+    signal's does, as in a replay. What is to be closed is not added to, though its close failed.
     """
     state, position, found = case.state, case.position, ""
     if case.action != "close" and position is not None and case.key in state.targets:
@@ -173,7 +173,8 @@ def closing(case: Case) -> str:
         held = held or order.closes in state.entries.get(case.key, ())
         if held and order.status is not Status.UNKNOWN:
             found = order_id
-            left = ZERO if order.signal_id else left - order.quantity + order.filled
+            alone = order.signal_id and order.account not in state.agreed
+            left = ZERO if alone else left - order.quantity + order.filled
     return found if left <= ZERO else ""
 
 

@@ -144,7 +144,7 @@ def on_signal(state: State, event: e.SignalEvent) -> list[f.Fact]:
         facts.append(f.PeakRaised(case.equity))
     if verdict.reducing is not None:
         held = case.position
-        if state.entries and held is not None and verdict.reducing.quantity >= held.quantity:
+        if state.entries and held is not None and targets.asks_all(event, held):
             facts += orders.rests(state, held)  # else they go on opening what is being closed
         facts.append(orders.submit_reduction(verdict.reducing, case.now))
     if verdict.approved is not None:

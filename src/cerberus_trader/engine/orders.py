@@ -20,7 +20,7 @@ from cerberus_trader.engine.risk import (
     uncovered,
 )
 from cerberus_trader.engine.state import ADOPTED, State, key_of, strategy_of
-from cerberus_trader.engine.targets import is_meant
+from cerberus_trader.engine.targets import still
 
 REPORTED = {
     "accepted": Status.ACCEPTED,
@@ -219,12 +219,15 @@ def on_report(state: State, event: OrderReport) -> list[f.Fact]:
 
 def reduction(
     state: State, position: Position, reason: Reason, quantity: Decimal, now_ns: int, *,
-    attempt: int = 0,
+    attempt: int = 0, cause: str = "",
 ) -> list[f.Fact]:  # fmt: skip
-    """Submit the close of a quantity of a position, if there is anything to close."""
+    """Submit the close of a quantity of a position, if there is anything to close.
+
+    `cause` tells those apart that one event leads to.
+    """
     if quantity <= ZERO:
         return []
-    order = reduction_id(state, position, reason)
+    order = reduction_id(state, position, reason + cause)
     ticket = reduce(position, order, reason, "", quantity)
     return [submit_reduction(ticket, now_ns, attempt)]
 
@@ -243,7 +246,7 @@ def killed(state: State, order: Order, status: Status, now_ns: int) -> list[f.Fa
     if status not in TERMINAL or not order.filled or position is None or leftover == "keep":
         return []
     part = min(order.filled, uncovered(state, position))
-    return reduction(state, position, "signal", part, now_ns)
+    return reduction(state, position, "signal", part, now_ns, cause=order.id)
 
 
 def rests(state: State, closed: Position) -> list[f.Fact]:
@@ -287,13 +290,14 @@ def retry(state: State, order: Order, now_ns: int) -> list[f.Fact]:
         return []
     if not order.reduce_only and held_back(state, order):
         return []
-    if order.reason == "signal" and not is_meant(state, order):
+    left = still(state, order) if order.reason == "signal" else order.quantity - order.filled
+    if not left:
         return []  # somebody else has closed it
     attempt = order.attempt + 1
     name = retry_id(state, order.account, order.strategy, order.id, attempt)
     pause = limits.backoff_ms * MS << order.attempt
     after = replace(
-        order, id=name, quantity=order.quantity - order.filled, filled=ZERO,
+        order, id=name, quantity=left, filled=ZERO,
         status=Status.SUBMITTED, attempt=attempt, send_after_ns=now_ns + pause,
     )  # fmt: skip
     return [f.OrderSubmitted(after)]

@@ -77,12 +77,15 @@ class Ended(msgspec.Struct, array_like=True, frozen=True):
 class Target(msgspec.Struct, array_like=True, frozen=True):
     """Hold how much of a place is `owed`: signals have closed it, and it is open or on its way.
 
-    `entry` is the one that was closed. A close that came to nothing is sent again after
-    `after_ns`; `tries` of them were.
+    `entry` is the one that was closed. What they were about is `of`: what was held, and what may
+    yet fill of `entries`. A close that came to nothing is sent again after `after_ns`; `tries` of
+    them were.
     """
 
     entry: str
     owed: Decimal
+    of: Decimal
+    entries: tuple[str, ...] = ()
     tries: int = 0
     after_ns: int = 0
 

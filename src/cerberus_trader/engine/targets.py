@@ -37,12 +37,32 @@ def aim(state: State, event: Event, order: Order) -> None:
             later = event.ts_ns + pause
             state.targets[key] = replace(target, tries=target.tries + 1, after_ns=later)
         return
-    owed = target.owed if target is not None else ZERO
-    if position is not None and position.id == order.closes and asks_all(event, position):
-        owed = max(owed, position.quantity)  # also what other closes on their way may not take
-    else:
-        owed += order.quantity
-    state.targets[key] = Target(order.closes, owed)
+    owed, entries = (target.owed, target.entries) if target is not None else (ZERO, ())
+    held, asked = ZERO, order.quantity
+    coming: tuple[str, ...] = (order.closes,)
+    if position is not None and position.id == order.closes:
+        held, coming = position.quantity, ()
+        if asks_all(event, position):  # also what other closes on their way may not take
+            coming = partly_filled(state, key, position)
+            asked = held + to_come(state, coming)
+        elif type(event) is SignalEvent and event.signal.quantity is not None:
+            rule = state.instruments.get(order.instrument, BARE)
+            asked = max(asked, min(rule.quantity_down(event.signal.quantity), held))
+    entries = tuple(dict.fromkeys((*entries, *coming)))
+    of = held + to_come(state, entries)
+    state.targets[key] = Target(order.closes, min(owed + asked, of), of, entries)
+
+
+def partly_filled(state: State, key: str, position: Position) -> tuple[str, ...]:
+    """Name the entries that have opened a position and go on filling: they are cancelled."""
+    found = [state.orders[name] for name in state.entries.get(key, ())]
+    return tuple(o.id for o in found if o.filled and o.side == position.sign)
+
+
+def to_come(state: State, entries: tuple[str, ...]) -> Decimal:
+    """Return what of some entries may yet fill."""
+    working = [state.orders[name] for name in entries if name in state.orders]
+    return sum((order.quantity - order.filled for order in working), ZERO)
 
 
 def asks_all(event: Event, position: Position) -> bool:
@@ -63,7 +83,8 @@ def follow_fill(
             del state.targets[key]  # through zero: another position
             return
         target = state.targets[key]
-        state.targets[key] = replace(target, owed=target.owed - event.quantity)
+        less = event.quantity
+        state.targets[key] = replace(target, owed=target.owed - less, of=target.of - less)
     meet(state, key)
 
 
@@ -74,43 +95,53 @@ def follow_venue(state: State, key: str, fact: f.PositionCorrected) -> None:
     if before is None or (after is not None and after.sign != before.sign):
         del state.targets[key]
         return
-    owed = target.owed - max(before.quantity - left, ZERO)
-    state.targets[key] = replace(target, owed=owed)
+    less = max(before.quantity - left, ZERO)
+    state.targets[key] = replace(target, owed=target.owed - less, of=target.of - less)
+    meet(state, key)
+
+
+def follow_end(state: State, key: str, order: Order, filled: Decimal) -> None:
+    """Expect no more of an entry that has ended, with a last fill of so much."""
+    target = state.targets[key]
+    if order.id in target.entries:
+        of = target.of - (order.quantity - order.filled - filled)
+        entries = tuple(name for name in target.entries if name != order.id)
+        state.targets[key] = replace(target, of=of, entries=entries)
     meet(state, key)
 
 
 def meet(state: State, key: str) -> None:
     """Forget a target that is met, or too small to be traded, or of what is gone."""
     target, position = state.targets[key], state.positions.get(key)
-    entries = state.entries.get(key, ())
-    if position is None and target.entry not in entries:
-        del state.targets[key]
-        return
-    most = position.quantity if position is not None else ZERO
-    for name in entries:
-        most += state.orders[name].quantity - state.orders[name].filled
-    owed, instrument = min(target.owed, most), key.partition("/")[2]
-    if owed <= ZERO or owed < least(state, instrument):
+    held = position.quantity if position is not None else ZERO
+    most = held + to_come(state, target.entries)
+    owed, instrument = min(target.owed, target.of, most), key.partition("/")[2]
+    if owed <= ZERO or traded(state, instrument, owed, most) == ZERO:
         del state.targets[key]
     elif owed != target.owed:
         state.targets[key] = replace(target, owed=owed)
 
 
-def is_meant(state: State, order: Order) -> bool:
-    """Tell whether the close of a signal is still to close something, and that same position."""
-    if order.account not in state.agreed:
-        return True
-    key = key_of(order.account, order.instrument)
-    target, position = state.targets.get(key), state.positions.get(key)
-    if target is None:
-        return False
-    return order.closes == target.entry or (position is not None and order.closes == position.id)
-
-
-def least(state: State, instrument: str) -> Decimal:
-    """Return the smallest part that the venue takes: at least one lot."""
+def traded(state: State, instrument: str, part: Decimal, whole: Decimal) -> Decimal:
+    """Return what the venue takes of a part: in its lots, unless it is all, and not too little."""
     rule = state.instruments.get(instrument, BARE)
-    return max(rule.quantity_min, rule.lot)
+    if part < whole:
+        part = rule.quantity_down(part)
+    return part if part >= max(rule.quantity_min, rule.lot) else ZERO
+
+
+def still(state: State, order: Order) -> Decimal:
+    """Return how much a refused close of a signal is still to close: others may have closed it."""
+    left, key = order.quantity - order.filled, key_of(order.account, order.instrument)
+    target, position = state.targets.get(key), state.positions.get(key)
+    if order.account not in state.agreed:
+        return left
+    if target is None:
+        return ZERO
+    if position is None:
+        return min(left, target.owed) if order.closes == target.entry else ZERO
+    meant = order.closes in (target.entry, position.id)
+    return min(left, uncovered(state, target, position, order.id)) if meant else ZERO
 
 
 def cancel_again(state: State) -> list[f.Fact]:
@@ -129,16 +160,19 @@ def cancel_again(state: State) -> list[f.Fact]:
 def due(state: State, position: Position, now_ns: int) -> Decimal:
     """Return what of a position to close again, 0 for nothing; the pauses between grow.
 
-    Not what any close under way may yet take, nor while the venue seems to hold another quantity:
-    then a fill may not have been told.
+    Not while the venue seems to hold another quantity: then a fill may not have been told.
     """
     key = key_of(position.account, position.instrument)
     target = state.targets.get(key)
     if target is None or now_ns < target.after_ns or key in state.suspects:
         return ZERO
+    return uncovered(state, target, position)
+
+
+def uncovered(state: State, target: Target, position: Position, but: str = "") -> Decimal:
+    """Return what is owed of a position and no close under way may yet take, one left aside."""
     left = min(target.owed, position.quantity)
-    for name in state.closings.get(key, ()):
-        left -= state.orders[name].quantity - state.orders[name].filled
-    if left < position.quantity:  # less than everything is what the venue takes
-        left = state.instruments.get(position.instrument, BARE).quantity_down(left)
-    return left if left >= least(state, position.instrument) else ZERO
+    for name in state.closings.get(key_of(position.account, position.instrument), ()):
+        if name != but:
+            left -= state.orders[name].quantity - state.orders[name].filled
+    return traded(state, position.instrument, left, position.quantity)

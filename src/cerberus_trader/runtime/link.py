@@ -75,12 +75,11 @@ class Link:
         self.on_drift: Callable[[float], None] = lambda value: None
         self.waiting: Callable[[], int] = int
         """How many reports wait to be taken."""
-        self.connected = False
+        self.connected = self._given_up = self._flooded = False
         self.lost = asyncio.Event()
         self._back = asyncio.Event()
         self.wake = asyncio.Event()
         self._requests: dict[asyncio.Task[None], None] = {}
-        self._given_up = False
         self._held: deque[Order] = deque()
         self._gaps = Gaps()
         self._heard = Heard(account, state, self._tell)
@@ -88,7 +87,7 @@ class Link:
         self._booked_count = 0
         self._begun_ns: int | None = None
         self._ahead: dict[int, tuple[Booking, ...]] = {}
-        self._flooded = False
+        self._why = ""
         client.on_word = self.on_word
         client.on_lost = self.on_lost
 
@@ -276,6 +275,7 @@ class Link:
 
     def on_lost(self, reason: str) -> None:
         """Note that the line broke."""
+        self._why = reason
         if self.connected:
             self.connected = False
             self._back.clear()
@@ -333,8 +333,9 @@ class Link:
             try:
                 async with asyncio.timeout(self._answer_s):
                     await self.client.connect()
-                if not self.lost.is_set():  # else it broke behind its first answer
+                if not self.lost.is_set():
                     return
+                raise VenueLost(self._why, code="VENUE_LOST")  # behind its first answer
             except (VenueLost, TimeoutError) as error:
                 self._garbled(error, "connect")
                 now_s = loop.time()

@@ -76,7 +76,7 @@ def check(world: "World") -> list[str]:
         *attempts_alike(rows),
         *exits_pass(rows),
         *exits_leave(world, rows),
-        *exits_granted(rows),
+        *exits_granted(world, rows),
         *fills_once(world, rows),
         *transfers_once(world, rows),
         *nothing_amiss(world, rows),

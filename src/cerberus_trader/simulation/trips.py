@@ -62,7 +62,8 @@ def is_booked(row: Row) -> bool:
 def unexplained_freezes(world: "World", rows: list[Row]) -> Iterator[str]:
     """A person's fill freezes in its row, their place or order elsewhere once it has stood.
 
-    A run accepts what it cannot explain in all of its configurations, or in none.
+    A run accepts what it cannot explain in all of its configurations, or in none. How long it stood
+    is counted by the venue's clock, as what the engine acts on.
     """
     trading, freezes, least_ns = "active", False, 0
     since: dict[str, int] = {}
@@ -79,8 +80,8 @@ def unexplained_freezes(world: "World", rows: list[Row]) -> Iterator[str]:
         elif type(event) is AccountReport:
             strange = [x.instrument for x in event.positions if x.instrument in world.venue.outside]
             strange += [x.order_id for x in event.orders if x.order_id.startswith("hand")]
-            since = {name: since.get(name, event.ts_ns) for name in strange}
-            stood = [x for x, first in since.items() if 0 < event.ts_ns - first >= least_ns]
+            since = {name: since.get(name, event.venue_ns) for name in strange}
+            stood = [x for x, first in since.items() if 0 < event.venue_ns - first >= least_ns]
             found = f"{stood[0]}, which stood," if stood else ""
         if found and freezes and trading != "frozen":
             yield f"{found} has not frozen trading"

@@ -127,7 +127,7 @@ async def test_status_is_told_in_lines() -> None:
     assert "long" in text and "COIN at 100.0" in text and "stop 98.02" in text
     assert "approved 1" in text and "flags" not in text and "to close" not in text
     (position,) = loop.state.positions.values()
-    loop.state.targets["main/COIN"] = Target(position.id, D(4), tries=2)
+    loop.state.targets["main/COIN"] = Target(position.id, D(4), D(4), tries=2)
     again = commands_live.status_lines(json.loads(json.dumps(status_of(loop.trading))))
     assert any("; 4 to close, sent again 2 times" in line for line in again)
     found["flags"] = {"Latency": True, "Consecutive_Losses": False, "HALT": True}

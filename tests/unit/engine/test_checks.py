@@ -153,7 +153,7 @@ def test_one_way_places() -> None:
 def test_our_own_close_of_a_part_does_not_hold_up_the_close_of_the_rest(
     asked: dict[str, Any],
 ) -> None:
-    """A second signal to close is denied; what the engine closes of itself is no signal."""
+    """On paper a second signal to close is denied; what the engine closes of itself is none."""
     bench = Bench()
     bench.open()
     assert submitted(bench.signal("close", quantity=D(5))).quantity == 5

@@ -7,68 +7,13 @@ from typing import Any
 import pytest
 
 from cerberus_trader.domain import facts as f
-from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
-from cerberus_trader.domain.events import AccountReport, OrderReport, OrderStatus, TimerEvent
-from cerberus_trader.domain.execution import VenueOrder, VenuePosition
-from cerberus_trader.domain.order import Order, Status
-from cerberus_trader.domain.settings import Strategy
+from cerberus_trader.domain.events import OrderStatus, TimerEvent
+from cerberus_trader.domain.execution import VenueOrder
+from cerberus_trader.domain.order import Status
 from cerberus_trader.engine.apply import apply
-from cerberus_trader.engine.engine import Step
 from cerberus_trader.engine.state import State, state_bytes, state_from
-from tests.kit import SECOND, Bench, D, changed, decision, settings, submitted
-
-PLACE = "main/COIN"
-
-
-def outside(chosen: Any = None) -> Bench:
-    """Return a bench whose account is at a venue outside, and agrees with it."""
-    bench = Bench(chosen)
-    bench.state.agreed["main"] = bench.now
-    return bench
-
-
-def refuse(bench: Bench, order: Order, state: str = "rejected", **fields: Any) -> Step:
-    """Let the venue end an order for good; what it had filled is told along."""
-    said: Any = state
-    if state in ("canceled", "expired"):
-        fields.setdefault("filled", bench.state.orders[order.id].filled)
-    return bench.take(OrderReport(bench.now, order.id, said, "not now", **fields))
-
-
-def beat(bench: Bench, after_s: int = 300) -> list[Decimal]:
-    """Let the health timer beat after a while; return what is sent."""
-    bench.now += after_s * SECOND
-    step = bench.take(TimerEvent(bench.now, "health"))
-    return [c.order.quantity for c in step.commands if isinstance(c, SubmitOrder)]
-
-
-def look(bench: Bench, quantity: Decimal, name: str = "", *orders: VenueOrder) -> Step:
-    """Let the venue tell what it holds, negative for a short position."""
-    bench.now += 30 * SECOND
-    sign, size = (1 if quantity > 0 else -1), abs(quantity)
-    held = (VenuePosition("COIN", sign, size, 100 * size, D(20), D(5), name),) if quantity else ()
-    return bench.take(AccountReport(bench.now, "main", bench.now, "timer", orders, held))
-
-
-def closing(part: str | None = None) -> tuple[Bench, Order]:
-    """Return a bench with a position of 20 that a signal has closed, and its close."""
-    bench = outside()
-    bench.open(stop="98")
-    assert bench.state.positions[PLACE].quantity == D(20)
-    asked = {"quantity": D(part)} if part else {}
-    return bench, submitted(bench.signal("close", **asked))
-
-
-def adding() -> Bench:
-    """Return a bench whose strategy adds to what it holds."""
-    strategies = {"default": Strategy(sources=("*",), add=True)}
-    return outside(settings(strategies=strategies, risk={"group_risk_max": D(1)}))
-
-
-def latest(bench: Bench) -> Order:
-    """Return the close that is on its way."""
-    return [o for o in bench.state.orders.values() if not o.protective][-1]
-
+from tests.kit import COIN, SECOND, Bench, D, changed, decision, submitted
+from tests.unit.engine.closes import PLACE, adding, beat, closing, latest, look, outside, refuse
 
 # -- until it is closed ------------------------------------------------------------------------
 
@@ -159,6 +104,28 @@ def test_on_paper_a_close_that_came_to_nothing_has_lapsed() -> None:
     assert not bench.state.targets and beat(bench) == []
 
 
+@pytest.mark.parametrize(
+    ("side", "asked"), [("close", {}), ("sell", {}), ("close", {"quantity": D(30)})]
+)
+def test_the_close_of_a_part_holds_up_no_close_of_all(side: str, asked: dict[str, Any]) -> None:
+    """It may wait for a line for long: everything was to be closed, was denied, and stayed open."""
+    bench, close = closing("4")
+    rest = submitted(bench.signal(side, **asked))
+    assert rest.quantity == 16 and decision(bench.signal("close")).code == "POSITION_CLOSING"
+    bench.fill(close)
+    refuse(bench, rest)
+    assert beat(bench) == [D(16)]
+
+
+def test_parts_may_overlap() -> None:
+    bench, close = closing("15")
+    second = submitted(bench.signal("close", quantity=D(15)))
+    assert second.quantity == 5
+    refuse(bench, close)
+    refuse(bench, second)
+    assert beat(bench) == [D(20)]
+
+
 # -- whoever closes it -------------------------------------------------------------------------
 
 
@@ -179,6 +146,24 @@ def test_a_cancel_that_does_not_tell_what_has_filled_is_asked_about() -> None:
     theirs = VenueOrder(close.id, "COIN", -1, D(5), "canceled", D(4))
     bench.take(OrderStatus(bench.now, close.id, bench.now, theirs))
     assert beat(bench) == [D(1)]
+
+
+@pytest.mark.parametrize("retry", [True, False])
+def test_a_retry_closes_no_more_than_is_left_to_close(retry: bool) -> None:
+    """A stop had closed 7 of the 10, and another 10 were closed."""
+    bench, close = closing("10")
+    bench.close("98", quantity=D(7), margin=D(100))
+    step = refuse(bench, close, retry=retry)
+    assert (submitted(step).quantity if retry else beat(bench)[0]) == 3
+
+
+def test_a_retry_leaves_to_other_closes_what_is_theirs() -> None:
+    bench, close = closing("10")
+    rest = submitted(bench.signal("close"))
+    bench.close("98", quantity=D(12), margin=D(100))
+    assert not refuse(bench, close, retry=True).commands, "the other one takes it"
+    refuse(bench, rest)
+    assert beat(bench) == [D(8)]
 
 
 @pytest.mark.parametrize("by", ["stop", "person"])
@@ -260,6 +245,19 @@ def test_dust_that_the_venue_does_not_take_is_let_be() -> None:
     assert not bench.state.targets and beat(bench) == []
 
 
+def test_a_rest_that_no_lot_fits_is_let_be() -> None:
+    """Nothing could be sent, and nothing was ever added again."""
+    odd = changed(COIN, lot=D("0.003"), quantity_min=D("0.01"))
+    bench = Bench(items=(odd,))
+    bench.state.agreed["main"] = bench.now
+    bench.open(stop="98", quantity=D(3))
+    close = submitted(bench.signal("close", quantity=D("1.5")))
+    rest = D("0.011")
+    bench.fill(close, quantity=close.quantity - rest, leaves=rest)
+    refuse(bench, close, "canceled")
+    assert not bench.state.targets and beat(bench) == []
+
+
 def test_a_part_below_the_venue_s_least_waits_for_what_is_under_way() -> None:
     bench, close = closing("4")
     refuse(bench, close)
@@ -267,162 +265,6 @@ def test_a_part_below_the_venue_s_least_waits_for_what_is_under_way() -> None:
     other = changed(close, id="x" * 24 + "x", reason="margin", quantity=D("3.9995"))
     bench.state.orders[other.id], bench.state.closings[PLACE] = other, (other.id,)
     assert held.quantity == 20 and beat(bench) == []
-
-
-# -- entries on their way ----------------------------------------------------------------------
-
-
-def test_an_entry_that_was_closed_on_its_way_is_closed_when_it_fills() -> None:
-    bench = outside()
-    entry = submitted(bench.signal())
-    refuse(bench, submitted(bench.signal("close")))
-    assert beat(bench) == []
-    bench.fill(entry, quantity=D(12), leaves=D(8))
-    assert beat(bench) == [D(12)]
-    bench.fill(entry, quantity=D(8))
-    assert beat(bench) == [D(8)]
-
-
-def test_a_part_of_an_entry_that_was_closed_on_its_way_is_closed_when_it_fills() -> None:
-    bench = outside()
-    entry = submitted(bench.signal())
-    refuse(bench, submitted(bench.signal("close", quantity=D(5))))
-    bench.fill(entry)
-    assert beat(bench) == [D(5)]
-
-
-def test_dust_of_all_is_let_be_as_well() -> None:
-    bench, close = closing()
-    bench.fill(close, quantity=D("19.9995"), leaves=D("0.0005"))
-    refuse(bench, close, "canceled")
-    assert not bench.state.targets and beat(bench) == []
-
-
-@pytest.mark.parametrize("part", [None, "5"])
-def test_an_entry_that_rests_is_cancelled_by_the_beat(part: str | None) -> None:
-    """Its close was lost: it went on resting, and what it opened was nobody's wish."""
-    bench = outside()
-    entry = submitted(bench.signal(order="limit", limit=D(100)))
-    bench.take(OrderReport(bench.now, entry.id, "accepted"))
-    asked = {"quantity": D(part)} if part else {}
-    close = submitted(bench.signal("close", **asked))
-    timer = TimerEvent(bench.now, "health")
-    assert not bench.take(timer).commands, "its close is on its way"
-    refuse(bench, close, "expired")
-    found = bench.take(timer).commands
-    assert found == (() if part else (CancelOrder(entry.id, "main", "COIN"),))
-    assert not bench.take(timer).commands
-    refuse(bench, entry, "canceled")
-    assert not bench.state.targets
-
-
-@pytest.mark.parametrize("retried", [True, False])
-def test_a_part_of_an_entry_that_fills_in_parts_is_closed(retried: bool) -> None:
-    """Its first part was smaller than what the signal left, and the wish was forgotten."""
-    bench = outside()
-    entry = submitted(bench.signal())
-    close = submitted(bench.signal("close", quantity=D(5)))
-    bench.fill(entry, quantity=D(8), leaves=D(12))
-    step = refuse(bench, close, retry=retried)
-    assert [c.order.quantity for c in step.commands if isinstance(c, SubmitOrder)] == (
-        [D(5)] if retried else []
-    )
-    assert beat(bench) == ([] if retried else [D(5)])
-
-
-def test_another_entry_that_fills_first_forgets_no_wish() -> None:
-    bench = adding()
-    first = submitted(bench.signal(quantity=D(4)))
-    second = submitted(bench.signal(quantity=D(3)))
-    close = submitted(bench.signal("close"))
-    assert close.closes == first.id and close.quantity == 4
-    bench.fill(second)
-    bench.fill(first)
-    refuse(bench, close)
-    assert beat(bench) == [D(4)]
-
-
-def test_a_part_of_an_entry_that_rests_blocks_nothing() -> None:
-    """The venue refused to close it: nothing could be added for as long as it rested."""
-    bench = adding()
-    entry = submitted(bench.signal(order="limit", limit=D(100), quantity=D(8)))
-    bench.take(OrderReport(bench.now, entry.id, "accepted"))
-    refuse(bench, submitted(bench.signal("close", quantity=D(2))))
-    assert bench.state.targets and decision(bench.signal(quantity=D(3))).verdict == "approved"
-
-
-def test_an_entry_that_ends_leaves_nothing_to_close() -> None:
-    bench = outside()
-    entry = submitted(bench.signal())
-    refuse(bench, submitted(bench.signal("close")))
-    refuse(bench, entry)
-    assert not bench.state.targets
-
-
-def test_the_rest_of_a_killed_order_holds_up_no_close_of_all() -> None:
-    """A close of what it had filled passed for a signal's, and the rest stayed open for good."""
-    bench = adding()
-    bench.open(stop="98", quantity=D(4))
-    fok = submitted(bench.signal(order="fok", limit=D(100), quantity=D(5)))
-    bench.fill(fok, quantity=D(3), leaves=fok.quantity - 3)
-    leftover = submitted(refuse(bench, fok, "canceled"))
-    held = bench.state.positions[PLACE].quantity
-    assert leftover.quantity == 3 and bench.state.targets[PLACE].owed == 3
-    close = submitted(bench.signal("close"))
-    assert close.quantity == held - 3 and bench.state.targets[PLACE].owed == held
-    refuse(bench, leftover)
-    refuse(bench, close)
-    assert beat(bench) == [held]
-
-
-def test_what_is_sent_again_holds_up_no_close_of_all() -> None:
-    bench, close = closing("4")
-    refuse(bench, close)
-    assert beat(bench) == [D(4)]
-    again = latest(bench)
-    rest = submitted(bench.signal("close"))
-    assert rest.quantity == 16
-    bench.fill(again)
-    refuse(bench, rest)
-    assert beat(bench) == [D(16)]
-
-
-@pytest.mark.parametrize("asked", [{}, {"quantity": D(20)}, {"quantity": D(30)}])
-def test_everything_is_closed_also_what_another_close_was_to_take(asked: dict[str, Any]) -> None:
-    """Given with a quantity it passed for a part, and what a margin close left stayed open."""
-    bench = outside()
-    bench.open(stop="98")
-    held = bench.state.positions[PLACE]
-    other = f.OrderSubmitted(
-        Order("m" * 24 + "x", "main", "default", "COIN", -1, "market", "margin", D(10),
-              reduce_only=True, closes=held.id)
-    )  # fmt: skip
-    apply(bench.state, TimerEvent(bench.now, "health"), other)
-    close = submitted(bench.signal("close", **asked))
-    assert close.quantity == 10
-    refuse(bench, other.order)
-    bench.fill(close)
-    assert beat(bench) == [D(10)]
-
-
-def test_the_retry_of_a_close_is_for_its_own_position() -> None:
-    bench, close = closing("4")
-    bench.close("98")
-    bench.open(stop="98")
-    refuse(bench, submitted(bench.signal("close", quantity=D(5))))
-    before = bench.state.targets[PLACE]
-    assert not refuse(bench, close, retry=True).commands
-    assert bench.state.targets[PLACE] == before
-
-
-def test_a_venue_that_goes_on_refusing_one_close_does_not_stop_all_trading() -> None:
-    """Each was another failure, and the fifth tripped the breaker of every strategy."""
-    bench, close = closing()
-    refuse(bench, close)
-    for _ in range(10):
-        assert beat(bench) == [D(20)]
-        refuse(bench, latest(bench))
-    assert bench.state.failures == 1 and not bench.state.trips
 
 
 # -- the venue's word --------------------------------------------------------------------------

@@ -122,7 +122,7 @@ async def test_an_equity_floor_trips_at_the_price_that_reaches_it_once() -> None
 async def test_timers_are_looked_up_from_the_state() -> None:
     loop = Loop(health={"silence_ms_max": 30_000, "interval_ms": 5_000})
     assert loop.trading.next_timer().ts_ns == NEVER
-    loop.state.targets["main/COIN"] = Target("x", D(1))
+    loop.state.targets["main/COIN"] = Target("x", D(1), D(1))
     assert loop.trading.next_timer().kind == HEALTH, "an entry that a signal closed may rest"
     loop.state.targets.clear()
     await loop.price("100", 0)

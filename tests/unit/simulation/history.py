@@ -36,8 +36,8 @@ def entry(name: str = "1e", **fields: Any) -> Order:
 
 def leave(name: str = "2x", closes: str = "1e", **fields: Any) -> Order:
     """Return the close of what an entry has opened."""
-    return Order(name, "main", "a", "ALFA", -1, "market", "signal", D(3), reduce_only=True,
-                 closes=closes, **fields)  # fmt: skip
+    fields = {"quantity": D(3), "reduce_only": True, "closes": closes, **fields}
+    return Order(name, "main", "a", "ALFA", -1, "market", "signal", **fields)
 
 
 def asked(side: Any, *facts: f.Fact, **fields: Any) -> Row:

@@ -7,6 +7,7 @@ import pytest
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.decision import Decision
+from cerberus_trader.domain.order import Status
 from cerberus_trader.simulation import exits as x
 from cerberus_trader.simulation.world import World
 from tests.unit.simulation.history import (
@@ -72,8 +73,42 @@ def test_a_close_that_is_denied_by_what_stops_entries(
     side: Any, verdict: str, code: str, found: int
 ) -> None:
     told = Decision("d", 1, "s1", "a", "ALFA", side, "c", verdict, code, "", 0, (), (), D(1))
-    words = list(x.exits_granted([asked(side, f.SignalJudged(told))]))
+    rows = [asked(side, f.SignalJudged(told))]
+    words = list(x.exits_granted(world_of(*rows), rows))
     assert words == [f"close s1 was denied: {code}"] * found
+
+
+@pytest.mark.parametrize(
+    ("ways", "found"),
+    [([], 1), ([submitted(leave())], 0), ([submitted(leave(filled=D(1)))], 1),
+     ([submitted(leave()), ended(leave())], 1),
+     ([submitted(leave()), f.OrderChanged("2x", Status.UNKNOWN)], 1),
+     ([submitted(leave("3x", quantity=D(2))), submitted(leave("4x", quantity=D(1)))], 0)],
+)  # fmt: skip
+def test_a_close_that_is_denied_for_what_others_take(ways: list[Any], found: int) -> None:
+    """The close of a part held up the close of everything, and no run could tell."""
+    code = "POSITION_CLOSING"
+    told = Decision("d", 1, "s1", "a", "ALFA", "close", "c", "denied", code, "", 0, (), (), D(1))
+    rows = [filled(entry()), said("resume", "", *ways), asked("close", f.SignalJudged(told))]
+    world = world_of(*rows)
+    assert len(list(x.exits_granted(world, rows))) == found
+    held = f.PositionCorrected(1, "main", "ALFA", None, None, "gone")
+    assert not list(x.exits_granted(world, [*rows[:2], said("resume", "", held), rows[2]]))
+    world.disk.lost = [None]  # type: ignore[list-item]
+    assert not list(x.exits_granted(world, rows))
+
+
+def test_a_close_of_everything_takes_what_its_entry_goes_on_filling() -> None:
+    order = leave()
+    for side, part, wanted in (("close", None, 5), ("close", D(2), 3)):
+        rows = [filled(entry()), asked(side, submitted(order), quantity=part)]
+        world = world_of(*rows)
+        hold(world, entry(), D(2))
+        closed(world, "t2", D(3))
+        world.venue.bookings.append((1, fill(entry(), D(2), "t3")))
+        world.venue.bookings.append((1, fill(entry("5e"), D(9), "t4")))
+        words = list(x.closes_close(world, rows))
+        assert words == (["s1 closed 5 ALFA, 3 were, 2 are open"] if wanted == 5 else [])
 
 
 def closed(world: World, trade: str, quantity: Any) -> None:
