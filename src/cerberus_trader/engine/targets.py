@@ -73,6 +73,11 @@ def asks_all(event: Event, position: Position) -> bool:
     return event.signal.side != "close" or asked is None or asked >= position.quantity
 
 
+def meant(state: State, target: Target, held: Decimal) -> Decimal:
+    """Return how much of what is held signals were about: the rest has come since."""
+    return max(min(held, target.of - to_come(state, target.entries)), ZERO)
+
+
 def follow_fill(
     state: State, key: str, event: FillReport, before: Position | None, fact: f.Filled
 ) -> None:
@@ -83,7 +88,7 @@ def follow_fill(
             del state.targets[key]  # through zero: another position
             return
         target = state.targets[key]
-        less = event.quantity
+        less = min(event.quantity, meant(state, target, before.quantity))
         state.targets[key] = replace(target, owed=target.owed - less, of=target.of - less)
     meet(state, key)
 
@@ -95,7 +100,7 @@ def follow_venue(state: State, key: str, fact: f.PositionCorrected) -> None:
     if before is None or (after is not None and after.sign != before.sign):
         del state.targets[key]
         return
-    less = max(before.quantity - left, ZERO)
+    less = min(max(before.quantity - left, ZERO), meant(state, target, before.quantity))
     state.targets[key] = replace(target, owed=target.owed - less, of=target.of - less)
     meet(state, key)
 
@@ -138,10 +143,9 @@ def still(state: State, order: Order) -> Decimal:
         return left
     if target is None:
         return ZERO
-    if position is None:
-        return min(left, target.owed) if order.closes == target.entry else ZERO
-    meant = order.closes in (target.entry, position.id)
-    return min(left, uncovered(state, target, position, order.id)) if meant else ZERO
+    if order.closes == target.entry or (position is not None and order.closes == position.id):
+        return min(left, unsent(state, key, order.id))
+    return ZERO
 
 
 def cancel_again(state: State) -> list[f.Fact]:
@@ -166,13 +170,17 @@ def due(state: State, position: Position, now_ns: int) -> Decimal:
     target = state.targets.get(key)
     if target is None or now_ns < target.after_ns or key in state.suspects:
         return ZERO
-    return uncovered(state, target, position)
+    return unsent(state, key)
 
 
-def uncovered(state: State, target: Target, position: Position, but: str = "") -> Decimal:
-    """Return what is owed of a position and no close under way may yet take, one left aside."""
-    left = min(target.owed, position.quantity)
-    for name in state.closings.get(key_of(position.account, position.instrument), ()):
+def unsent(state: State, key: str, but: str = "") -> Decimal:
+    """Return what is owed at a place and no close under way may yet take, one left aside."""
+    target, position = state.targets[key], state.positions.get(key)
+    left = whole = target.owed
+    if position is not None:
+        whole = position.quantity
+        left = min(left, meant(state, target, whole))
+    for name in state.closings.get(key, ()):
         if name != but:
             left -= state.orders[name].quantity - state.orders[name].filled
-    return traded(state, position.instrument, left, position.quantity)
+    return traded(state, key.partition("/")[2], left, whole)
