@@ -4,7 +4,9 @@
 that finished days are sealed into segments and deleted within a budget), signals on standard
 input at a steady rate. Every few seconds memory, descriptors, threads and disk are read from
 outside; at the end the journal is verified. The slope is that of the process's own memory: pages
-of the mapped price files come on top as they are played. Exit code 1 where a bound did not hold.
+of the mapped price files come on top as they are played. After the first third, when what is
+bounded has filled, memory, descriptors, threads and disk are held against what they were. Exit
+code 1 where a bound did not hold.
 """
 
 import argparse
@@ -34,9 +36,13 @@ STEP_S = 5
 SAMPLE_S = 5.0
 RSS_MB_MAX = 128.0
 POOL_THREADS = 2  # the loop's pool grows when upkeep first needs it
+FILES_MAX = 8
+DISK_GROWTH = 1.25
 SLOPE_MB_MAX = 1.0
+SLOPE_MB_MAX_EARLY = 20.0
+"""An hour has not filled every bound yet: the heap of what comes and goes takes its size."""
 SETTLED = 1 / 3
-"""The share of the run before slopes are taken; an hour has not filled every bound yet."""
+"""The share of the run before slopes are taken."""
 
 CONFIG = """
 [sizing]
@@ -175,37 +181,54 @@ def slope_per_hour(samples: list[dict[str, float]], name: str) -> float:
     return float(np.polyfit(x, y, 1)[0]) if len(late) > 1 else 0.0
 
 
+def figures(samples: list[dict[str, float]]) -> dict[str, Any]:
+    """Return the highest values, and the range or slope of what has settled."""
+    late = samples[int(len(samples) * SETTLED) :]
+    return {
+        "rss_mb_max": round(max(s["rss_mb"] for s in samples), 1),
+        "own_mb_max": round(max(s["own_mb"] for s in samples), 1),
+        "own_mb_per_hour": round(slope_per_hour(samples, "own_mb"), 2),
+        "files": [min(s["files"] for s in late), max(s["files"] for s in late)],
+        "threads": [min(s["threads"] for s in late), max(s["threads"] for s in late)],
+        "disk_mb_max": round(max(s["disk_mb"] for s in samples), 1),
+    }
+
+
 def verdict(soak: Soak, minutes: float) -> dict[str, Any]:
     """Sum up, with what did not hold."""
-    late = soak.samples[int(len(soak.samples) * SETTLED) :]
     verify = subprocess.run(
         [sys.executable, "-m", "cerberus_trader.control.main", "journal", "verify", "--json",
          "--state", str(soak.state)], capture_output=True, text=True, check=False,
     )  # fmt: skip
     found: dict[str, Any] = {
         "minutes": minutes, "signals": soak.sent,
-        "signals_per_second": round(soak.sent / soak.seconds, 1),
-        "rss_mb_max": round(max(s["rss_mb"] for s in soak.samples), 1),
-        "own_mb_max": round(max(s["own_mb"] for s in soak.samples), 1),
-        "own_mb_per_hour": round(slope_per_hour(soak.samples, "own_mb"), 2),
-        "files_per_hour": round(slope_per_hour(soak.samples, "files"), 2),
-        "files": [min(s["files"] for s in late), max(s["files"] for s in late)],
-        "threads": [min(s["threads"] for s in late), max(s["threads"] for s in late)],
-        "disk_mb_max": round(max(s["disk_mb"] for s in soak.samples), 1),
+        "signals_per_second": round(soak.sent / soak.seconds, 1), **figures(soak.samples),
         "segments_max": max(s["segments"] for s in soak.samples),
         "exit_code": soak.process.returncode, "verify_exit_code": verify.returncode,
     }  # fmt: skip
+    found["missed"] = exceeded(found, soak.samples, minutes)
+    if found["exit_code"] or found["verify_exit_code"]:
+        found["missed"].append("the engine or the journal's verification failed")
+    return found
+
+
+def exceeded(found: dict[str, Any], samples: list[dict[str, float]], minutes: float) -> list[str]:
+    """Name what grew past its bound."""
     missed = []
     if found["rss_mb_max"] >= RSS_MB_MAX:
         missed.append(f"memory reached {found['rss_mb_max']} MB")
-    if minutes > 60 and found["own_mb_per_hour"] >= SLOPE_MB_MAX:
+    most = SLOPE_MB_MAX if minutes > 60 else SLOPE_MB_MAX_EARLY
+    if minutes >= 30 and found["own_mb_per_hour"] >= most:
         missed.append(f"memory grew by {found['own_mb_per_hour']} MB an hour")
-    if minutes >= 1 and found["threads"][1] - found["threads"][0] > POOL_THREADS:
-        missed.append(f"threads went from {found['threads'][0]} to {found['threads'][1]}")
-    if found["exit_code"] or found["verify_exit_code"]:
-        missed.append("the engine or the journal's verification failed")
-    found["missed"] = missed
-    return found
+    for name, more in (("threads", POOL_THREADS), ("files", FILES_MAX)):
+        least, highest = found[name]
+        if minutes >= 1 and highest - least > more:
+            missed.append(f"{name} went from {least:.0f} to {highest:.0f}")
+    last = int(len(samples) * 0.75)  # days have been deleted since the second one
+    disk = [sample["disk_mb"] for sample in samples]
+    if minutes >= 1 and max(disk[last:]) > DISK_GROWTH * max(disk[:last]):
+        missed.append(f"the disk went from {max(disk[:last]):.0f} to {max(disk[last:]):.0f} MB")
+    return missed
 
 
 def main() -> int:

@@ -155,6 +155,37 @@ def test_flatten_without_the_journal_closes_all_and_the_next_start_knows_of_it(
     assert again.end() == 0
 
 
+def test_an_emergency_that_was_resumed_from_halts_no_later_start(
+    tmp_path: Path, venue: Outside
+) -> None:
+    engine = holding(tmp_path, venue)
+    assert cerberus("flatten", "--without-journal", "--state", engine.state).returncode == 0
+    engine.wait(lambda s: s["trading"] == "halted" and not s["positions"], "the halt")
+    assert cerberus("resume", "--state", engine.state).returncode == 0
+    engine.wait(lambda s: s["trading"] == "active", "the resume")
+    engine.process.kill()
+    engine.finish()
+    again = started(tmp_path, venue)
+    again.wait(lambda s: s["trading"] == "active", "trading")
+    told = [
+        (event.command, "without the engine" in event.actor) for event in operators(again.state)
+    ]
+    assert told == [("halt", False), ("halt", True), ("resume", False)]
+    assert again.end() == 0
+
+
+def test_a_resume_without_an_engine_says_what_still_halts(tmp_path: Path, venue: Outside) -> None:
+    engine = holding(tmp_path, venue)
+    engine.process.kill()
+    engine.finish()
+    assert cerberus("flatten", "--without-journal", "--state", engine.state).returncode == 0
+    done = cerberus("resume", "--state", engine.state)
+    assert done.returncode == 0 and "halts the next start" in done.stdout
+    again = started(tmp_path, venue)
+    again.wait(lambda s: s["trading"] == "halted", "the halt")
+    assert again.end() == 0
+
+
 def test_the_paper_venue_is_flattened_by_the_next_start(tmp_path: Path) -> None:
     config = tmp_path / "paper.toml"
     config.write_text('shutdown = "leave"\n[sizing]\nmethods = ["risk"]\n')

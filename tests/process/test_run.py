@@ -196,6 +196,16 @@ def test_the_socket_is_its_owners_and_a_second_engine_is_refused(
     assert not (engine.state / "control.sock").exists()
 
 
+@pytest.mark.req("E-11.2.3")
+def test_what_an_account_holds_is_nobody_else_s_to_read(engine: Live) -> None:
+    engine.up()
+    engine.open(1)
+    found = [engine.state, *engine.state.rglob("*")]
+    assert {path.name for path in found} >= {"journal.db", "views.db", "anchor"}
+    assert [path for path in found if path.exists() and path.stat().st_mode & 0o077] == []
+    assert engine.end() == 0
+
+
 @pytest.mark.req("P-02.3")
 def test_a_changed_configuration_is_one_event_and_a_bad_one_changes_nothing(
     engine: Live, config: Path

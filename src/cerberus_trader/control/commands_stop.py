@@ -60,11 +60,11 @@ def halt(
 
 
 def resume(reason: Reason = "", state: State = Path("state"), as_json: Json = False) -> None:
-    """Trade again after a halt; without an engine, take the halt marker back."""
+    """Trade again after a halt; without an engine, take the halt marker alone back."""
     with reported(as_json, SENT):
         from cerberus_trader.journal.lock import holder
         from cerberus_trader.runtime import client, frames
-        from cerberus_trader.runtime.marker import HaltMarker
+        from cerberus_trader.runtime.marker import EmergencyLog, HaltMarker
 
         try:
             show("resume", client.ask(state, frames.Operate("resume", actor(), reason)), as_json)
@@ -74,8 +74,12 @@ def resume(reason: Reason = "", state: State = Path("state"), as_json: Json = Fa
             if mark is None or holder(state) is not None:
                 raise
             marker.clear(max(mark.ts_ns, time.time_ns()))
-            words = "resume: no engine runs; the halt marker is taken back"
-            found: dict[str, Any] = {"command": "resume", "marker": False, "engine": "not running"}
+            deeds = len(EmergencyLog(state).all_deeds())
+            stays = ("a halt in its journal stays", "what was done without it halts the next start")
+            words = "resume: no engine runs; the halt marker is taken back, "
+            words += f"but {stays[bool(deeds)]}: resume again once it runs"
+            found: dict[str, Any] = {"command": "resume", "marker": False, "deeds": deeds,
+                                     "engine": "not running"}  # fmt: skip
             typer.echo(json.dumps(found, indent=2) if as_json else words)
 
 

@@ -1,5 +1,6 @@
 """The engine's process as `cerberus run` starts it: the runtime with the folder's tokens."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,4 +21,5 @@ def reset_tokens(folder: Path) -> Callable[[str], str]:
 
 
 if __name__ == "__main__":
+    os.umask(0o077)  # what an account holds is nobody else's to read
     sys.exit(main(tokens=reset_tokens))

@@ -59,7 +59,7 @@ class SqliteJournal:
         self._closed = False
         _check_stream(stream, folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = FolderLock(folder)
         except OSError as error:
             raise failure(error, folder, "opening the folder") from error

@@ -40,6 +40,16 @@ Durability = Literal["power", "process"]
 EVERY_S = 0.005
 NAMES = ("DOGEUSDT", "1000PEPEUSDT", "1000SHIBUSDT", "BTCUSDT")
 START_NS = 1_760_000_000_000_000_000
+UNTRIPPED = """
+[sizing]
+methods = ["risk"]
+risk_fraction = "0.0001"
+[breaker]
+losses_max = 0
+day_loss_action = "off"
+drawdown_action = "off"
+"""
+"""A configuration under which a losing walk goes on being traded."""
 
 
 class Rig:
@@ -198,9 +208,11 @@ def memory(folder: Path, prices: int = 14_400, signals: int = 1_000) -> dict[str
             moment = START_NS + (first + at * 3) * 10**9 + 1
             side = ("buy", "close", "sell", "close")[at % 4]
             file.write(line_of(at, side, NAMES[0], moment) + b"\n")
+    (folder / "bench.toml").write_text(UNTRIPPED)
     words = [sys.executable, "-m", "cerberus_trader.runtime.main", "--state", str(folder / "state"),
-             "--prices", str(folder / "DOGEUSDT.csv"), "--signals", str(folder / "signals"),
-             "--speed", "max", "--exit-at-end", "--json"]  # fmt: skip
+             "--config", str(folder / "bench.toml"), "--prices", str(folder / "DOGEUSDT.csv"),
+             "--signals", str(folder / "signals"), "--speed", "max", "--exit-at-end",
+             "--json"]  # fmt: skip
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         raise SystemFailure("the engine's process failed.", code="BENCH_PROCESS",

@@ -1,7 +1,8 @@
 """What a second process left for this start: the halt marker and the deeds of an emergency.
 
 Both are journalled as an operator's halt, with who and why, before anything is sent; the fills of
-what was done are then the engine's own. A resume takes the marker back.
+what was done are then the engine's own. A resume takes the marker back; deeds past an engine that
+runs are journalled before it, and halt no later start.
 """
 
 import asyncio
@@ -19,10 +20,9 @@ from cerberus_trader.runtime.emergency import told
 from cerberus_trader.runtime.inbox import Command
 from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.marker import Deed, EmergencyLog, HaltMarker, Header, Mark
-from cerberus_trader.runtime.trading import Trading
+from cerberus_trader.runtime.trading import RESUMING, Trading
 
 LOOK_S = 0.25
-RESUMING = ("resume", "thaw")
 
 
 class LeftBehind:
@@ -33,6 +33,7 @@ class LeftBehind:
         self.emergency = emergency
         self.log = log
         self._played = False
+        self._deeds: list[Deed] = []
         self._header: Header | None = None
 
     def open(self) -> None:
@@ -48,6 +49,7 @@ class LeftBehind:
     async def begin(self, trading: Trading, header: Header) -> None:
         """Journal what was left, and begin the emergency log anew once that is durable."""
         runner = trading.runner
+        trading.before_resume = self.before_resume
         self._played = runner.clock.virtual
         mark, deeds = self.marker.read(), self.emergency.all_deeds()
         for event in events_of(mark, deeds):
@@ -97,6 +99,17 @@ class LeftBehind:
             return self.marker.read()
         return None
 
+    def before_resume(self) -> list[OperatorEvent]:
+        """Make the halt that was due to what a second process has done since the start."""
+        try:
+            self._deeds = self.emergency.all_deeds()
+        except OSError as error:
+            self.log.alert("the emergency log cannot be read", reason=error.strerror)
+        found = events_of(None, self._deeds)
+        for event in found:
+            self.log.alert("done by a second process", actor=event.actor, reason=event.reason)
+        return found
+
     def take(self, seq: int, event: Event, facts: tuple[Fact, ...]) -> None:
         """Take the marker back when a resume is durable; tell of a longer window for entries."""
         if type(event) is ConfigEvent:
@@ -110,6 +123,18 @@ class LeftBehind:
             self.marker.clear(time.time_ns() if self._played else event.ts_ns)
         except OSError as error:
             self.log.alert("the halt marker cannot be cleared", reason=error.strerror)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin the emergency log anew, unless something was done that is not journalled yet."""
+        if self._header is None or not self._deeds:
+            return
+        try:
+            if self.emergency.all_deeds() == self._deeds:
+                self.emergency.allocate(self._header)
+                self._deeds = []
+        except OSError as error:
+            self.log.alert("the emergency log cannot be written", reason=error.strerror)
 
     def _widen(self, event: ConfigEvent) -> None:
         window_ms = _window_ms(event.settings)

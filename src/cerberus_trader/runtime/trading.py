@@ -30,6 +30,7 @@ MS = 1_000_000
 NEVER = 2**63 - 1
 EXPIRY, SILENCE, HEALTH, DAY = range(4)
 YIELD_ITEMS = 32
+RESUMING = ("resume", "thaw")
 """After so many items without waiting the loop lets other tasks run."""
 
 
@@ -64,6 +65,8 @@ class Trading:
         self.stopping = False
         self.unjudged = 0
         self.answers: list[asyncio.Task[None]] = []
+        self.before_resume: Callable[[], list[OperatorEvent]] = list
+        """What is journalled before trading is resumed."""
         self._armed = Armed(runner.state)
         self._levels: list[Level] = []
 
@@ -160,6 +163,9 @@ class Trading:
         now = runner.clock.now_ns()
         if hasattr(event, "marks"):
             event = replace(event, marks=self.marks())
+        if type(event) is OperatorEvent and event.command in RESUMING:
+            for before in self.before_resume():
+                runner.commit(replace(before, ts_ns=now, marks=self.marks()))
         written = runner.commit(replace(event, ts_ns=now))
         if type(event) is not OperatorEvent:
             self.configure()

@@ -154,7 +154,7 @@ def test_views_that_cannot_be_written_are_tried_again_and_caught_up_from_the_jou
     assert len(alerts(stream)) == 1 and "follow the journal again" in stream.getvalue()
 
 
-@pytest.mark.req("C-02.5")
+@pytest.mark.req("C-02.5", "D-09.15")
 @pytest.mark.parametrize("damage", ["text", "pages"])
 def test_a_damaged_file_is_set_aside_and_built_again_at_start(tmp_path: Path, damage: str) -> None:
     bench, stream = traded(), io.StringIO()

@@ -9,8 +9,9 @@ import pytest
 from cerberus_trader.domain.events import OperatorEvent
 from cerberus_trader.domain.facts import CommandRefused
 from cerberus_trader.runtime import restart
+from cerberus_trader.runtime.inbox import Command
 from cerberus_trader.runtime.log import Log
-from cerberus_trader.runtime.marker import EmergencyLog, HaltMarker, Header, Mark
+from cerberus_trader.runtime.marker import Deed, EmergencyLog, HaltMarker, Header, Mark
 from cerberus_trader.runtime.restart import LeftBehind
 from cerberus_trader.runtime.trading import Trading
 from tests.unit.runtime.test_runner import Rig
@@ -86,3 +87,39 @@ async def test_a_resume_takes_the_mark_back_whatever_the_clock_said_when_it_was_
     assert marker.is_set()
     left.take(9, resume, ())
     assert not marker.is_set()
+
+
+@pytest.mark.req("C-10.4", "C-16.3")
+async def test_what_was_done_past_a_running_engine_is_journalled_before_it_is_resumed_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next start was halted for an emergency that had been answered long before."""
+    marker, emergency, loop = HaltMarker(tmp_path), EmergencyLog(tmp_path), Loop()
+    marker.allocate()
+    left = LeftBehind(marker, emergency, Log("error", "json"))
+    loop.rig.runner.observers.append(left.take)
+    await left.begin(loop.trading, Header("engine"))
+    other = EmergencyLog(tmp_path)
+    other.read()
+    other.add(Deed(7, "anna", "close 3 COIN"))
+    await loop.trading.on_command(Command(OperatorEvent(0, "resume", "anna", "looked")))
+    loop.rig.sync()
+    assert not emergency.all_deeds() and loop.state.trading == "active"
+    assert "close 3 COIN" in capsys.readouterr().err
+    other.add(Deed(8, "anna", "past what was begun anew"))
+    assert [deed.actor for deed in emergency.all_deeds()] == ["unknown"], "halts the next start"
+
+
+async def test_what_is_done_while_a_resume_waits_for_the_disk_halts_the_next_start(
+    tmp_path: Path,
+) -> None:
+    emergency, loop = EmergencyLog(tmp_path), Loop()
+    left = LeftBehind(HaltMarker(tmp_path), emergency, Log("error", "json"))
+    await left.begin(loop.trading, Header("engine"))
+    other = EmergencyLog(tmp_path)
+    other.read()
+    other.add(Deed(7, "anna", "close 3 COIN"))
+    assert [event.command for event in left.before_resume()] == ["halt"]
+    other.add(Deed(8, "anna", "close 4 COIN"))
+    left.take(9, OperatorEvent(9, "resume", "anna"), ())
+    assert len(emergency.all_deeds()) == 2
