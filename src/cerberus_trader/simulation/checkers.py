@@ -439,7 +439,10 @@ def agreement(world: "World") -> Iterator[str]:
 
 
 def stops_differ(world: "World") -> Iterator[str]:
-    """Every stop is where the venue has it; one that was found there stays the venue's."""
+    """Every stop is where the venue has it; one that was found there stays the venue's.
+
+    One for a part is enough where a trailing stop is for all.
+    """
     assert world.life is not None
     state, venue = world.life.state, world.venue
     for position in state.positions.values():
@@ -451,7 +454,7 @@ def stops_differ(world: "World") -> Iterator[str]:
         bracket = entry.order.bracket if entry is not None and asked else None
         if bracket is not None and bracket.protects and held.stop is held.trailing is None:
             yield f"position {position.id} has no stop, and was to have one"
-        elif held.stopped is not None and held.stopped < abs(held.quantity):
+        elif held.trailing is None and held.stopped and held.stopped < abs(held.quantity):
             yield f"the stop of {position.id} is for {held.stopped} of {held.quantity}"
         elif (position.stop, position.trailing) != (held.stop, held.trailing):
             ours, there = (position.stop, position.trailing), (held.stop, held.trailing)
