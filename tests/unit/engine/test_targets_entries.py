@@ -35,6 +35,25 @@ def test_a_part_of_an_entry_that_was_closed_on_its_way_is_closed_when_it_fills()
     assert beat(bench) == [D(5)]
 
 
+@pytest.mark.parametrize("part", [None, "5"])
+def test_the_close_of_an_entry_on_its_way_is_retried(part: str | None) -> None:
+    bench = outside()
+    submitted(bench.signal())
+    asked = {"quantity": D(part)} if part else {}
+    close = submitted(bench.signal("close", **asked))
+    again = submitted(refuse(bench, close, retry=True))
+    assert again.quantity == close.quantity == D(part or 20) and again.attempt == 1
+
+
+def test_of_an_entry_that_ends_short_what_it_filled_is_closed() -> None:
+    bench = outside()
+    entry = submitted(bench.signal())
+    refuse(bench, submitted(bench.signal("close")))
+    bench.fill(entry, quantity=D(8), leaves=D(12))
+    refuse(bench, entry, "canceled")
+    assert bench.state.targets[PLACE].owed == 8 and beat(bench) == [D(8)]
+
+
 def test_dust_of_all_is_let_be_as_well() -> None:
     bench, close = closing()
     bench.fill(close, quantity=D("19.9995"), leaves=D("0.0005"))
