@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cerberus_trader.domain.commands import SubmitOrder
-from cerberus_trader.domain.events import OrderStatus, TimerEvent
+from cerberus_trader.domain.events import OrderReport, OrderStatus, TimerEvent
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.settings import Strategy
 from cerberus_trader.engine.engine import Step
@@ -25,6 +25,7 @@ from tests.unit.engine.closes import PLACE, refuse
 
 MARGIN = D(1_000_000)
 STEPS = 60
+CANCELLED = (Status.PENDING_CANCEL, Status.SUBMITTED)
 
 
 @dataclass
@@ -110,6 +111,11 @@ class Run:
             self.entries[order.id] = order
             self.count.units += [Unit(order.id) for _ in range(int(order.quantity))]
 
+    def accept_entry(self) -> None:
+        known = self.bench.state.orders
+        for name in [n for n in self.entries if n in known]:
+            self.bench.take(OrderReport(self.bench.now, name, "accepted"))
+
     def fill_entry(self) -> None:
         working = [o for o in self.entries.values() if self.count.coming(o.id)]
         if working:
@@ -177,7 +183,11 @@ class Run:
 
     def beat(self) -> None:
         self.bench.now += 300 * SECOND
+        over = not self.closes()
         self.sent_again(self.bench.take(TimerEvent(self.bench.now, "health")))
+        if over and self.count.marks == sum(unit.meant for unit in self.count.units):
+            for name in {unit.entry for unit in self.count.units if unit.meant and not unit.held}:
+                assert self.bench.state.orders[name].status in CANCELLED
 
     def sent_again(self, step: Step) -> None:
         for again in sent(step):
@@ -219,7 +229,8 @@ def run(seed: int) -> None:
     found = Run(seed)
     acts: list[Any] = [found.enter, found.fill_entry, found.fill_entry, found.close, found.close,
                        found.fill_close, found.refuse_close, found.beat, found.end_entry,
-                       found.stop, found.lose_close, found.deny_close]  # fmt: skip
+                       found.stop, found.lose_close, found.deny_close,
+                       found.accept_entry]  # fmt: skip
     for _ in range(STEPS):
         found.draw.choice(acts)()
         found.check()

@@ -152,12 +152,14 @@ def cancel_again(state: State) -> list[f.Fact]:
     """Cancel entries that signals have closed before they filled, and whose closes are over."""
     found: list[f.Fact] = []
     for key, target in state.targets.items():
-        entry = state.orders.get(target.entry)
-        if key in state.positions or key in state.closings or entry is None:
+        position = state.positions.get(key)
+        held = meant(state, target, position.quantity) if position is not None else ZERO
+        if key in state.closings or target.owed - held < to_come(state, target.entries):
             continue
-        fits = target.owed >= entry.quantity - entry.filled
-        if fits and entry.status not in (Status.PENDING_CANCEL, Status.SUBMITTED):
-            found.append(f.CancelRequested(entry.id, "a signal has closed it"))
+        for name in target.entries:
+            entry = state.orders.get(name)
+            if entry and entry.status not in (Status.PENDING_CANCEL, Status.SUBMITTED):
+                found.append(f.CancelRequested(name, "a signal has closed it"))
     return found
 
 

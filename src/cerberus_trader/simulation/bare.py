@@ -81,7 +81,7 @@ def left_bare(world: "World", rows: list[Row], spell: Spell) -> Iterator[str]:
             looks.clear()  # broken, or another life: what follows is seen anew
         if type(event) is not AccountReport or event.venue_ns <= seen_ns:
             continue
-        looks.append(event.ts_ns)
+        looks.append(event.venue_ns)  # as the engine counts
         if len(looks) < LOOKS or looks[-1] - looks[0] < least_ns:
             continue
         due_s = min(durable, written + STALL_S) + SEND_S

@@ -9,8 +9,9 @@ from cerberus_trader.domain.commands import CancelOrder, SubmitOrder
 from cerberus_trader.domain.events import OrderReport, TimerEvent
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.order import Order
+from cerberus_trader.domain.settings import Strategy
 from cerberus_trader.engine.apply import apply
-from tests.kit import D, decision, submitted
+from tests.kit import SECOND, D, decision, settings, submitted
 from tests.unit.engine.closes import PLACE, adding, beat, closing, latest, look, outside, refuse
 
 # -- entries on their way ----------------------------------------------------------------------
@@ -77,6 +78,25 @@ def test_an_entry_that_rests_is_cancelled_by_the_beat(part: str | None) -> None:
     assert not bench.take(timer).commands
     refuse(bench, entry, "canceled")
     assert not bench.state.targets
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_an_entry_that_was_reversed_on_its_way_is_cancelled(closed: bool) -> None:
+    """Another position took its place, and it rested on: what it filled was nobody's wish."""
+    strategies = {"default": Strategy(sources=("*",), reverse=True)}
+    bench = outside(settings(strategies=strategies, risk={"group_risk_max": D(1)}))
+    entry = submitted(bench.signal(order="limit", limit=D(97)))
+    bench.take(OrderReport(bench.now, entry.id, "accepted"))
+    step = bench.signal("sell")
+    close, other = [c.order for c in step.commands if isinstance(c, SubmitOrder)]
+    assert close.closes == entry.id
+    refuse(bench, close, "expired")
+    bench.fill(other)
+    if closed:
+        bench.fill(submitted(bench.signal("close")))
+    bench.now += 5 * SECOND
+    found = bench.take(TimerEvent(bench.now, "health")).commands
+    assert found == (CancelOrder(entry.id, "main", "COIN"),)
 
 
 def test_what_fills_of_a_half_filled_entry_after_everything_was_closed_is_closed() -> None:
