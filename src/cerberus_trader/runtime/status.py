@@ -47,6 +47,7 @@ def status_of(trading: Trading) -> dict[str, Any]:
         "prices": prices_of(trading),
         "metrics": metrics_of(runner),
         "memory_mb": memory_mb(),
+        "memory_blocks": sys.getallocatedblocks(),  # of Python's: where this grows, things pile up
     }
 
 
