@@ -50,9 +50,11 @@ SETTLED = 1 / 3
 """The share of the run after which what is bounded has filled."""
 
 CONFIG = """
+[account]
+balance = "100000000"
 [sizing]
 methods = ["risk"]
-risk_fraction = "0.0001"
+risk_fraction = "0.0000001"
 [leverage]
 volatility_factor_min = 1.0
 success_factor_min = 1.0
@@ -72,6 +74,7 @@ sources = ["*"]
 positions_max = 4
 day_loss_action = "off"
 """
+"""So little of so much is risked that fees end no day's trading."""
 
 
 def prices(folder: Path) -> list[Path]:
