@@ -24,7 +24,10 @@ def stopped_strategies(state: State) -> list[str]:
 
 
 def must_close(state: State) -> Iterator[str]:
-    """Every position that a flatten, of its strategy or of all, or a signal has not closed yet."""
+    """Every position that a flatten, of its strategy or of all, or a signal has not closed yet.
+
+    A part of an entry that rests is closed when it fills.
+    """
     scopes = [trip.scope for trip in state.trips.values() if trip.action == "flatten"]
     scopes += stopped_strategies(state)
     everything = state.flattening or "" in scopes
@@ -32,7 +35,11 @@ def must_close(state: State) -> Iterator[str]:
         if everything or position.strategy in scopes:
             yield f"{position.instrument} of {position.strategy} is to be closed"
     for place, target in state.targets.items():
-        yield f"signals have closed {target.owed} of {place}, which is open"
+        coming = [state.orders[name] for name in target.entries if name in state.orders]
+        rest = sum((order.quantity - order.filled for order in coming), ZERO)
+        held = state.positions[place].quantity if place in state.positions else ZERO
+        if min(held, target.of - rest) > ZERO or target.owed >= rest:
+            yield f"signals have closed {target.owed} of {place}, which is open"
 
 
 def own_places(world: "World", entries: dict[str, Order]) -> Iterator[str]:

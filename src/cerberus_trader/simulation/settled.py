@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cerberus_trader.domain.order import Status
-from cerberus_trader.simulation.checkers import stops_differ
+from cerberus_trader.simulation.checkers import TOLERANCE, stops_differ
 from cerberus_trader.simulation.differences import still_suspected
 from cerberus_trader.simulation.owners import must_close
 
@@ -27,6 +27,8 @@ def pending(world: "World", since_ns: int = 0) -> str:
         return "a booking is on its way"
     if suspected := still_suspected(world):
         return f"suspicions: {suspected}"
+    if abs(state.balance - world.venue.balance) > TOLERANCE:
+        return "the venue's balance is not taken over yet"  # not every look tells it
     waiting = (Status.SUBMITTED, Status.UNKNOWN, Status.PENDING_CANCEL)
     for order in state.orders.values():
         if order.status in waiting:
