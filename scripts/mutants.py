@@ -159,9 +159,6 @@ MUTANTS = (
            '    if order.reason != "signal" or order.account not in state.agreed:', "    if True:"),
     Mutant("the close of a part holds up the close of everything", "engine/checks.py",
            "alone = order.signal_id and order.account not in state.agreed", "alone = True"),
-    Mutant("an entry that a signal has closed rests on", "engine/targets.py",
-           "        for name in target.entries:\n            entry =",
-           "        for name in ():\n            entry ="),
     Mutant("a trip of one strategy cancels the entries of all", "engine/breaker.py",
            'f"breaker {trip.condition}", trip.scope)', 'f"breaker {trip.condition}", "")'),
 )  # fmt: skip
