@@ -164,16 +164,17 @@ MUTANTS = (
 )  # fmt: skip
 
 PROGRAM = f"""
-import signal, sys
+import os, signal, sys
 from cerberus_trader.simulation.world import simulate
-class Hung(BaseException): pass
-def hung(*_): raise Hung("it hung for {WAIT_S} s")
+def hung(*_):
+    print(seed + 1, "it hung for {WAIT_S} s", sep="\\t", flush=True)
+    os._exit(9)
 signal.signal(signal.SIGALRM, hung)
 for seed in range({RUNS}):
     signal.alarm({WAIT_S})
     try:
         found = simulate(seed).violations
-    except BaseException as error:
+    except Exception as error:
         found = (f"{{type(error).__name__}}: {{error}}",)
     if found:
         print(seed + 1, found[0][:110], sep="\\t")
