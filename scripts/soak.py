@@ -165,13 +165,13 @@ class Soak:
         status = (home / "status").read_text()
         threads = int(status.split("Threads:")[1].split()[0])
         sizes = [f.stat().st_size for f in self.state.rglob("*") if f.is_file()]
-        journal = self.state / "journal.db"
         return {
             "s": passed, "rss_mb": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
             "own_mb": int(status.split("RssAnon:")[1].split()[0]) / 1024,
             "files": len(os.listdir(home / "fd")), "threads": threads,
             "disk_mb": sum(sizes) / 2**20,
-            "journal_mb": journal.stat().st_size / 2**20 if journal.exists() else 0.0,
+            **{f"{name}_mb": sum(f.stat().st_size for f in self.state.rglob(f"{name}.db*")) / 2**20
+               for name in ("journal", "views")},
             "segments": len(list(self.state.rglob("*.seg"))),
             "blocks": self.blocks(),
         }  # fmt: skip

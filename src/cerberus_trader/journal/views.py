@@ -1,12 +1,14 @@
 """Writing views.db: the tables that people and screens read, rebuilt from the journal at will."""
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cerberus_trader.domain.errors import JournalError
+from cerberus_trader.domain.order import TERMINAL
 from cerberus_trader.journal import view_rows as rows
 from cerberus_trader.journal.store import DAMAGE, failure
 from cerberus_trader.journal.view_rows import ViewRow
@@ -15,6 +17,8 @@ VIEWS_NAME = "views.db"
 VIEWS_VERSION = 2
 DEFAULT_GROUP = "views"
 STEP_ROWS = 16
+PRUNE_ROWS = 1_000
+ENDED = ", ".join(sorted(f"'{status.value}'" for status in TERMINAL))
 
 # The key columns of each table: an upsert replaces every other column.
 TABLES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
@@ -32,6 +36,23 @@ TABLES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     rows.TokenRow: ("tokens", ("id",)),
     rows.BreakerRow: ("breaker_log", ("seq", "leg")),
     rows.EquityRow: ("equity", ("account", "ts_ns", "seq")),
+}
+
+# What goes with the journal's rows to number `seq`, the last of them of time `ts_ns`. What is open
+# stays, and so do deployments and tokens, which are few.
+PRUNED: dict[type[Any], str] = {
+    rows.SignalRow: "id <= :seq",
+    rows.PositionRow: "status = 'closed' AND closed_at < :ts_ns",
+    rows.MetricRow: "id <= :seq",
+    rows.DecisionRow: "id <= :seq AND expires_at < :ts_ns",
+    rows.DecisionLogRow: "seq <= :seq",
+    rows.OrderRow: f"updated_ns < :ts_ns AND status IN ({ENDED})",
+    rows.ExecutionRow: "id < (:seq + 1) * 1000",
+    rows.TradeRow: "closed_ns < :ts_ns",
+    rows.TweetRow: "ts_ns < :ts_ns",
+    rows.LedgerRow: "seq <= :seq",
+    rows.BreakerRow: "seq <= :seq",
+    rows.EquityRow: "seq <= :seq",
 }
 
 
@@ -60,6 +81,13 @@ def _upsert(row_type: type[Any], count: int = 1) -> str:
 def _delete(row_type: type[Any]) -> str:
     table, key = TABLES[row_type]
     return f"DELETE FROM {table} WHERE " + " AND ".join(f"{name} = ?" for name in key)
+
+
+def _prune(row_type: type[Any]) -> str:
+    table, key = TABLES[row_type]
+    keys = ", ".join(key)
+    found = f"SELECT {keys} FROM {table} WHERE {PRUNED[row_type]} LIMIT {PRUNE_ROWS}"
+    return f"DELETE FROM {table} WHERE ({keys}) IN ({found})"
 
 
 STATEMENTS: dict[type[Any], str] = {
@@ -208,24 +236,30 @@ class ViewsWriter:
         return len(rows)
 
     def _commit(self, run: Callable[[int], int], through_seq: int, group: str) -> int:
+        with self._transaction("writing the views") as execute:
+            applied = self._applied(group)
+            if through_seq <= applied:
+                return 0
+            count = run(applied)
+            execute(
+                "INSERT INTO view_progress (name, applied_seq) VALUES (?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET applied_seq = excluded.applied_seq",
+                (group, through_seq),
+            )
+            return count
+
+    @contextmanager
+    def _transaction(self, doing: str) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        """Write what happens inside, whole or not at all."""
         execute = self._connection.execute
         try:
             execute("BEGIN IMMEDIATE")
-            applied = self._applied(group)
-            count = 0
-            if through_seq > applied:
-                count = run(applied)
-                execute(
-                    "INSERT INTO view_progress (name, applied_seq) VALUES (?, ?)"
-                    " ON CONFLICT (name) DO UPDATE SET applied_seq = excluded.applied_seq",
-                    (group, through_seq),
-                )
+            yield execute
             execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
-            raise self._failure(error, "writing the views") from error
-        return count
+            raise self._failure(error, doing) from error
 
     def _run(self, changes: Iterable[Change]) -> int:
         """Run the statements: per table in order, tables among themselves in any order."""
@@ -258,15 +292,30 @@ class ViewsWriter:
 
     def reset(self) -> None:
         """Empty every table, progress too, for a rebuild from the journal."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction("emptying the views") as execute:
             for table in (*(table for table, _ in TABLES.values()), "view_progress"):
-                self._connection.execute(f"DELETE FROM {table}")
-            self._connection.execute("COMMIT")
+                execute(f"DELETE FROM {table}")
+
+    def prune(self, through_seq: int, last_ts_ns: int) -> Iterator[int]:
+        """Delete what shows journal rows to a number, a step of some rows at a time.
+
+        `last_ts_ns` is the time of that row: of what has no number, what ended before it goes.
+        Yields how many rows each step has deleted; each is a transaction.
+        """
+        gone = {"seq": through_seq, "ts_ns": last_ts_ns}
+        for statement in map(_prune, PRUNED):
+            count = PRUNE_ROWS
+            while count == PRUNE_ROWS:
+                with self._transaction("pruning the views") as execute:
+                    count = execute(statement, gone).rowcount
+                yield count
+
+    def shrink(self) -> None:
+        """Give the space of deleted rows back to the disk; takes as much of it for a while."""
+        try:
+            self._connection.execute("VACUUM")
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise self._failure(error, "emptying the views") from error
+            raise self._failure(error, "shrinking the views") from error
 
     def close(self) -> None:
         """Close the file."""

@@ -3,12 +3,14 @@
 It takes rows from a bounded queue; when the queue overflows, rows are left out of it and read
 from the journal instead, so that trading never waits for a view. Views that fail are an alert and
 are opened again, after a pause that doubles; what they missed is read from the journal. A damaged
-file is set aside, and the views are built anew.
+file is set aside, and the views are built anew. What retention deletes of the journal goes from
+the views too, in small steps between what comes in.
 """
 
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +32,7 @@ WAIT_S = 0.5
 PAUSE_S = 0.5
 PAUSE_S_MAX = 60.0
 CHECK_S = 30.0
+PRUNE_S = 0.05
 
 
 class Observer:
@@ -50,6 +53,8 @@ class Observer:
         self._more = threading.Event()
         self._stop = threading.Event()
         self._newest = 0
+        self._pruned = 0
+        self._pruning: Iterator[int] = iter(())
         self._pause_s = PAUSE_S
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         try:
@@ -115,6 +120,8 @@ class Observer:
     def _follow(self) -> None:
         """Keep the views up to the journal until told to stop."""
         projector = self._resume(self.writer if self.writer is not None else self._open())
+        self._pruned, self._pruning = 0, iter(())
+        self._plan_pruning(projector)
         checked = time.monotonic()
         while True:
             stopping = self._stop.is_set()
@@ -125,14 +132,23 @@ class Observer:
             if time.monotonic() - checked >= CHECK_S:
                 checked = time.monotonic()
                 self._check(projector.written)
+                self._plan_pruning(projector)
             if self.failure is not None:
                 self.log.warning("the views follow the journal again", row=projector.seq)
                 self._pause_s = PAUSE_S
                 self.failure = None
             if stopping:
                 return
-            self._more.wait(WAIT_S)
+            pruning = next(self._pruning, None) is not None
+            self._more.wait(PRUNE_S if pruning else WAIT_S)
             self._more.clear()
+
+    def _plan_pruning(self, projector: Projector) -> None:
+        """Begin to delete what shows rows that the journal has no more."""
+        gone = [head for head in JournalReader(self.folder).heads() if head.deleted]
+        if gone and self._pruned < gone[-1].last_seq <= projector.written:
+            self._pruned = gone[-1].last_seq
+            self._pruning = projector.writer.prune(self._pruned, gone[-1].last_ts_ns)
 
     def _check(self, written: int) -> None:
         """Read back, over a new connection, how far the file is: the writer's own may be blind.

@@ -12,6 +12,7 @@ from cerberus_trader.journal.retention import Policy, clean
 from cerberus_trader.journal.sealing import record, sweep
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.store import failure
+from cerberus_trader.journal.views import VIEWS_NAME, ViewsWriter
 from cerberus_trader.runtime.recover import recover
 from cerberus_trader.runtime.retention import Done, drop_prepared, event_of
 from cerberus_trader.runtime.upkeep import Prepared
@@ -47,7 +48,18 @@ def prune(folder: Path, policy: Policy, actor: str) -> Done:
             raise failure(error, folder, "deleting segments") from error
         if done != Done():
             journal.maintain(lambda store: store.connection.execute("VACUUM").fetchall()).result()
+        _prune_views(folder)
     return done
+
+
+def _prune_views(folder: Path) -> None:
+    """Delete from the views what shows deleted rows, as a running engine does."""
+    gone = [head for head in JournalReader(folder).heads() if head.deleted]
+    if not gone or not (folder / VIEWS_NAME).exists():
+        return
+    with ViewsWriter(folder) as views:
+        if sum(views.prune(gone[-1].last_seq, gone[-1].last_ts_ns)):
+            views.shrink()
 
 
 def _tell_offline(journal: SqliteJournal, prepared: Prepared, actor: str) -> None:

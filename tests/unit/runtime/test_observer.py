@@ -15,12 +15,16 @@ from cerberus_trader.domain.row import encode_row
 from cerberus_trader.engine.engine import Engine
 from cerberus_trader.engine.state import State, state_bytes, state_hash
 from cerberus_trader.journal.queries import Views
+from cerberus_trader.journal.reader import JournalReader
+from cerberus_trader.journal.retention import Policy
 from cerberus_trader.journal.sqlite import SqliteJournal
-from cerberus_trader.journal.views import ViewsWriter
+from cerberus_trader.journal.views import PRUNED, ViewsWriter
 from cerberus_trader.runtime import observer as module
 from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.observer import Observer
+from cerberus_trader.runtime.prune import prune as prune_journal
 from cerberus_trader.runtime.recover import recover
+from tests.days import write_days
 from tests.kit import Bench
 
 
@@ -218,6 +222,53 @@ def test_a_file_that_is_deleted_while_running_comes_back_whole(tmp_path: Path, h
     late.close()
     assert trades(tmp_path) == (3, len(bench.rows))
     assert len(alerts(stream)) == 1
+
+
+@pytest.mark.req("D-11.7")
+def test_what_retention_deletes_goes_from_the_views_too(
+    tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cerberus_trader.journal.views.PRUNE_ROWS", 2)
+    monkeypatch.setattr("cerberus_trader.runtime.prune._prune_views", lambda folder: None)
+    state = tmp_path / "state"
+    write_days(state, 8)
+    late, _ = started(state)
+
+    def numbers() -> list[int]:
+        with Views(state) as views:
+            return [row.seq for row in views.find("decision_log_up_to", 1_000, 1_000)]
+
+    until(lambda: late.health()["behind"] == 0 and late.health()["row"])
+    before = numbers()
+    prune_journal(state, Policy(days=3, disk_bytes=0), "ann")
+    until(lambda: 0 < len(numbers()) < len(before))
+    base = JournalReader(state).base()[0]
+    until(lambda: numbers() == [seq for seq in before if seq > base])
+    assert late.failure is None
+    late.close()
+    prune_journal(state, Policy(days=2, disk_bytes=0), "ann")
+    assert numbers() == [seq for seq in before if seq > base] != []
+    again, _ = started(state)  # deleted while no engine ran
+    until(lambda: numbers() == [seq for seq in before if seq > JournalReader(state).base()[0]])
+    again.close()
+    assert again.failure is None and JournalReader(state).base()[0] > base
+
+
+def test_views_are_pruned_no_further_than_they_are_written(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    write_days(state, 6)
+    prune_journal(state, Policy(days=2, disk_bytes=0), "ann")
+    late = Observer(state, Log("error"), "1")
+    assert late.writer is not None
+    projector = late.projector = module.Projector(late.writer)
+    late._plan_pruning(projector)
+    assert list(late._pruning) == []
+    projector.written = JournalReader(state).base()[0]
+    late._plan_pruning(projector)
+    assert len(list(late._pruning)) == len(PRUNED)
+    late._plan_pruning(projector)  # once
+    assert list(late._pruning) == []
+    late.close()
 
 
 def test_a_file_that_was_put_back_to_an_older_one_is_noticed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from cerberus_trader.domain.events import RetentionEvent
 from cerberus_trader.domain.row import decode_row
 from cerberus_trader.engine.state import state_from, state_hash
 from cerberus_trader.journal import backup, sealing, verify_segments
+from cerberus_trader.journal import view_rows as rows
 from cerberus_trader.journal.queries import Views
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.retention import Policy
@@ -22,9 +23,9 @@ from cerberus_trader.journal.segments import path_of
 from cerberus_trader.journal.sqlite import SqliteJournal
 from cerberus_trader.journal.unpack import restore
 from cerberus_trader.journal.verify import verify
-from cerberus_trader.journal.views import ViewsWriter
+from cerberus_trader.journal.views import TABLES, VIEWS_NAME, ViewsWriter
 from cerberus_trader.observe.audit import is_audit
-from cerberus_trader.observe.projector import rebuild
+from cerberus_trader.observe.projector import Projector, rebuild
 from cerberus_trader.observe.redecide import redecide
 from cerberus_trader.runtime import prune as module
 from cerberus_trader.runtime.decisions import explained, find
@@ -188,6 +189,84 @@ def test_views_are_rebuilt_from_what_is_left(state: Path) -> None:
     with Views(state) as views:
         again = views.find("equity_newest", "all")[0]
     assert (again.equity, again.balance) == (whole.equity, whole.balance)
+
+
+def shown(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Read all that the views show, by table."""
+    connection = sqlite3.connect(folder / VIEWS_NAME)
+    found = {table: sorted(connection.execute(f"SELECT * FROM {table}"))
+             for table, _ in TABLES.values()}  # fmt: skip
+    connection.close()
+    return found
+
+
+@pytest.mark.req("D-11.7")
+def test_the_views_keep_what_the_journal_keeps(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are then those that are built from what is left, but for deployments, which stay."""
+    monkeypatch.setattr("cerberus_trader.journal.views.PRUNE_ROWS", 3)  # several steps
+    with ViewsWriter(state) as writer:
+        rebuild(history(state), writer)
+    before = shown(state)
+    prune(state, KEEP_ALL, "ann")  # sealed is not deleted
+    assert shown(state) == before
+    pages = (state / VIEWS_NAME).stat().st_size
+    prune(state, KEEP_ALL._replace(days=3), "ann")
+    with ViewsWriter(state) as writer:  # the rows that tell of the deletions
+        rest = Projector(writer)
+        for row in JournalReader(state).rows(writer.applied_seq()):
+            body = decode_row(row.body)
+            rest.take(row.seq, body.event, body.facts)
+        rest.flush()
+    kept = shown(state)
+    start = JournalReader(state).beginning()
+    assert start.snapshot is not None
+    with ViewsWriter(tmp_path / "anew") as writer:
+        rebuild(start.rows, writer, "", state_from(start.snapshot.state))
+    wanted = shown(tmp_path / "anew")
+    assert kept.pop("strategy_deployments") == before["strategy_deployments"] != []
+    del wanted["strategy_deployments"]
+    assert kept == wanted
+    for table in ("signals", "decision_log", "orders", "executions", "trades", "ledger", "equity"):
+        assert 0 < len(kept[table]) < len(before[table]), table
+    assert (state / VIEWS_NAME).stat().st_size <= pages
+
+
+def test_what_is_open_stays_in_the_views_however_old(tmp_path: Path) -> None:
+    order = ("o", "a", "s", "WIF", "buy", "limit", "entry", "1", "0", "1", "1", 0, None, "s", "d")
+    place = ("WIF", "long", 1.0, 2, 1.0, None, None, 0.5)
+    with ViewsWriter(tmp_path) as writer:
+        writer.write(
+            [
+                (rows.OrderRow, [
+                    (status, *order[1:], status, 1, at)
+                    for status, at in (
+                        ("accepted", 1), ("unknown", 1), ("filled", 1), ("canceled", 6),
+                        ("expired", 7),
+                    )
+                ]),
+                (rows.PositionRow, [("1", *place, "open", 1, None), ("2", *place, "closed", 1, 6),
+                                    ("3", *place, "closed", 1, 7)]),
+                (rows.DecisionRow, [(1, "h1", "{}", 1, 6), (2, "h2", "{}", 1, 9)]),
+            ],
+            through_seq=9,
+        )  # fmt: skip
+        assert sum(writer.prune(5, 7)) == 4
+    found = shown(tmp_path)
+    assert [row[0] for row in found["orders"]] == ["accepted", "expired", "unknown"]
+    assert [row[0] for row in found["positions"]] == ["1", "3"]
+    assert [row[0] for row in found["decisions"]] == [2]
+
+
+def test_a_prune_without_views_makes_none_and_broken_ones_are_told(state: Path) -> None:
+    policy = KEEP_ALL._replace(days=3)
+    prune(state, policy, "ann")
+    assert not (state / VIEWS_NAME).exists()
+    (state / VIEWS_NAME).write_bytes(b"no database at all, " * 500)
+    with pytest.raises(JournalError, match="views") as caught:
+        prune(state, policy, "ann")
+    assert "rebuild-views" in caught.value.fix and verify(state).ok
 
 
 def test_a_backup_holds_segments_and_audit(state: Path, tmp_path: Path) -> None:
