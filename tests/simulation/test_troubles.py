@@ -10,6 +10,7 @@ import pytest
 
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import NO_LOOK, AccountReport
+from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.row import Row, decode_row
 from cerberus_trader.simulation.differences import corrections_explained, stood_long_enough
 from cerberus_trader.simulation.faults import HIGH, Faults, draw
@@ -20,7 +21,7 @@ from cerberus_trader.simulation.world import World
 D = Decimal
 SEEDS = range(6)
 NEW = ("account_silences_per_minute", "others_per_minute", "charges_per_minute", "numbers_skip",
-       "double_rows", "hasty_looks")  # fmt: skip
+       "double_rows", "hasty_looks", "entries_closed_per_minute", "closes_unbound")  # fmt: skip
 replace = msgspec.structs.replace
 
 
@@ -127,6 +128,25 @@ def test_looks_in_haste_suspect_what_the_list_lacks_and_leave_it_alone() -> None
         assert world.troubles.hastened and {x.action for x in found} <= {"suspected"}
         lacking += len(found)
     assert lacking > 10
+
+
+def test_an_entry_that_its_head_closes_is_cancelled_also_where_the_venue_does_not() -> None:
+    for unbound in (0.0, 1.0):
+        words, gone, far = [], set(), set()
+        for seed in SEEDS:
+            world, rows = lived(seed, entries_closed_per_minute=6.0, closes_unbound=unbound)
+            assert world.troubles.closed > 5
+            words += [x.reason for x in facts_of(rows, f.CancelRequested)]
+            ended = facts_of(rows, f.OrderChanged)
+            gone |= {x.order_id for x in ended if x.status is Status.CANCELED}
+            far |= {x.order.id for x in facts_of(rows, f.OrderSubmitted) if is_far(x.order)}
+        assert len(far & gone) > 10
+        assert ("a signal has closed it" in words) == bool(unbound)
+
+
+def is_far(order: Order) -> bool:
+    """Tell whether an entry rests where no price comes."""
+    return order.kind == "limit" and order.price is not None and abs(order.price - 100) > 30
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     numbers_skip: float = 0.0
     double_rows: float = 0.0
     hasty_looks: float = 0.0
+    entries_closed_per_minute: float = 0.0
+    closes_unbound: float = 0.0
 
 
 HIGH = Faults(
@@ -66,16 +68,18 @@ HIGH = Faults(
     strategies=1.0, strategy_commands_per_minute=3.0, varied=1.0,
     unattached=0.2, account_silences_per_minute=1.0, others_per_minute=2.0,
     charges_per_minute=2.0, numbers_skip=0.02, double_rows=0.2, hasty_looks=0.6,
+    entries_closed_per_minute=6.0, closes_unbound=1.0,
 )  # fmt: skip
 """The highest rate that a swarm draws of each."""
 
 SHARE = 0.5
 RARE = {
     "restored": 0.1, "account_silences_per_minute": 0.25, "others_per_minute": 0.25,
-    "charges_per_minute": 0.25, "numbers_skip": 0.2,
+    "charges_per_minute": 0.25, "numbers_skip": 0.2, "entries_closed_per_minute": 0.25,
 }  # fmt: skip
 """Of how many runs: where history is lost, most differences are lawful, and the checkers blunt;
-an engine that cannot see its account, or waits for a number, trades little."""
+an engine that cannot see its account, or waits for a number, trades little; so does one whose
+places entries hold that rest."""
 
 
 def draw(seed: int, names: tuple[str, ...] = ()) -> Faults:

@@ -1,4 +1,5 @@
-"""Troubles that an account makes by itself: silence, other instruments, charges, broken lines.
+"""Troubles that an account makes by itself: silence, other instruments, charges, broken lines; and
+heads that close an entry while it rests.
 
 Each has a stream of chances of its own: a run without one of them is the same as before.
 """
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cerberus_trader.domain.instrument import Instrument
+from cerberus_trader.domain.signal import Signal
 
 if TYPE_CHECKING:
     from cerberus_trader.simulation.life import Life
@@ -20,6 +22,7 @@ OTHER = "ECHO"
 """An instrument of the venue that the engine is not configured for."""
 SILENCE_S = (5.0, 120.0)
 HASTE_S = 0.1
+SECOND_THOUGHTS_S = (0.05, 5.0)
 D = Decimal
 
 
@@ -33,18 +36,20 @@ class Troubles:
         self.hands = Random(f"others {seed}")
         self.charges = Random(f"charges {seed}")
         self.haste = Random(f"hasty {seed}")
+        self.closes = Random(f"entries closed {seed}")
         self.others = bool(faults.others_per_minute)
         self.untold = self.others or bool(faults.charges_per_minute)
         """Whether the venue's cash moves without a booking that the engine can take."""
         self.accepts = self.others and self.hands.random() < 0.75
         """Whether the engine accepts what it cannot explain: else a place elsewhere freezes it."""
         self.price = 50.0
-        self.silent = self.elsewhere = self.charged = self.hastened = 0
+        self.silent = self.elsewhere = self.charged = self.hastened = self.closed = 0
 
     def begin(self) -> None:
         """Prepare the venue."""
         venue, seed = self.world.venue, self.world.seed
         venue.doubles, venue.jumps = Random(f"doubles {seed}"), Random(f"numbers {seed}")
+        venue.bindings = Random(f"bindings {seed}")
         venue.on_fill = self.hasten
         if self.others:
             known: Instrument = next(iter(self.world.items.values()))
@@ -60,6 +65,7 @@ class Troubles:
             (f.account_silences_per_minute, self.silence),
             (f.others_per_minute, self.trade_elsewhere),
             (f.charges_per_minute, self.charge),
+            (f.entries_closed_per_minute, self.close_entry),
         ]
 
     def silence(self) -> None:
@@ -85,6 +91,29 @@ class Troubles:
         """Let the venue take a little without a word."""
         self.charged += 1
         self.world.venue.charge(D(self.charges.randint(1, 500)) / 100)
+
+    def close_entry(self) -> None:
+        """Let a head rest an entry far from the market, and soon close or reverse it."""
+        rng, prices, heads = self.closes, self.world.prices, self.world.heads
+        name, head, sign = rng.choice(list(prices)), rng.choice(heads), rng.choice((1, -1))
+        self.closed += 1
+        limit = D(int(prices[name] * (100 - 50 * sign))) / 100
+        other = rng.choice(("close", "close", "sell" if sign > 0 else "buy"))
+        self._signal("rest", head, name, "buy" if sign > 0 else "sell", limit)
+        later = asyncio.get_running_loop().call_later
+        later(rng.uniform(*SECOND_THOUGHTS_S), self._signal, "off", head, name, other)
+
+    def _signal(
+        self, word: str, head: str, name: str, side: Any, limit: Decimal | None = None
+    ) -> None:
+        life, wall = self.world.life, self.world.wall
+        if life is None:
+            return
+        life.signal(Signal(
+            f"{word} {self.closed} {wall.now_ns()}", wall.now_ns() + wall.offset_ns, name, side,
+            0.7, head, order="limit" if limit is not None else "market", limit=limit,
+            stop_loss_pct=D(1) if side != "close" else None,
+        ))  # fmt: skip
 
     def hasten(self) -> bool:
         """Break the line shortly after a fill: the looks that follow meet a list that lags."""

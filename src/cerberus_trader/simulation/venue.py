@@ -74,7 +74,7 @@ class SimVenue:
         """By how much the cash has moved in all, by when, without a booking for the engine."""
         self.silent_until_ns = 0
         """Until when questions about the account stay without an answer."""
-        self.doubles, self.jumps = Random(0), Random(0)
+        self.doubles, self.jumps, self.bindings = Random(0), Random(0), Random(0)
         self.doubled = self.sequence = self.skipped = 0
         self.on_fill: Callable[[], bool] = lambda: False
         """What hears of a fill, and tells whether the list shall lag behind it."""
@@ -301,9 +301,10 @@ class SimVenue:
             self.later(self.rng.uniform(0.0, 2.0), lambda: self.work(live))
 
     def _close_nothing(self, live: Live) -> None:
-        """End a close without a position: it cancels the entry that it is bound to."""
+        """End a close without a position: it cancels the entry that it is bound to, or not even."""
         entry = self.orders.get(live.order.closes)
-        if entry is not None and entry.state == "working":
+        bound = self.bindings.random() >= self.faults.closes_unbound
+        if bound and entry is not None and entry.state == "working":
             self._end(entry, "canceled", "closed before it filled")
         if live.filled:
             return self._end(live, "canceled", "the rest had nothing to close")
