@@ -167,6 +167,7 @@ def journal_verify(
         if not (state / JOURNAL_NAME).exists() and not (state / ANCHOR_NAME).exists():
             raise JournalError("there is no journal.", code="JOURNAL_NONE", place=str(state),
                                fix="name the folder with --state.")  # fmt: skip
+        check.refuse_newer(state)
         report = check.accept(state) if accept else check.verify(state)
         found: dict[str, Any] = {
             "ok": report.ok, "rows": report.rows, "last_seq": report.last_seq,

@@ -39,6 +39,15 @@ def verify(folder: Path) -> Report:
     return report
 
 
+def refuse_newer(folder: Path) -> None:
+    """Raise `JournalError` for a journal that a later release wrote: that is no damage."""
+    try:
+        JournalReader(folder)
+    except JournalError as error:
+        if error.code == "JOURNAL_NEWER":
+            raise
+
+
 def _gone_since(folder: Path, heads: list[Head]) -> bool:
     """Tell whether files that these heads need are needed by the journal no longer."""
     try:

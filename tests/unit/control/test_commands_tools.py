@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,14 @@ def test_a_damaged_journal_is_reported_with_exit_code_3(journal: Path) -> None:
     file.write_bytes(bytes(body))
     text = call("journal", "verify", "--state", str(journal), code=3)
     assert text.startswith("DAMAGED") and "row" in text
+
+
+def test_a_journal_of_a_later_release_is_not_called_damaged(journal: Path) -> None:
+    with closing(sqlite3.connect(journal / "journal.db")) as database:
+        database.execute("PRAGMA user_version = 99")
+    text = call("journal", "verify", "--state", str(journal), code=3)
+    assert "format 99" in text and "start the release that wrote it" in text
+    assert "DAMAGED" not in text
 
 
 def test_journal_exports_lines_and_rebuilds_views(journal: Path, tmp_path: Path) -> None:
