@@ -256,10 +256,13 @@ class MismatchFound(msgspec.Struct, frozen=True, array_like=True, tag="mismatch"
     def detail(self) -> str:
         """Return what must be there a second time unchanged before anything is done.
 
-        Of balances the difference alone: both move from look to look while trading goes on.
+        Of balances and positions the difference alone: both move from look to look while trading
+        goes on, and so does the part of a position that its stop is too small for.
         """
-        if self.kind == "balance":
-            return f"balance {plain(Decimal(self.theirs) - Decimal(self.ours))}"
+        if self.kind in ("balance", "position") and self.ours:
+            return f"{self.kind} {plain(Decimal(self.theirs) - Decimal(self.ours))}"
+        if self.kind == "unprotected" and self.theirs != "absent":
+            return "unprotected part"
         return f"{self.kind} {self.ours} {self.theirs}"
 
 

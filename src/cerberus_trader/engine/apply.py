@@ -197,8 +197,7 @@ def filled(state: State, event: FillReport, fact: f.Filled) -> None:
     key = key_of(event.account, event.instrument)
     before = state.positions.get(key)
     hold(state, key, fact.position)
-    if key in state.suspects:  # it was of before this fill: the same difference again is a new one
-        state.suspects[key] = ("", False)
+    state.filled_ns[key] = event.ts_ns
     if key in state.targets:
         targets.follow_fill(state, key, event, before, fact)
     order = state.orders.get(event.order_id)

@@ -11,6 +11,8 @@ from cerberus_trader.engine import targets
 from cerberus_trader.engine.books import end_suspicion, forget, hold, protect
 from cerberus_trader.engine.state import ENDED_MAX, State, key_of
 
+MS = 1_000_000
+
 
 def link_changed(state: State, event: Event, fact: f.LinkChanged) -> None:
     """Open nothing new on an account until it is reconciled."""
@@ -28,8 +30,11 @@ def mismatch_found(state: State, event: Event, fact: f.MismatchFound) -> None:
     """Keep a difference: acted on once, then known."""
     if fact.kind not in ("foreign_fill", "overfill", "lost_order"):
         place = key_of(fact.account, fact.place)
-        state.suspects[place] = (fact.detail(), fact.action != "suspected")
+        before, detail = state.suspects.get(place), fact.detail()
+        state.suspects[place] = (detail, fact.action != "suspected")
         if fact.action == "suspected":
+            again = before == (detail, False)
+            state.sightings[place] = state.sightings.get(place, 1) + 1 if again else 1
             # by the venue's clock: a step of ours would make a list old that lags
             state.suspected_ns[place] = getattr(event, "venue_ns", fact.ts_ns)
     if fact.kind in ("foreign_fill", "orphan_order") and is_lost_entry(state, fact.place):
@@ -78,8 +83,12 @@ def balance_corrected(state: State, event: Event, fact: f.BalanceCorrected) -> N
 
 
 def reconciled(state: State, event: Event, fact: f.Reconciled) -> None:
-    """Let new exposure be opened on an account again."""
-    state.agreed[fact.account] = fact.venue_ns
+    """Let new exposure be opened on an account again.
+
+    Of a venue's clock that was ahead once no later look would ask for what is booked since.
+    """
+    skew_ns = state.settings.reconcile.skew_ms_max * MS
+    state.agreed[fact.account] = min(fact.venue_ns, fact.ts_ns + skew_ns)
     if state.unreconciled.pop(fact.account, None) is not None:
         state.risk_version += 1
 

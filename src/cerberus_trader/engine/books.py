@@ -59,10 +59,14 @@ def remember_booking(state: State, name: str, ts_ns: int) -> None:
     kept = state.trade_ids
     kept[name] = ts_ns
     while len(kept) > TRADES_MAX:
-        oldest = next(iter(kept.values()))
-        if any(oldest >= agreed - ASKED_AGAIN_NS for agreed in state.agreed.values()):
+        if asked_again(state, next(iter(kept.values()))):
             return
         forget(kept)
+
+
+def asked_again(state: State, ts_ns: int) -> bool:
+    """Tell whether a venue will be asked once more what it has booked since then."""
+    return any(ts_ns >= agreed - ASKED_AGAIN_NS for agreed in state.agreed.values())
 
 
 def reserve(state: State, order: Order, sign: int) -> None:
@@ -96,7 +100,7 @@ def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZER
         strike(state.closings, key, order_id)
     elif strike(state.entries, key, order_id):
         reserve(state, order, -1)
-    state.ended[order_id] = Ended(order, status, order.filled + filled)
+    state.ended[order_id] = Ended(order, status, order.filled + filled, state.now_ns)
     if state.doubts:
         state.doubts.pop(order_id, None)
     if state.unsure:
@@ -107,7 +111,9 @@ def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZER
         state.changes.pop(order_id, None)
     if key in state.targets:
         targets.follow_end(state, key, order, filled)
-    if len(state.ended) > ENDED_MAX:
+    while len(state.ended) > ENDED_MAX:
+        if asked_again(state, next(iter(state.ended.values())).ended_ns):
+            return
         forget(state.ended)
 
 
@@ -184,6 +190,7 @@ def end_suspicion(state: State, place: str) -> None:
     """Forget a difference."""
     state.suspects.pop(place, None)
     state.suspected_ns.pop(place, None)
+    state.sightings.pop(place, None)
 
 
 def hold(state: State, key: str, after: Position | None) -> None:

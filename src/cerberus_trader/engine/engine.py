@@ -217,7 +217,8 @@ def on_order_report(state: State, event: e.OrderReport) -> list[f.Fact]:
     facts: list[f.Fact] = list(orders.on_report(state, event))
     if facts:
         status = orders.REPORTED[event.state]
-        if status is facts[0].status:  # type: ignore[union-attr]
+        first = facts[0]
+        if type(first) is f.OrderChanged and status is first.status:
             facts += orders.killed(state, state.orders[event.order_id], status, event.ts_ns)
         if status in FAILED:
             counted = breaker.failure_facts(state, event.ts_ns, event.order_id)

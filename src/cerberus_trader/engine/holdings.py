@@ -46,7 +46,7 @@ def compare_position(
             return []
         return compare_terms(look, ours, theirs)
     action = "suspected" if early else freeze(look.state)
-    facts = look.suspect("position", name, plain(held), plain(there), action)
+    facts = look.suspect("position", name, plain(held), plain(there), action, name)
     if early or not acted(facts, action):
         return facts
     after: Position | None = None
@@ -84,7 +84,7 @@ def moved_level(
     if price is None or price == order.price or order.price is None or look.before(position):
         return []
     ours, there = plain(order.price), plain(price)
-    facts = look.suspect(f"{order.kind}_moved", order.id, ours, there, "noted")
+    facts = look.suspect(f"{order.kind}_moved", order.id, ours, there, "noted", order.instrument)
     if not acted(facts, "noted"):
         return facts
     if order.kind == "take_profit":

@@ -12,6 +12,8 @@ from cerberus_trader.engine import orders
 from cerberus_trader.engine.state import State, key_of
 
 MS = 1_000_000
+LOOKS = 3
+"""How often what fills may explain is seen before the next look acts on it, if they go on."""
 
 
 class Look:
@@ -50,6 +52,11 @@ class Look:
         skew_ns = self.state.settings.reconcile.skew_ms_max * MS
         return self.venue_ns <= position.opened_ns + skew_ns
 
+    def booked_ns(self, name: str) -> int:
+        """Return until when, by the venue's clock, it may not have known our last fill there."""
+        skew_ns = self.state.settings.reconcile.skew_ms_max * MS
+        return self.state.filled_ns.get(key_of(self.account, name), -skew_ns) + skew_ns
+
     def late(self, sent_ns: int) -> bool:
         """Tell whether what was sent by then would have arrived, or never will."""
         limits = self.state.settings.reconcile
@@ -78,20 +85,30 @@ class Look:
         """Return what is suspected of a place of the account, and whether it was acted on."""
         return self.state.suspects.get(key_of(self.account, place), ("", False))
 
-    def suspect(self, kind: str, place: str, ours: str, theirs: str, action: str) -> list[f.Fact]:
+    def suspect(
+        self, kind: str, place: str, ours: str, theirs: str, action: str, name: str = ""
+    ) -> list[f.Fact]:
         """Act on a difference that is seen again unchanged, and has stood long enough, once.
 
-        How long it has stood is counted by the venue's clock.
+        How long it has stood is counted by the venue's clock. A look may lag behind a fill, or know
+        of one that is not told yet: where something was booked in the instrument `name` since a
+        difference was seen, it may be another one, and must be seen more often.
         """
         self.touched.append(place)
+        key = key_of(self.account, place)
         detail, acted = self.known(place)
         first = self.mismatch(kind, place, ours, theirs, "suspected")
-        seen = detail == first.detail()
-        since_ns = self.state.suspected_ns.get(key_of(self.account, place), 0)
-        least_ns = self.state.settings.reconcile.suspect_ms_min * MS
-        self.waiting = not seen or (not acted and self.venue_ns - since_ns < least_ns)
+        since_ns = self.state.suspected_ns.get(key, 0)
+        shaken = bool(name) and since_ns <= self.booked_ns(name)
+        seen = detail == first.detail() and not (acted and shaken)
+        stood = (
+            acted or self.venue_ns - since_ns >= self.state.settings.reconcile.suspect_ms_min * MS
+        )
+        if shaken:
+            stood = self.state.sightings.get(key, 1) >= LOOKS
+        self.waiting = not (seen and stood)
         self.settled = self.settled and not self.waiting
-        if not seen:
+        if not seen or (shaken and not stood):
             return [first]
         if acted or self.waiting:
             return []

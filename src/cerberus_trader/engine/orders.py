@@ -199,7 +199,9 @@ def on_report(state: State, event: OrderReport) -> list[f.Fact]:
     order = state.orders.get(event.order_id)
     status = REPORTED[event.state]
     if order is None or order.status is status or not may_follow(order.status, status):
-        return []
+        lives = order is not None and status is Status.ACCEPTED and order.id in state.doubts
+        # its cancellation is on its way: that a venue denied it is counted anew
+        return [f.OrderDoubted(event.order_id, event.ts_ns, 0)] if lives else []
     late = event.filled is not None and event.filled > order.filled
     if event.filled is None and order.reduce_only and order.account in state.agreed:
         # what it has filled is asked about, before more is closed than was asked for

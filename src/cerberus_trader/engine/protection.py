@@ -40,7 +40,8 @@ def attached(look: Look) -> list[f.Fact]:
     level, price = legs.get(look.order_id), look.theirs.price
     if position is None or level is None or price is None or getattr(position, level) is not None:
         return []
-    facts = look.suspect("attached", look.order_id, "", plain(price), "noted")
+    name = position.instrument
+    facts = look.suspect("attached", look.order_id, "", plain(price), "noted", name)
     if not acted(facts, "noted"):
         return facts
     after = replace(position, **{level: price})
@@ -64,7 +65,8 @@ def unprotected(look: Look) -> list[f.Fact]:
     if look.misnamed(position):
         return []  # its protection has another name too
     if order.kind == "take_profit":
-        facts = look.suspect("unprofited", look.order_id, order.kind, "absent", "noted")
+        name = position.instrument
+        facts = look.suspect("unprofited", look.order_id, order.kind, "absent", "noted", name)
         if acted(facts, "noted"):
             after = replace(position, take_profit=None)
             facts.append(correction(look, position.instrument, position, after, "no profit order"))
@@ -74,7 +76,7 @@ def unprotected(look: Look) -> list[f.Fact]:
 
 def close_unprotected(look: Look, position: Position, leg: str, kind: str) -> list[f.Fact]:
     """Close a position without its stop, as often as that takes."""
-    facts = look.suspect("unprotected", leg, kind, "absent", "closed")
+    facts = look.suspect("unprotected", leg, kind, "absent", "closed", position.instrument)
     left = risk.uncovered(look.state, position)
     if not look.waiting and left > ZERO:
         facts += orders.reduction(look.state, position, "breaker", left, look.now_ns)
@@ -98,7 +100,8 @@ def cover(look: Look, position: Position, order: Order, theirs: VenueOrder) -> l
     Not while nobody knows of a close on its way: two parts may take more than is unprotected.
     """
     state, rests = look.state, theirs.quantity - theirs.filled
-    facts = look.suspect("unprotected", order.id, plain(position.quantity), plain(rests), "closed")
+    ours, there = plain(position.quantity), plain(rests)
+    facts = look.suspect("unprotected", order.id, ours, there, "closed", order.instrument)
     closes = state.closings.get(key_of(position.account, position.instrument), ())
     if look.waiting or any(state.orders[name].status is Status.UNKNOWN for name in closes):
         return facts

@@ -72,6 +72,7 @@ class Ended(msgspec.Struct, array_like=True, frozen=True):
     order: Order
     status: Status
     filled: Decimal = ZERO
+    ended_ns: int = 0
 
 
 class Target(msgspec.Struct, array_like=True, frozen=True):
@@ -129,7 +130,8 @@ class State(msgspec.Struct):
     `unreconciled` names accounts on which nothing new may be opened, and why; `agreed` until when,
     by the venue's clock, our books and the venue's were last seen to agree; `doubts` since when
     and how often a venue denied an order; `suspects` the differences seen, by account and place,
-    and whether acted on, `suspected_ns` since when by the venue's clock;
+    and whether acted on, `suspected_ns` since when by the venue's clock, `sightings` in how many
+    looks; `filled_ns` when the last fill of a place was booked;
     `silent` since when an instrument's feed says nothing; `flattening` that an operator wants
     nothing open; `failed` the orders of unknown outcome that were counted as failures;
     `cooldown_ms` the longest cool-down that was configured since something tripped; `lost` the
@@ -185,6 +187,8 @@ class State(msgspec.Struct):
     window_end_ns: int = 0
     unsure: dict[str, None] = {}
     suspected_ns: dict[str, int] = {}
+    sightings: dict[str, int] = {}
+    filled_ns: dict[str, int] = {}
     forgotten_ns: int = 0
     changes: dict[str, tuple[int, Decimal, Decimal]] = {}
     targets: dict[str, Target] = {}
