@@ -101,14 +101,12 @@ class Look:
         since_ns = self.state.suspected_ns.get(key, 0)
         shaken = bool(name) and since_ns <= self.booked_ns(name)
         seen = detail == first.detail() and not (acted and shaken)
-        stood = (
-            acted or self.venue_ns - since_ns >= self.state.settings.reconcile.suspect_ms_min * MS
-        )
-        if shaken:
-            stood = self.state.sightings.get(key, 1) >= LOOKS
-        self.waiting = not (seen and stood)
+        seldom = shaken and self.state.sightings.get(key, 1) < LOOKS
+        least_ns = self.state.settings.reconcile.suspect_ms_min * MS
+        brief = not acted and self.venue_ns - since_ns < least_ns
+        self.waiting = not seen or seldom or brief
         self.settled = self.settled and not self.waiting
-        if not seen or (shaken and not stood):
+        if not seen or seldom:
             return [first]
         if acted or self.waiting:
             return []

@@ -197,27 +197,6 @@ def test_each_account_is_suspected_by_its_own_looks() -> None:
     assert list(bench.state.suspects) == ["second/COIN"]
 
 
-def test_two_looks_that_lag_behind_two_closes_are_not_one_difference_that_stands() -> None:
-    """Each shows what had just been closed, and was opened and closed again in between."""
-    bench = Bench()
-    bench.state.agreed["main"] = bench.now
-
-    held = (VenuePosition("COIN", 1, D(20), D(2_000), D(400), D(5)),)
-    for _ in range(3):
-        bench.open(stop="98")
-        bench.close("101")
-        step = bench.take(AccountReport(bench.now, "main", bench.now - 1, "timer", (), held))
-        assert [x.action for x in of(step, f.MismatchFound)] == ["suspected"]
-        bench.now += 60 * SECOND
-    assert bench.state.trading == "active" and not bench.state.positions
-    look = AccountReport(bench.now, "main", bench.now, "timer")
-    assert of(bench.take(look), f.SuspicionEnded) == [f.SuspicionEnded("COIN", "main")]
-    for action in ("suspected", "frozen"):  # one that stands is acted upon
-        bench.now += 60 * SECOND
-        step = bench.take(AccountReport(bench.now, "main", bench.now, "timer", (), held))
-        assert [x.action for x in of(step, f.MismatchFound)] == [action]
-
-
 def test_a_suspicion_that_an_older_engine_ended_is_ended_in_any_account() -> None:
     bench = Bench(settings(reconcile={"unexplained": "accept"}))
     theirs = (VenuePosition("COIN", 1, D(1), D(100), D(20), D(5)),)

@@ -1,0 +1,210 @@
+"""Looks that lag behind a fill, or know of one that is not told yet: what they show, and do not."""
+
+from decimal import Decimal
+
+import pytest
+
+from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import AccountReport, OperatorEvent, OrderReport, OrderStatus
+from cerberus_trader.domain.execution import VenueOrder, VenuePosition
+from cerberus_trader.domain.order import Order, Status
+from cerberus_trader.engine.engine import Step
+from tests.kit import SECOND, Bench, of, submitted
+
+D = Decimal
+PLACE = "main/COIN"
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """An account at a venue outside, looked at once."""
+    found = Bench()
+    found.take(AccountReport(found.now, "main", found.now, "start", balance=D(10_000)))
+    found.now += 60 * SECOND
+    return found
+
+
+def look(
+    bench: Bench, quantity: Decimal | int, *orders: VenueOrder, before_ns: int = 0
+) -> list[tuple[str, str]]:
+    """Let the venue tell what it held some time ago; return what differs, and what is done."""
+    size = D(quantity)
+    held = (VenuePosition("COIN", 1, size, size * 100, D(400), D(5)),) if size else ()
+    seen_ns = bench.now - before_ns
+    step = bench.take(AccountReport(bench.now, "main", seen_ns, "timer", orders, held))
+    return differences(step)
+
+
+def differences(step: Step) -> list[tuple[str, str]]:
+    return [(x.kind, x.action) for x in of(step, f.MismatchFound)]
+
+
+def resting(bench: Bench, quantity: Decimal | int | None = None) -> VenueOrder:
+    """Return the stop of what we hold as the venue lists it, perhaps for another quantity."""
+    position = bench.state.positions[PLACE]
+    size = position.quantity if quantity is None else D(quantity)
+    name = position.id[:-1] + "s"
+    return VenueOrder(name, "COIN", -1, size, "working", price=position.stop, reduce_only=True)
+
+
+def test_two_looks_that_lag_behind_two_closes_are_not_one_difference_that_stands(
+    bench: Bench,
+) -> None:
+    """Each shows what had just been closed, and was opened and closed again in between."""
+
+    held = (VenuePosition("COIN", 1, D(20), D(2_000), D(400), D(5)),)
+    for _ in range(3):
+        bench.open(stop="98")
+        bench.close("101")
+        step = bench.take(AccountReport(bench.now, "main", bench.now - 1, "timer", (), held))
+        assert [x.action for x in of(step, f.MismatchFound)] == ["suspected"]
+        bench.now += 60 * SECOND
+    assert bench.state.trading == "active" and not bench.state.positions
+    look = AccountReport(bench.now, "main", bench.now, "timer")
+    assert of(bench.take(look), f.SuspicionEnded) == [f.SuspicionEnded("COIN", "main")]
+    for action in ("suspected", "frozen"):  # one that stands is acted upon
+        bench.now += 60 * SECOND
+        step = bench.take(AccountReport(bench.now, "main", bench.now, "timer", (), held))
+        assert [x.action for x in of(step, f.MismatchFound)] == [action]
+
+
+def test_a_look_behind_a_close_and_one_ahead_of_an_entry_show_no_difference_that_stands(
+    bench: Bench,
+) -> None:
+    bench.open(stop="98")
+    bench.now += 20 * SECOND
+    bench.close("100")
+    bench.now += SECOND
+    assert look(bench, 20, before_ns=SECOND) == [("position", "suspected")]
+    bench.now += 30 * SECOND
+    order = submitted(bench.signal())
+    bench.take(OrderReport(bench.now, order.id, "accepted"))
+    assert ("position", "suspected") in look(bench, 20)  # it has filled, we hear of it later
+    bench.fill(order, stop=D(98))
+    assert bench.state.trading == "active" and bench.state.positions[PLACE].quantity == D(20)
+    bench.now += 30 * SECOND
+    assert look(bench, 20, resting(bench)) == []
+    assert not bench.state.suspects and not bench.state.sightings
+
+
+def test_a_look_from_before_a_position_opened_confirms_nothing(bench: Bench) -> None:
+    bench.open(stop="98")
+    bench.now += SECOND // 2
+    assert look(bench, 0, before_ns=SECOND) == [("position", "suspected")]
+    bench.now += 30 * SECOND  # its stop has filled, we hear of it later
+    assert {action for _, action in look(bench, 0)} == {"suspected"}
+    assert bench.state.trading == "active" and PLACE in bench.state.positions
+
+
+def trade(bench: Bench) -> None:
+    """Open and close between two looks."""
+    bench.now += 15 * SECOND
+    bench.open(stop="98")
+    bench.now += SECOND
+    bench.close("101")
+    bench.now += 15 * SECOND
+
+
+@pytest.mark.parametrize(("trades", "looks"), [(False, 2), (True, 4)])
+def test_a_difference_that_stays_while_trading_goes_on_is_acted_upon(
+    bench: Bench, trades: bool, looks: int
+) -> None:
+    for number in range(1, looks + 1):
+        if trades:
+            trade(bench)
+        else:
+            bench.now += 30 * SECOND
+        action = "frozen" if number == looks else "suspected"
+        assert look(bench, 5) == [("position", action)], number
+    assert bench.state.trading == "frozen" and bench.state.positions[PLACE].quantity == D(5)
+
+
+def test_a_difference_is_the_same_whatever_is_held_meanwhile(bench: Bench) -> None:
+    """Of one that stands while what is held changes between any two looks."""
+    bench.open(stop="98")
+    for number in range(1, 5):
+        close = submitted(bench.signal("close", quantity=D(1)))
+        bench.fill(close, stop=D(98), margin=D(400))
+        bench.now += 30 * SECOND
+        action = "frozen" if number == 4 else "suspected"
+        held = bench.state.positions[PLACE].quantity
+        assert ("position", action) in look(bench, held + 5, resting(bench)), number
+
+
+@pytest.mark.parametrize(("trades", "looks"), [(False, 2), (True, 4)])
+def test_a_stop_for_a_part_is_noticed_while_the_whole_changes(
+    bench: Bench, trades: bool, looks: int
+) -> None:
+    bench.open(stop="98")
+    for number in range(1, looks + 1):
+        if trades:
+            close = submitted(bench.signal("close", quantity=D("0.1")))
+            bench.fill(close, stop=D(98), margin=D(400))
+        bench.now += 30 * SECOND
+        held = bench.state.positions[PLACE].quantity
+        shown = VenuePosition("COIN", 1, held, held * 100, D(400), D(5))
+        step = bench.take(AccountReport(bench.now, "main", bench.now, "timer",
+                                        (resting(bench, 5),), (shown,)))  # fmt: skip
+        action = "closed" if number == looks else "suspected"
+        assert differences(step) == [("unprotected", action)], number
+    assert submitted(step).quantity == held - 5
+
+
+def test_a_stop_that_a_later_fill_told_is_not_missed_by_a_list_that_lags(bench: Bench) -> None:
+    order = submitted(bench.signal())
+    half = order.quantity / 2
+    bench.fill(order, quantity=half, leaves=half)
+    bench.now += 30 * SECOND
+    working = VenueOrder(order.id, "COIN", 1, order.quantity, "working", half)
+    assert look(bench, 10, working) == [("unprotected", "suspected")]
+    bench.now += 30 * SECOND
+    bench.fill(order, quantity=half, stop=D(98))
+    bench.now += SECOND // 10
+    assert look(bench, 20, before_ns=SECOND // 20) == [("unprotected", "suspected")]
+    bench.now += 30 * SECOND
+    assert look(bench, 20, resting(bench)) == [] and not bench.state.suspects
+
+
+def test_a_late_fill_finds_its_order_however_many_have_ended_since(bench: Bench) -> None:
+    order = submitted(bench.signal(order="limit", limit=D(100)))
+    bench.take(OrderReport(bench.now, order.id, "accepted"))
+    bench.take(OrderReport(bench.now, order.id, "canceled", "by the venue"))
+    many: list[Order] = []
+    for _ in range(510):  # an entry and its stop each
+        bench.now += SECOND // 100
+        many.append(bench.open(stop="98"))
+        bench.close("100")
+    assert order.id in bench.state.ended and len(bench.state.ended) > 1_000
+    bench.fill(order, stop=D(98))
+    assert bench.state.trading == "active"
+    assert bench.state.positions[PLACE].strategy == "default"
+    bench.close("100")
+    bench.now += 3_600 * SECOND
+    assert look(bench, 0) == []
+    bench.open(stop="98")
+    bench.close("100")
+    assert len(bench.state.ended) == 1_000 and many[-1].id in bench.state.ended
+
+
+def test_a_word_that_an_order_lives_counts_while_it_is_being_cancelled(bench: Bench) -> None:
+    order = submitted(bench.signal(order="limit", limit=D(100)))
+    bench.take(OrderReport(bench.now, order.id, "unknown", "no answer in time"))
+    for seconds in (0, 10):
+        bench.now += seconds * SECOND
+        bench.take(OrderStatus(bench.now, order.id, bench.now, None))
+    assert bench.state.doubts[order.id][1] == 1
+    bench.take(OperatorEvent(bench.now, "cancel_all", "ann"))
+    step = bench.take(OrderReport(bench.now, order.id, "accepted"))
+    assert of(step, f.OrderDoubted) == [f.OrderDoubted(order.id, bench.now, 0)]
+    bench.now += SECOND
+    look(bench, 0)
+    assert bench.state.orders[order.id].status is Status.PENDING_CANCEL
+    for _ in range(2):
+        bench.now += 10 * SECOND
+        look(bench, 0)
+    assert order.id not in bench.state.orders
+
+
+def test_a_clock_of_the_venue_that_was_ahead_hides_nothing_from_later_looks(bench: Bench) -> None:
+    assert look(bench, 0, before_ns=-3_600 * SECOND) == []
+    assert bench.state.agreed["main"] == bench.now + SECOND
