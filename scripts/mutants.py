@@ -119,7 +119,7 @@ MUTANTS = (
     Mutant("a forced close trips nothing", "engine/breaker.py",
            "event.reason in state.trips or off:", "True or event.reason in state.trips or off:"),
     Mutant("a difference acts however briefly it stood", "engine/look.py",
-           "not acted and self.venue_ns - since_ns < least_ns", "False"),
+           "not acted and self.venue_ns - since_ns < least_ms * MS", "False"),
     Mutant("a stop for a part counts as whole", "engine/protection.py",
            "(not x.quantity or x.quantity - x.filled >= position.quantity)", "True"),
     Mutant("a missing stop waits for 40 seconds", "engine/protection.py",

@@ -12,7 +12,11 @@ from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import NO_LOOK, AccountReport
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.row import Row, decode_row
-from cerberus_trader.simulation.differences import corrections_explained, stood_long_enough
+from cerberus_trader.simulation.differences import (
+    corrections_explained,
+    seen_often_enough,
+    stood_long_enough,
+)
 from cerberus_trader.simulation.faults import HIGH, Faults, draw
 from cerberus_trader.simulation.loop import run
 from cerberus_trader.simulation.troubles import OTHER, blind
@@ -150,7 +154,7 @@ def is_far(order: Order) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("after_ms", "other", "found"), [(999, "", 1), (1000, "", 0), (5000, "x", 1)]
+    ("after_ms", "other", "found"), [(999, "", 1), (1000, "", 0), (5000, "5", 1)]
 )
 def test_a_difference_that_acts_too_soon_is_noticed(after_ms: int, other: str, found: int) -> None:
     _, rows = lived(3)
@@ -164,6 +168,32 @@ def test_a_difference_that_acts_too_soon_is_noticed(after_ms: int, other: str, f
     assert len(list(stood_long_enough([*rows, *more]))) == found
     ended = replace(rows[-1], facts=(f.SuspicionEnded("ALFA", "main"),))
     assert len(list(stood_long_enough([*rows, more[0], ended, more[1]]))) == 1
+
+
+def test_a_position_that_is_taken_over_too_soon_is_noticed() -> None:
+    _, rows = lived(3)
+    fill = next(row for row in rows if facts_of([row], f.Filled))
+    event: Any = replace(fill.event, instrument="ALFA")
+    fill = replace(fill, event=event)
+
+    def judge(*sizes: tuple[str, str, str]) -> int:
+        """Count what is wrong with looks, `fill` between them where the action is empty."""
+        found = [
+            replace(rows[-1], event=AccountReport(1, "main", 1, "timer"),
+                    facts=(f.MismatchFound(1, "main", "position", "ALFA", ours, theirs, word),))
+            if word else fill
+            for ours, theirs, word in sizes
+        ]  # fmt: skip
+        return len(list(seen_often_enough(found)))
+
+    seen, acted, traded = ("1", "6", "suspected"), ("1", "6", "noted"), ("", "", "")
+    assert judge(acted) == 1
+    assert judge(seen, acted) == 0
+    assert judge(seen, ("2", "7", "noted")) == 1
+    assert judge(seen, traded, acted) == 1
+    assert judge(seen, traded, seen, acted) == 0
+    assert judge(seen, traded, seen, traded, ("2", "7", "suspected"), traded, acted) == 0
+    assert judge(seen, traded, ("1", "7", "suspected"), traded, seen, traded, acted) == 1
 
 
 def test_each_is_drawn_last_and_in_its_share_of_runs() -> None:

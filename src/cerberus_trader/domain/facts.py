@@ -257,12 +257,12 @@ class MismatchFound(msgspec.Struct, frozen=True, array_like=True, tag="mismatch"
         """Return what must be there a second time unchanged before anything is done.
 
         Of balances and positions the difference alone: both move from look to look while trading
-        goes on, and so does the part of a position that its stop is too small for.
+        goes on; so does a position that its stop is too small for, and the stop's size does not.
         """
         if self.kind in ("balance", "position") and self.ours:
             return f"{self.kind} {plain(Decimal(self.theirs) - Decimal(self.ours))}"
         if self.kind == "unprotected" and self.theirs != "absent":
-            return "unprotected part"
+            return f"unprotected part {self.theirs}"
         return f"{self.kind} {self.ours} {self.theirs}"
 
 

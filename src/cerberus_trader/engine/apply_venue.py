@@ -9,9 +9,8 @@ from cerberus_trader.domain.order import is_own
 from cerberus_trader.domain.position import protective_ids
 from cerberus_trader.engine import targets
 from cerberus_trader.engine.books import end_suspicion, forget, hold, protect
+from cerberus_trader.engine.look import signed
 from cerberus_trader.engine.state import ENDED_MAX, State, key_of
-
-MS = 1_000_000
 
 
 def link_changed(state: State, event: Event, fact: f.LinkChanged) -> None:
@@ -66,6 +65,8 @@ def position_corrected(state: State, event: Event, fact: f.PositionCorrected) ->
     doubted = any(leg in state.unsure for leg in protective_ids(name))
     same = before is not None and after is not None and after.stop == before.stop
     hold(state, key, after)
+    if key in state.suspects and signed(before) != signed(after):
+        state.suspects[key] = ("", False)  # the same difference again would be a new one
     if key in state.targets:
         targets.follow_venue(state, key, fact)
     protect(state, name, after, told=not (doubted and same))
@@ -83,12 +84,8 @@ def balance_corrected(state: State, event: Event, fact: f.BalanceCorrected) -> N
 
 
 def reconciled(state: State, event: Event, fact: f.Reconciled) -> None:
-    """Let new exposure be opened on an account again.
-
-    Of a venue's clock that was ahead once no later look would ask for what is booked since.
-    """
-    skew_ns = state.settings.reconcile.skew_ms_max * MS
-    state.agreed[fact.account] = min(fact.venue_ns, fact.ts_ns + skew_ns)
+    """Let new exposure be opened on an account again."""
+    state.agreed[fact.account] = fact.venue_ns
     if state.unreconciled.pop(fact.account, None) is not None:
         state.risk_version += 1
 

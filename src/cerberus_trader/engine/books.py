@@ -16,6 +16,7 @@ from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.position import Position, protective_ids, protective_orders
 from cerberus_trader.engine import targets
 from cerberus_trader.engine.state import (
+    ENDED_LATE_MAX,
     ENDED_MAX,
     TRADES_MAX,
     Ended,
@@ -112,7 +113,8 @@ def end_order(state: State, order_id: str, status: Status, filled: Decimal = ZER
     if key in state.targets:
         targets.follow_end(state, key, order, filled)
     while len(state.ended) > ENDED_MAX:
-        if asked_again(state, next(iter(state.ended.values())).ended_ns):
+        oldest_ns = next(iter(state.ended.values())).ended_ns
+        if len(state.ended) <= ENDED_LATE_MAX and asked_again(state, oldest_ns):
             return
         forget(state.ended)
 

@@ -54,8 +54,9 @@ class Look:
 
     def booked_ns(self, name: str) -> int:
         """Return until when, by the venue's clock, it may not have known our last fill there."""
+        filled_ns = self.state.filled_ns.get(key_of(self.account, name)) if name else None
         skew_ns = self.state.settings.reconcile.skew_ms_max * MS
-        return self.state.filled_ns.get(key_of(self.account, name), -skew_ns) + skew_ns
+        return -1 if filled_ns is None else filled_ns + skew_ns
 
     def late(self, sent_ns: int) -> bool:
         """Tell whether what was sent by then would have arrived, or never will."""
@@ -92,21 +93,22 @@ class Look:
 
         How long it has stood is counted by the venue's clock. A look may lag behind a fill, or know
         of one that is not told yet: where something was booked in the instrument `name` since a
-        difference was seen, it may be another one, and must be seen more often.
+        difference was seen, it may be another one, and must be seen more often. One that was acted
+        upon is another one where this look may lag.
         """
         self.touched.append(place)
-        key = key_of(self.account, place)
+        key, limits = key_of(self.account, place), self.state.settings.reconcile
         detail, acted = self.known(place)
         first = self.mismatch(kind, place, ours, theirs, "suspected")
-        since_ns = self.state.suspected_ns.get(key, 0)
-        shaken = bool(name) and since_ns <= self.booked_ns(name)
-        seen = detail == first.detail() and not (acted and shaken)
+        since_ns, booked_ns = self.state.suspected_ns.get(key, 0), self.booked_ns(name)
+        seen = detail == first.detail() and not (acted and self.venue_ns <= booked_ns)
+        shaken = not acted and since_ns <= booked_ns
+        least_ms = max(limits.suspect_ms_min, limits.skew_ms_max * shaken)
+        brief = not acted and self.venue_ns - since_ns < least_ms * MS
         seldom = shaken and self.state.sightings.get(key, 1) < LOOKS
-        least_ns = self.state.settings.reconcile.suspect_ms_min * MS
-        brief = not acted and self.venue_ns - since_ns < least_ns
-        self.waiting = not seen or seldom or brief
+        self.waiting = not seen or brief or seldom
         self.settled = self.settled and not self.waiting
-        if not seen or seldom:
+        if not seen or (seldom and not brief):
             return [first]
         if acted or self.waiting:
             return []

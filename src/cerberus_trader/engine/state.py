@@ -23,6 +23,8 @@ DAY_NS = 86_400_000_000_000
 ADOPTED = "adopted"
 """The strategy that owns what was found in an account and is nobody's."""
 ENDED_MAX = 1_000
+ENDED_LATE_MAX = 5_000
+"""So many at most, where the venue may still tell of fills of theirs."""
 TRADES_MAX = 20_000
 COMMANDS_MAX = 1_000
 

@@ -23,6 +23,7 @@ from cerberus_trader.simulation.bare import bare_is_closed
 from cerberus_trader.simulation.differences import (
     corrections_explained,
     expected,
+    seen_often_enough,
     stood_long_enough,
 )
 from cerberus_trader.simulation.exits import closes_close, exits_granted, exits_leave
@@ -80,6 +81,7 @@ def check(world: "World") -> list[str]:
         *fills_once(world, rows),
         *transfers_once(world, rows),
         *nothing_amiss(world, rows),
+        *seen_often_enough(rows),
         *stood_long_enough(rows),
         *corrections_explained(world, rows),
         *lawful(rows),

@@ -1,10 +1,12 @@
 """The checkers of differences: which are lawful, how long they stand, what is taken over."""
 
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from cerberus_trader.domain import facts as f
+from cerberus_trader.domain.events import FillReport
 from cerberus_trader.domain.row import Row
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 ZERO = Decimal(0)
 TOLERANCE = Decimal("0.01")
 MS = 1_000_000
+LOOKS = 3
 AT_ONCE = ("foreign_fill", "overfill", "lost_order")
 """What a fill itself shows: no second look could tell more."""
 
@@ -24,6 +27,32 @@ def expected(world: "World", fact: f.MismatchFound) -> bool:
     if fact.kind == "balance":
         return world.troubles.untold
     return fact.kind in ("position", "foreign_order") and world.troubles.is_outside(fact.place)
+
+
+def seen_often_enough(rows: list[Row]) -> Iterator[str]:
+    """What positions differ by is acted on where no fill came in between, or at the fourth look."""
+    seen: dict[tuple[str, str], tuple[int, tuple[Decimal, Decimal], int]] = {}
+    fills: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        event = row.event
+        if type(event) is FillReport and any(type(fact) is f.Filled for fact in row.facts):
+            fills[event.account, event.instrument] += 1
+        for fact in row.facts:
+            if type(fact) is f.SuspicionEnded:
+                seen.pop((fact.account, fact.place), None)
+            if type(fact) is not f.MismatchFound or fact.kind != "position" or not fact.ours:
+                continue
+            place, sizes = (fact.account, fact.place), (Decimal(fact.theirs), Decimal(fact.ours))
+            looks, before, booked = seen.get(place, (0, (ZERO, ZERO), 0))
+            if fact.action == "suspected":
+                same = sizes[0] - sizes[1] == before[0] - before[1]
+                seen[place] = looks * same + 1, sizes, fills[place]
+            elif booked == fills[place] and sizes != before:
+                yield f"position {fact.place} was {fact.action}, and seen as another before"
+            elif booked < fills[place] and looks < LOOKS:
+                yield f"position {fact.place} was {fact.action} after {looks} looks and a fill"
+            else:
+                seen.pop(place)
 
 
 def stood_long_enough(rows: list[Row]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from cerberus_trader.domain.events import AccountReport, OperatorEvent, OrderRep
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.engine import Step
-from tests.kit import SECOND, Bench, of, submitted
+from tests.kit import SECOND, Bench, of, settings, submitted
 
 D = Decimal
 PLACE = "main/COIN"
@@ -205,6 +205,63 @@ def test_a_word_that_an_order_lives_counts_while_it_is_being_cancelled(bench: Be
     assert order.id not in bench.state.orders
 
 
-def test_a_clock_of_the_venue_that_was_ahead_hides_nothing_from_later_looks(bench: Bench) -> None:
-    assert look(bench, 0, before_ns=-3_600 * SECOND) == []
-    assert bench.state.agreed["main"] == bench.now + SECOND
+@pytest.mark.parametrize("unexplained", ["freeze", "accept"])
+@pytest.mark.parametrize("held", [(5, 10, 15), (5, 0), (20, 15, 10, 5, 0)])
+def test_a_second_difference_of_the_same_size_is_another_one(
+    unexplained: str, held: tuple[int, ...]
+) -> None:
+    bench = Bench(settings(reconcile={"unexplained": unexplained}))
+    bench.take(AccountReport(bench.now, "main", bench.now, "start", balance=D(10_000)))
+    for quantity in held:
+        for action in ("suspected", "frozen" if unexplained == "freeze" else "noted"):
+            bench.now += 60 * SECOND
+            assert look(bench, quantity) == [("position", action)]
+        position = bench.state.positions.get(PLACE)
+        assert (position.quantity if position is not None else 0) == quantity
+
+
+def test_hasty_looks_are_one_look(bench: Bench) -> None:
+    """Those that follow each other within one lag do not count towards the four."""
+    bench.open(stop="98")
+    bench.now += 20 * SECOND
+    for _ in range(2):
+        bench.close("100")
+        for before in (SECOND // 10, SECOND // 5, SECOND // 3):
+            bench.now += SECOND // 10
+            assert {a for _, a in look(bench, 20, before_ns=before)} <= {"suspected"}
+        bench.now += 30 * SECOND
+        bench.open(stop="98")
+        bench.now += 30 * SECOND
+    assert bench.state.trading == "active"
+
+
+def test_a_stop_for_a_part_that_is_another_part_is_seen_again(bench: Bench) -> None:
+    bench.open(stop="98")
+    for rests, action in ((19, "suspected"), (5, "suspected"), (5, "closed")):
+        bench.now += 30 * SECOND
+        assert look(bench, 20, resting(bench, rests)) == [("unprotected", action)]
+
+
+def test_the_close_of_what_has_no_stop_is_tried_at_each_look_though_it_fills_in_parts(
+    bench: Bench,
+) -> None:
+    bench.open(stop="98")
+    bench.now += 30 * SECOND
+    assert look(bench, 20) == [("unprotected", "suspected")]
+    for number in range(4):
+        bench.now += 30 * SECOND
+        held = bench.state.positions[PLACE].quantity
+        shown = VenuePosition("COIN", 1, held, held * 100, D(400), D(5))
+        step = bench.take(AccountReport(bench.now, "main", bench.now, "timer", (), (shown,)))
+        order = submitted(step)
+        assert order.quantity == held == 20 - number
+        bench.fill(order, quantity=D(1), leaves=order.quantity - 1, stop=D(98), margin=D(400))
+        bench.take(OrderReport(bench.now, order.id, "canceled", "no more there", filled=D(1)))
+
+
+def test_what_ended_is_not_remembered_without_end(bench: Bench) -> None:
+    for _ in range(2_600):  # within a minute: all may still be told of
+        bench.now += SECOND // 100
+        bench.open(stop="98")
+        bench.close("100")
+    assert len(bench.state.ended) == 5_000

@@ -32,7 +32,7 @@ def test_configurations_change_while_running_and_at_a_start() -> None:
 
 
 def test_an_order_of_a_lost_history_is_sent_again_and_taken_once() -> None:
-    world, rows = lived(6, Faults(restored=1.0, crashes_per_minute=8.0))
+    world, rows = lived(8, Faults(restored=1.0, crashes_per_minute=8.0))
     lost = {order.id for order in c.orders_of(c.lost_rows(world))}
     sent = [order.id for _, order, _ in world.sent]
     assert lost & world.venue.accepted.keys(), "no order of the lost history was at the venue"
