@@ -93,18 +93,18 @@ class Look:
 
         How long it has stood is counted by the venue's clock. A look may lag behind a fill, or know
         of one that is not told yet: where something was booked in the instrument `name` since a
-        difference was seen, it may be another one, and must be seen more often. One that was acted
-        upon is another one where this look may lag.
+        difference was seen, it may be another one, and must be seen more often.
         """
         self.touched.append(place)
         key, limits = key_of(self.account, place), self.state.settings.reconcile
         detail, acted = self.known(place)
         first = self.mismatch(kind, place, ours, theirs, "suspected")
-        since_ns, booked_ns = self.state.suspected_ns.get(key, 0), self.booked_ns(name)
-        seen = detail == first.detail() and not (acted and self.venue_ns <= booked_ns)
-        shaken = not acted and since_ns <= booked_ns
+        since_ns = self.state.suspected_ns.get(key, 0)
+        stood_ns = self.venue_ns - since_ns  # less than nothing where its clock was set back
+        seen = detail == first.detail() and (acted or stood_ns >= 0)
+        shaken = not acted and since_ns <= self.booked_ns(name)
         least_ms = max(limits.suspect_ms_min, limits.skew_ms_max * shaken)
-        brief = not acted and self.venue_ns - since_ns < least_ms * MS
+        brief = not acted and stood_ns < least_ms * MS
         seldom = shaken and self.state.sightings.get(key, 1) < LOOKS
         self.waiting = not seen or brief or seldom
         self.settled = self.settled and not self.waiting

@@ -9,6 +9,7 @@ from cerberus_trader.domain.events import AccountReport, OperatorEvent, OrderRep
 from cerberus_trader.domain.execution import VenueOrder, VenuePosition
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.engine.engine import Step
+from cerberus_trader.engine.intake import stop_missing
 from tests.kit import SECOND, Bench, of, settings, submitted
 
 D = Decimal
@@ -265,3 +266,29 @@ def test_what_ended_is_not_remembered_without_end(bench: Bench) -> None:
         bench.open(stop="98")
         bench.close("100")
     assert len(bench.state.ended) == 5_000
+
+
+def test_a_stop_stays_missed_though_the_close_of_its_position_has_just_filled_in_part(
+    bench: Bench,
+) -> None:
+    bench.open(stop="98")
+    bench.now += 30 * SECOND
+    for number in range(5):
+        held = bench.state.positions[PLACE]
+        shown = VenuePosition("COIN", 1, held.quantity, held.cost, held.margin, D(5))
+        step = bench.take(AccountReport(bench.now, "main", bench.now, "timer", (), (shown,)))
+        if number:
+            order = submitted(step)
+            assert order.quantity == held.quantity and stop_missing(bench.state, held)
+        bench.now += 30 * SECOND
+        if number:  # told just before the next look
+            left = order.quantity - 1
+            bench.fill(order, quantity=D(1), leaves=left, stop=D(98), margin=D(400))
+            bench.take(OrderReport(bench.now, order.id, "canceled", "no more", filled=D(1)))
+
+
+def test_a_clock_of_the_venue_that_was_set_back_begins_a_difference_anew(bench: Bench) -> None:
+    assert look(bench, 5, before_ns=-3_600 * SECOND) == [("position", "suspected")]
+    for action in ("suspected", "frozen"):
+        bench.now += 30 * SECOND
+        assert look(bench, 5) == [("position", action)]
