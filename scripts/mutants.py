@@ -121,7 +121,7 @@ MUTANTS = (
     Mutant("a difference acts however briefly it stood", "engine/look.py",
            "not acted and stood_ns < least_ms * MS", "False"),
     Mutant("a fill between two looks changes nothing", "engine/look.py",
-           "shaken = not acted and since_ns <= self.booked_ns(name)", "shaken = False"),
+           "shaken = not acted and since_ns <= booked_ns", "shaken = False"),
     Mutant("a stop for a part counts as whole", "engine/protection.py",
            "(not x.quantity or x.quantity - x.filled >= position.quantity)", "True"),
     Mutant("a missing stop waits for 40 seconds", "engine/protection.py",

@@ -99,16 +99,16 @@ class Look:
         key, limits = key_of(self.account, place), self.state.settings.reconcile
         detail, acted = self.known(place)
         first = self.mismatch(kind, place, ours, theirs, "suspected")
-        since_ns = self.state.suspected_ns.get(key, 0)
+        since_ns, booked_ns = self.state.suspected_ns.get(key, 0), self.booked_ns(name)
         stood_ns = self.venue_ns - since_ns  # less than nothing where its clock was set back
         seen = detail == first.detail() and (acted or stood_ns >= 0)
-        shaken = not acted and since_ns <= self.booked_ns(name)
+        shaken = not acted and since_ns <= booked_ns
         least_ms = max(limits.suspect_ms_min, limits.skew_ms_max * shaken)
         brief = not acted and stood_ns < least_ms * MS
         seldom = shaken and self.state.sightings.get(key, 1) < LOOKS
         self.waiting = not seen or brief or seldom
         self.settled = self.settled and not self.waiting
-        if not seen or (seldom and not brief):
+        if not seen or (seldom and (self.venue_ns > booked_ns or not brief)):
             return [first]
         if acted or self.waiting:
             return []

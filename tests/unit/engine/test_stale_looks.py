@@ -287,6 +287,15 @@ def test_a_stop_stays_missed_though_the_close_of_its_position_has_just_filled_in
             bench.take(OrderReport(bench.now, order.id, "canceled", "no more", filled=D(1)))
 
 
+def test_the_first_look_past_a_fill_begins_anew_however_soon_it_comes(bench: Bench) -> None:
+    bench.open(stop="98")
+    bench.now += SECOND // 2
+    assert look(bench, 25, resting(bench, 0)) == [("position", "suspected")]
+    for seconds, found in ((0.4, []), (0.2, ["suspected"]), (0.5, []), (0.6, ["frozen"])):
+        bench.now += int(seconds * SECOND)
+        assert look(bench, 25, resting(bench, 0)) == [("position", action) for action in found]
+
+
 def test_a_clock_of_the_venue_that_was_set_back_begins_a_difference_anew(bench: Bench) -> None:
     assert look(bench, 5, before_ns=-3_600 * SECOND) == [("position", "suspected")]
     for action in ("suspected", "frozen"):
