@@ -92,7 +92,12 @@ def fault_of_head(head: Head, expected_seq: int, expected_hash: bytes) -> str:
     return ""
 
 
+def last_deleted(heads: list[Head]) -> Head | None:
+    """Return the newest head whose rows are deleted."""
+    return next((head for head in reversed(heads) if head.deleted), None)
+
+
 def base_of(heads: list[Head], engine_id: str) -> tuple[int, bytes]:
     """Give number and hash of the last deleted row; 0 and genesis where none is."""
-    gone = [head for head in heads if head.deleted]
-    return (gone[-1].last_seq, gone[-1].last_hash) if gone else (0, genesis(engine_id))
+    gone = last_deleted(heads)
+    return (gone.last_seq, gone.last_hash) if gone is not None else (0, genesis(engine_id))

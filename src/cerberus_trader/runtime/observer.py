@@ -20,6 +20,7 @@ from cerberus_trader.domain.facts import Fact
 from cerberus_trader.domain.money import install_context
 from cerberus_trader.domain.row import Row, decode_row
 from cerberus_trader.engine.state import State, state_from
+from cerberus_trader.journal.heads import last_deleted
 from cerberus_trader.journal.queries import Views
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.store import DAMAGE, failure
@@ -145,10 +146,10 @@ class Observer:
 
     def _plan_pruning(self, projector: Projector) -> None:
         """Begin to delete what shows rows that the journal has no more."""
-        gone = [head for head in JournalReader(self.folder).heads() if head.deleted]
-        if gone and self._pruned < gone[-1].last_seq <= projector.written:
-            self._pruned = gone[-1].last_seq
-            self._pruning = projector.writer.prune(self._pruned, gone[-1].last_ts_ns)
+        gone = last_deleted(JournalReader(self.folder).heads())
+        if gone is not None and self._pruned < gone.last_seq <= projector.written:
+            self._pruned = gone.last_seq
+            self._pruning = projector.writer.prune(gone.last_seq, gone.last_ts_ns)
 
     def _check(self, written: int) -> None:
         """Read back, over a new connection, how far the file is: the writer's own may be blind.

@@ -7,6 +7,7 @@ from cerberus_trader import __version__
 from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.domain.row import encode_row
 from cerberus_trader.engine.engine import Engine
+from cerberus_trader.journal.heads import last_deleted
 from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.retention import Policy, clean
 from cerberus_trader.journal.sealing import record, sweep
@@ -54,11 +55,11 @@ def prune(folder: Path, policy: Policy, actor: str) -> Done:
 
 def _prune_views(folder: Path) -> None:
     """Delete from the views what shows deleted rows, as a running engine does."""
-    gone = [head for head in JournalReader(folder).heads() if head.deleted]
-    if not gone or not (folder / VIEWS_NAME).exists():
+    gone = last_deleted(JournalReader(folder).heads())
+    if gone is None or not (folder / VIEWS_NAME).exists():
         return
     with ViewsWriter(folder) as views:
-        if sum(views.prune(gone[-1].last_seq, gone[-1].last_ts_ns)):
+        if sum(views.prune(gone.last_seq, gone.last_ts_ns)):
             views.shrink()
 
 
