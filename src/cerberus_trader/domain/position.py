@@ -82,6 +82,10 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return max(self.margin if liquidated else self.cost, self.stop_risk)
 
 
+LEVELS = ("stop", "take_profit", "trailing")
+"""What the protective orders of a position hold, in the order of their ids."""
+
+
 def protective_ids(position_id: str) -> tuple[str, str, str]:
     """Return the ids of the stop, the take-profit and the trailing stop of a position.
 

@@ -6,7 +6,7 @@ from typing import Any
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import Event
 from cerberus_trader.domain.order import is_own
-from cerberus_trader.domain.position import protective_ids
+from cerberus_trader.domain.position import LEVELS, Position, protective_ids
 from cerberus_trader.engine import targets
 from cerberus_trader.engine.books import end_suspicion, forget, hold, protect
 from cerberus_trader.engine.look import signed
@@ -65,12 +65,23 @@ def position_corrected(state: State, event: Event, fact: f.PositionCorrected) ->
     doubted = any(leg in state.unsure for leg in protective_ids(name))
     same = before is not None and after is not None and after.stop == before.stop
     hold(state, key, after)
-    if key in state.suspects and signed(before) != signed(after):
-        state.suspects[key] = ("", False)  # the same difference again would be a new one
+    settled = [key] if signed(before) != signed(after) else []
+    settled += [key_of(fact.account, leg) for leg in corrected_legs(before, after)]
+    for place in settled:
+        if place in state.suspects:
+            state.suspects[place] = ("", False)  # the same difference again would be a new one
     if key in state.targets:
         targets.follow_venue(state, key, fact)
     protect(state, name, after, told=not (doubted and same))
     state.risk_version += 1
+
+
+def corrected_legs(before: Position | None, after: Position | None) -> list[str]:
+    """Return the ids of the protective orders whose level a correction has changed."""
+    if before is None or after is None:
+        return []
+    legs = zip(protective_ids(before.id), LEVELS, strict=True)
+    return [leg for leg, level in legs if getattr(before, level) != getattr(after, level)]
 
 
 def balance_corrected(state: State, event: Event, fact: f.BalanceCorrected) -> None:

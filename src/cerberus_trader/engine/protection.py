@@ -7,15 +7,13 @@ from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.domain.instrument import BARE
 from cerberus_trader.domain.money import ZERO, plain
 from cerberus_trader.domain.order import Order, Status
-from cerberus_trader.domain.position import Position, protective_ids
+from cerberus_trader.domain.position import LEVELS, Position, protective_ids
 from cerberus_trader.engine import orders, risk
 from cerberus_trader.engine.holdings import moved_level
 from cerberus_trader.engine.look import Look, acted, correction
 from cerberus_trader.engine.state import State, key_of
 
 replace = msgspec.structs.replace
-LEVELS = ("stop", "take_profit", "trailing")
-"""What the legs of a position hold, in the order of their ids."""
 
 
 def stand(look: Look) -> list[f.Fact]:

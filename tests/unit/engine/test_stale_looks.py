@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from cerberus_trader.domain import facts as f
@@ -301,3 +302,36 @@ def test_a_clock_of_the_venue_that_was_set_back_begins_a_difference_anew(bench: 
     for action in ("suspected", "frozen"):
         bench.now += 30 * SECOND
         assert look(bench, 5) == [("position", action)]
+
+
+@pytest.mark.parametrize("field", ["stop", "take_profit"])
+def test_a_level_that_is_moved_again_after_a_fill_undid_it_is_taken_again(
+    bench: Bench, field: str
+) -> None:
+    """Moved at the venue and taken, undone by a later fill's word, moved back before a look."""
+    order = submitted(bench.signal(order="limit", limit=D(100)))
+    half = order.quantity / 2
+    told = {"stop": D(98), "take_profit": D(110)}
+    moved = told | {field: D(97) if field == "stop" else None}
+    rest = VenueOrder(order.id, "COIN", 1, order.quantity, "working", half, price=D(100))
+
+    def seen(*orders: VenueOrder) -> list[tuple[str, str]]:
+        stop = msgspec.structs.replace(resting(bench), price=moved["stop"])
+        found = () if moved["take_profit"] is None else (profit(bench, moved["take_profit"]),)
+        bench.now += 30 * SECOND
+        return look(bench, bench.state.positions[PLACE].quantity, stop, *found, *orders)
+
+    kind = "stop_moved" if field == "stop" else "unprofited"
+    bench.fill(order, quantity=half, leaves=half, **told)
+    assert [seen(rest), seen(rest)] == [[(kind, "suspected")], [(kind, "noted")]]
+    bench.fill(order, quantity=half, **told)
+    assert getattr(bench.state.positions[PLACE], field) == told[field]
+    assert [seen(), seen()] == [[(kind, "suspected")], [(kind, "noted")]]
+    assert getattr(bench.state.positions[PLACE], field) == moved[field]
+    assert seen() == [] and not bench.state.suspects
+
+
+def profit(bench: Bench, price: Decimal) -> VenueOrder:
+    """Return the order that takes the profit of what we hold as the venue lists it."""
+    stop = resting(bench)
+    return msgspec.structs.replace(stop, order_id=stop.order_id[:-1] + "t", price=price)
