@@ -7,11 +7,14 @@ import msgspec
 from cerberus_trader.domain import facts as f
 from cerberus_trader.domain.events import AccountReport
 from cerberus_trader.domain.execution import VenuePosition
-from cerberus_trader.domain.money import ZERO, plain, share_of
+from cerberus_trader.domain.instrument import BARE
+from cerberus_trader.domain.money import ZERO, brief, plain, share_of
 from cerberus_trader.domain.order import Order, order_id
 from cerberus_trader.domain.position import Position
 from cerberus_trader.engine.look import MS, Look, acted, correction, freeze, signed
+from cerberus_trader.engine.sizing import loss_per_unit
 from cerberus_trader.engine.state import ADOPTED, key_of
+from cerberus_trader.engine.stops import lost_at
 
 replace = msgspec.structs.replace
 LOOKS = 3
@@ -78,8 +81,7 @@ def moved_level(
 ) -> list[f.Fact]:
     """Take over a level that somebody moved at the venue for good: what it risks moves along.
 
-    Quantity times the distance is what a stop farther away may lose more; of a trailing stop the
-    level is its distance.
+    Of a trailing stop, which began nobody knows where, the level is its distance.
     """
     if price is None or price == order.price or order.price is None or look.before(position):
         return []
@@ -90,14 +92,24 @@ def moved_level(
     if order.kind == "take_profit":
         after = replace(position, take_profit=price)
     else:
-        trails = order.kind == "trailing"
-        farther = price - order.price if trails else (order.price - price) * position.sign
-        risk = max(position.risk + farther * position.quantity, ZERO)
-        stop, trailing = (position.stop, price) if trails else (price, position.trailing)
-        after = replace(
-            position, stop=stop, trailing=trailing, risk=risk, stop_ns=look.state.now_ns
-        )
+        after = replace(position, stop_ns=look.state.now_ns)
+        if order.kind == "trailing":
+            risk = max(position.risk + (price - order.price) * position.quantity, ZERO)
+            after = replace(after, trailing=price, risk=risk)
+        else:
+            after = replace(after, stop=price, risk=risk_at(look, position, price))
     return [*facts, correction(look, position.instrument, position, after, "moved at the venue")]
+
+
+def risk_at(look: Look, position: Position, stop: Decimal) -> Decimal:
+    """Return what a position risks with a stop, fees and slippage included, as entries are judged.
+
+    So it is the same however often a fill undoes the level and it is taken again.
+    """
+    item = look.state.instruments.get(position.instrument, BARE)
+    costs = position.cost * loss_per_unit(look.state.settings.sizing, item, ZERO)
+    lost = lost_at(stop, position.sign, position.quantity, position.cost)
+    return brief(max(lost + costs, ZERO))
 
 
 def followed(look: Look, ours: Position, theirs: VenuePosition) -> Position:

@@ -327,7 +327,9 @@ def test_a_level_that_is_moved_again_after_a_fill_undid_it_is_taken_again(
     bench.fill(order, quantity=half, **told)
     assert getattr(bench.state.positions[PLACE], field) == told[field]
     assert [seen(), seen()] == [[(kind, "suspected")], [(kind, "noted")]]
-    assert getattr(bench.state.positions[PLACE], field) == moved[field]
+    held = bench.state.positions[PLACE]
+    assert getattr(held, field) == moved[field]
+    assert held.risk == order.risk + (order.quantity if field == "stop" else 0)
     assert seen() == [] and not bench.state.suspects
 
 
