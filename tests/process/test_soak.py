@@ -79,7 +79,8 @@ def sampled(**grown: float) -> list[dict[str, float]]:
     ("grown", "words"),
     [({}, []), ({"own_mb": 2.0}, ["memory grew by 120.0 MB an hour"]),
      ({"blocks": 2_000.0}, ["the engine's blocks of memory went from 500000 to 520000"]),
-     ({"files": 1.0}, ["files went from 46 to 66"]), ({"threads": 1.0}, ["threads went"]),
+     ({"files": 0.5}, ["files went from 41 to 46, at most 51"]),
+     ({"threads": 1.0}, ["threads went"]),
      ({"disk_mb": 60.0}, ["the disk went from"]), ({"rss_mb": 2.0}, ["memory reached 150.0 MB"])],
 )  # fmt: skip
 def test_what_grows_misses_its_bound(grown: dict[str, float], words: list[str]) -> None:
@@ -87,6 +88,13 @@ def test_what_grows_misses_its_bound(grown: dict[str, float], words: list[str]) 
     missed = soak.exceeded(soak.figures(samples), samples, 30)
     assert len(missed) == len(words)
     assert all(told.startswith(word) for told, word in zip(missed, words, strict=True))
+
+
+def test_descriptors_that_come_and_go_are_no_leak() -> None:
+    samples = sampled()
+    for most, missed in ((45.0, []), (53.0, ["files went from 36 to 36, at most 53"])):
+        samples[20]["files"] = most
+        assert soak.exceeded(soak.figures(samples), samples, 30) == missed
 
 
 def test_an_engine_that_never_says_its_blocks_misses_the_bound() -> None:
