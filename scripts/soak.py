@@ -38,7 +38,7 @@ DIGITS = {"DOGEUSDT": 5, "1000PEPEUSDT": 6, "BTCUSDT": 1, "ETHUSDT": 2}
 START_NS = 1_760_000_400 * 1_000_000_000
 DAY_S = 150.0
 DAYS_MIN = 4
-STEP_S = 5
+STEP_S = 15
 SAMPLE_S = 5.0
 ANSWER_S = 2.0
 RSS_MB_MAX = 128.0
@@ -83,7 +83,7 @@ day_loss_action = "off"
 
 
 def prices(folder: Path, days: int) -> list[Path]:
-    """Write a seeded walk of quotes, one in five seconds, for each instrument."""
+    """Write a seeded walk of quotes, one in fifteen seconds, for each instrument."""
     rng = np.random.default_rng(7)
     rows = days * 86_400 // STEP_S
     ts = START_NS + np.arange(rows, dtype=np.int64) * (STEP_S * 1_000_000_000)
