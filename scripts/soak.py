@@ -70,6 +70,8 @@ drawdown_action = "off"
 [intake]
 signal_age_ms_max = 600000
 data_age_ms_max = 600000
+[logging]
+form = "json"
 [retention]
 enabled = true
 days = 1
@@ -208,16 +210,20 @@ def figures(samples: list[dict[str, float]]) -> dict[str, Any]:
     late = samples[int(len(samples) * SETTLED) :]
     half = len(late) // 2
 
-    def fewest(name: str) -> list[float]:
-        """What comes and goes comes on top of what stays: the least of each half."""
-        return [min(s[name] for s in part) for part in (late[: half + 1], late[half:])]
+    def halves(name: str) -> list[list[float]]:
+        """Return the least and the most of each half: of what was answered."""
+        parts = ([s[name] for s in part] for part in (late[: half + 1], late[half:]))
+        known = ([value for value in part if value < float("inf")] for part in parts)
+        return [
+            [min(part, default=float("inf")), max(part, default=float("inf"))] for part in known
+        ]
 
     return {
         "rss_mb_max": round(max(s["rss_mb"] for s in samples), 1),
         "own_mb_max": round(max(s["own_mb"] for s in samples), 1),
         "own_mb_per_hour": round(slope_per_hour(samples, "own_mb"), 2),
-        "blocks": fewest("blocks"),
-        "files": [*fewest("files"), max(s["files"] for s in late)],
+        "blocks": halves("blocks"),
+        "files": halves("files"),
         "threads": [min(s["threads"] for s in late), max(s["threads"] for s in late)],
         "disk_mb_max": round(max(s["disk_mb"] for s in samples), 1),
     }
@@ -241,6 +247,13 @@ def verdict(soak: Soak, minutes: float) -> dict[str, Any]:
     return found
 
 
+def level(halves: list[list[float]]) -> bool:
+    """Tell whether a value that comes and goes stayed: what grows for good raises both ends."""
+    (least, most), (least_after, most_after) = halves
+    grew = least_after > least * BLOCKS_GROWTH and most_after > most * BLOCKS_GROWTH
+    return not grew and least_after < float("inf")
+
+
 def exceeded(found: dict[str, Any], samples: list[dict[str, float]], minutes: float) -> list[str]:
     """Name what grew past its bound."""
     missed = []
@@ -249,13 +262,14 @@ def exceeded(found: dict[str, Any], samples: list[dict[str, float]], minutes: fl
     most = SLOPE_MB_MAX if minutes > 60 else SLOPE_MB_MAX_EARLY
     if minutes >= 30 and found["own_mb_per_hour"] >= most:
         missed.append(f"memory grew by {found['own_mb_per_hour']} MB an hour")
-    before, after = found["blocks"]
-    if minutes >= 10 and not after <= before * BLOCKS_GROWTH < float("inf"):
-        missed.append(f"the engine's blocks of memory went from {before:.0f} to {after:.0f}")
+    if minutes >= 10 and not level(found["blocks"]):
+        ranges = " to ".join(f"{least:.0f}-{most:.0f}" for least, most in found["blocks"])
+        missed.append(f"the engine's blocks of memory went from {ranges}")
     least, highest = found["threads"]
     if minutes >= 1 and highest - least > POOL_THREADS:
         missed.append(f"threads went from {least:.0f} to {highest:.0f}")
-    before, after, most = found["files"]
+    (before, _), (after, _) = found["files"]
+    most = max(most for _, most in found["files"])
     if minutes >= 1 and (after - before > FILES_MORE or most - before > FILES_MOST):
         missed.append(f"files went from {before:.0f} to {after:.0f}, at most {most:.0f}")
     last = int(len(samples) * 0.75)  # days have been deleted since the second one

@@ -90,7 +90,8 @@ class Writer:
         while self._jobs:
             _, done = self._jobs.popleft()
             error = self.failure or failure(RuntimeError("closed"), self._store.path, "upkeep")
-            done.set_exception(error)
+            if done.set_running_or_notify_cancel():
+                done.set_exception(error)
 
     def write_at_once(self, entry: Entry) -> bool:
         """Write a row on the calling thread, if the writer has nothing to do; tell whether.
@@ -244,7 +245,12 @@ class Writer:
 
 
 def run_job(store: Store, job: Callable[[Store], T], done: "Future[T]") -> None:
-    """Run a job and hand over its result; only a `JournalError` may pass without consequences."""
+    """Run a job and hand over its result; only a `JournalError` may pass without consequences.
+
+    One whose asker has gone (an engine that stops during upkeep) is left out.
+    """
+    if not done.set_running_or_notify_cancel():
+        return
     try:
         done.set_result(job(store))
     except (JournalError, sqlite3.Error, OSError) as error:

@@ -9,8 +9,9 @@ import pytest
 from cerberus_trader.domain.errors import JournalError
 from cerberus_trader.journal import writer
 from cerberus_trader.journal.anchor import read_anchor
+from cerberus_trader.journal.reader import JournalReader
 from cerberus_trader.journal.sqlite import SqliteJournal
-from cerberus_trader.journal.store import JournalOptions, Store, wal_path
+from cerberus_trader.journal.store import Durability, JournalOptions, Store, wal_path
 from cerberus_trader.journal.verify import verify
 from cerberus_trader.journal.writer import Writer
 
@@ -181,3 +182,47 @@ def test_a_disk_that_never_answers_does_not_hold_up_the_end(
         journal.close()
     assert [error.code for error in told] == ["JOURNAL_IO"]
     answered.set()
+
+
+@pytest.mark.parametrize("durability", ["process", "none"])
+def test_upkeep_whose_asker_has_gone_is_left_out(tmp_path: Path, durability: Durability) -> None:
+    """An engine that stops while retention works takes back what it asked for."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Store) -> str:
+        begun.set()
+        go_on.wait(10.0)
+        return "done"
+
+    done: list[str] = []
+    with SqliteJournal(tmp_path, options=JournalOptions(durability=durability)) as journal:
+        journal.append(1, "tick", b"1")
+        if durability == "none":
+            go_on.set()
+        first = journal.maintain(slow)
+        assert begun.wait(10.0) and not first.cancel(), "it works already"
+        asked = journal.maintain(lambda _: done.append("second"))
+        taken_back = asked.cancel()
+        go_on.set()
+        assert first.result(10.0) == "done" and journal.maintain(lambda _: 3).result(10.0) == 3
+        assert taken_back is (not done) is (durability == "process")
+        assert journal.append(2, "tick", b"2") == 2 and journal.failure is None
+    assert [row.seq for row in JournalReader(tmp_path).rows()] == [1, 2]
+
+
+def test_what_a_failed_journal_gives_up_may_have_been_taken_back(tmp_path: Path) -> None:
+    go_on = threading.Event()
+    journal = SqliteJournal(tmp_path, options=PROCESS)
+
+    def fails(_: Store) -> None:
+        go_on.wait(10.0)
+        raise OSError("the disk is gone")
+
+    jobs = [journal.maintain(fails), *(journal.maintain(lambda _: None) for _ in range(2))]
+    assert jobs[1].cancel()
+    go_on.set()
+    for asked, error in ((jobs[0], OSError), (jobs[2], JournalError)):
+        with pytest.raises(error):
+            asked.result(10.0)
+    with pytest.raises(JournalError, match="the disk is gone"):
+        journal.close()
