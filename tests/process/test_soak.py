@@ -78,8 +78,7 @@ def sampled(**grown: float) -> list[dict[str, float]]:
 @pytest.mark.parametrize(
     ("grown", "words"),
     [({}, []), ({"own_mb": 2.0}, ["memory grew by 120.0 MB an hour"]),
-     ({"blocks": 2_000.0},
-      ["the engine's blocks of memory went from 500000-520000 to 520000-540000"]),
+     ({"blocks": 2_000.0}, ["the engine's blocks of memory went from 500000 to 520000"]),
      ({"files": 0.5}, ["files went from 41 to 46, at most 51"]),
      ({"threads": 1.0}, ["threads went"]),
      ({"disk_mb": 60.0}, ["the disk went from"]), ({"rss_mb": 2.0}, ["memory reached 150.0 MB"])],
@@ -91,17 +90,9 @@ def test_what_grows_misses_its_bound(grown: dict[str, float], words: list[str]) 
     assert all(told.startswith(word) for told, word in zip(missed, words, strict=True))
 
 
-def test_blocks_that_come_and_go_are_no_leak() -> None:
+def test_descriptors_come_and_go_within_a_bound() -> None:
     samples = sampled()
-    for n, sample in enumerate(samples):
-        sample["blocks"] = 640_000.0 if n % 3 else 510_000.0 + n * 2_000.0
-    samples[12]["blocks"] = float("inf")  # an answer that came too late
-    assert soak.exceeded(soak.figures(samples), samples, 30) == []
-
-
-def test_descriptors_that_come_and_go_are_no_leak() -> None:
-    samples = sampled()
-    for most, missed in ((45.0, []), (53.0, ["files went from 36 to 36, at most 53"])):
+    for most, missed in ((44.0, []), (45.0, ["files went from 36 to 36, at most 45"])):
         samples[20]["files"] = most
         assert soak.exceeded(soak.figures(samples), samples, 30) == missed
 
