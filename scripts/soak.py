@@ -180,15 +180,17 @@ class Soak:
             **{f"{name}_mb": sum(f.stat().st_size for f in self.state.rglob(f"{name}.db*")) / 2**20
                for name in ("journal", "views")},
             "segments": len(list(self.state.rglob("*.seg"))),
-            "blocks": self.blocks(),
+            **self.asked(),
         }  # fmt: skip
 
-    def blocks(self) -> float:
-        """Ask the engine how many blocks of memory it uses; infinitely many if it says nothing."""
+    def asked(self) -> dict[str, float]:
+        """Ask for the blocks of memory in use, infinitely many if it says nothing, and for the
+        rows that the views lack."""
         try:
-            return float(ask(self.state, frames.Status(), ANSWER_S)["memory_blocks"])
+            told = ask(self.state, frames.Status(), ANSWER_S)
         except DataError:
-            return float("inf")
+            return {"blocks": float("inf"), "behind": float("inf")}
+        return {"blocks": float(told["memory_blocks"]), "behind": float(told["views"]["behind"])}
 
     def show(self) -> None:
         """Show the last sample as a line of progress."""

@@ -1,10 +1,10 @@
 """The observer: a thread of its own that writes durable facts into the views.
 
-It takes rows from a bounded queue; when the queue overflows, rows are left out of it and read
-from the journal instead, so that trading never waits for a view. Views that fail are an alert and
-are opened again, after a pause that doubles; what they missed is read from the journal. A damaged
-file is set aside, and the views are built anew. What retention deletes of the journal goes from
-the views too, in small steps between what comes in.
+It takes rows from a bounded queue; when the queue overflows, rows are left out of it, until it is
+empty, and read from the journal instead, so that trading never waits for a view. Views that fail
+are an alert and are opened again, after a pause that doubles; what they missed is read from the
+journal. A damaged file is set aside, and the views are built anew. What retention deletes of the
+journal goes from the views too, in small steps between what comes in.
 """
 
 import threading
@@ -28,7 +28,8 @@ from cerberus_trader.journal.views import VIEWS_NAME, ViewsWriter
 from cerberus_trader.observe.projector import Projector
 from cerberus_trader.runtime.log import Log
 
-QUEUE_MAX = 10_000
+QUEUE_MAX = 2_000
+"""Rows that wait take memory that the process keeps; the journal has them anyway."""
 WAIT_S = 0.5
 PAUSE_S = 0.5
 PAUSE_S_MAX = 60.0
@@ -54,6 +55,7 @@ class Observer:
         self._more = threading.Event()
         self._stop = threading.Event()
         self._newest = 0
+        self._left_out = False
         self._pruned = 0
         self._pruning: Iterator[int] = iter(())
         self._pause_s = PAUSE_S
@@ -87,8 +89,10 @@ class Observer:
     def take(self, seq: int, event: Event, facts: tuple[Fact, ...]) -> None:
         """Offer a durable row; never waits."""
         self._newest = seq
-        if self.failure is None and len(self._queue) < QUEUE_MAX:
+        if self.failure is None and not self._left_out and len(self._queue) < QUEUE_MAX:
             self._queue.append((seq, event, facts))
+        else:
+            self._left_out = True  # and all that follow: one reading for many, not one for each
         self._more.set()
 
     def health(self) -> dict[str, int | str]:
@@ -173,6 +177,9 @@ class Observer:
             if seq > projector.seq + 1:
                 self._catch_up(projector, seq - 1)
             projector.take(seq, event, facts)
+        if self._left_out:
+            self._left_out = False
+            self._catch_up(projector, self._newest)
 
     def _catch_up(self, projector: Projector, through_seq: int) -> None:
         """Read from the journal what the queue left out."""

@@ -97,12 +97,43 @@ def test_an_overflowing_queue_is_made_good_from_the_journal(
     monkeypatch.setattr(module, "QUEUE_MAX", 1)
     for seq in (1, 2, 3):
         late.take(seq, *bench.rows[seq - 1])
-    assert len(late._queue) == 1
-    late._queue.clear()
+    assert len(late._queue) == 1 and late._left_out
+    late._drain(late.projector)
+    assert late.projector.seq == 3 and not late._left_out, "without a row that comes after them"
     late.take(len(bench.rows), *bench.rows[-1])
     late.start(bench.state)
     late.close()
     assert trades(tmp_path) == (3, len(bench.rows))
+
+
+def test_what_follows_an_overflow_is_read_once_not_row_by_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = traded()
+    journalled(tmp_path, bench)
+    late = Observer(tmp_path, Log("error"), "1")
+    late.projector = projector = module.Projector(late.writer)
+    monkeypatch.setattr(module, "QUEUE_MAX", 2)
+    for seq in (1, 2, 3):
+        late.take(seq, *bench.rows[seq - 1])
+    late._queue.popleft()  # one is being written: there is room, but what follows has a gap
+    late.take(4, *bench.rows[3])
+    assert [seq for seq, *_ in late._queue] == [2]
+    read: list[tuple[int, int]] = []
+    catch_up = late._catch_up
+
+    def reading(projector: Any, through_seq: int) -> None:
+        read.append((projector.seq, through_seq))
+        catch_up(projector, through_seq)
+
+    monkeypatch.setattr(late, "_catch_up", reading)
+    projector.take(1, *bench.rows[0])
+    late._drain(projector)
+    assert read == [(2, 4)] and projector.seq == 4
+    late.take(5, *bench.rows[4])
+    late._drain(projector)
+    assert len(read) == 1 and projector.seq == 5
+    late.close()
 
 
 def alerts(stream: io.StringIO) -> list[dict[str, Any]]:
