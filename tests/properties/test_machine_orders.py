@@ -135,7 +135,13 @@ class Orders(RuleBasedStateMachine):
         step = self.take(OrderReport(self.now(), known.order.id, word, "", retry, filled))
         again = [c.order for c in step.commands if isinstance(c, SubmitOrder) and c.order.attempt]
         if word not in BELIEVED[before]:
-            assert not step.facts
+            if word == "accepted" and known.since:  # it was seen: absences are counted from here
+                known.since, known.absent = self.bench.now, 0
+                doubted, *others = step.facts
+                assert doubted == f.OrderDoubted(known.order.id, known.since, 0)
+                assert all(type(fact) is f.FailureCounted and not fact.count for fact in others)
+            else:
+                assert not step.facts
         elif word in ENDS and tells == "more":  # its end has overtaken its fills
             if before not in ("pending_cancel", "unknown"):
                 known.know("unknown")
