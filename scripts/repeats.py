@@ -26,9 +26,9 @@ def command(jobs: int) -> list[str]:
 
 
 def outcome(output: str) -> tuple[str, list[str]]:
-    """Return the last line of a run's output, and what failed in it."""
+    """Return the last line of a run's output, and what failed in it, and why."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR", "E "))]
     return (lines[-1] if lines else "no output"), failed
 
 

@@ -11,7 +11,11 @@ from scripts import repeats
 def test_every_run_is_told_and_one_that_fails_counts() -> None:
     said: list[str] = []
     outputs = iter(
-        [(0, "..\n2 passed in 1s\n"), (1, ".F\nFAILED tests/x.py::y - no\n1 failed\n"), (4, "")]
+        [
+            (0, "..\n2 passed in 1s\n"),
+            (1, ".F\nE   no\nFAILED tests/x.py::y - no\n1 failed\n"),
+            (4, ""),
+        ]
     )
 
     def run(parts: list[str]) -> "subprocess.CompletedProcess[str]":
@@ -21,7 +25,8 @@ def test_every_run_is_told_and_one_that_fails_counts() -> None:
 
     assert repeats.repeat(3, 2, run, said.append) == 2
     assert [line.split("s  ")[-1] for line in said[:2]] == ["2 passed in 1s", "1 failed"]
-    assert "FAILED tests/x.py::y - no" in said[2] and said[3].endswith("no output")
+    assert "E   no" in said[2] and "FAILED tests/x.py::y - no" in said[3]
+    assert said[4].endswith("no output")
     assert said[-1].startswith("R20: 3 runs, 2 failed, ")
 
 
