@@ -26,7 +26,9 @@ class Request(NamedTuple):
 def _checksum(stream: str, request: Request, chain_hash: bytes, body: bytes) -> bytes:
     names = (stream.encode(), request.engine_version.encode(), request.state_hash, chain_hash)
     head = struct.pack(">Qq4I", request.seq, request.ts_ns, *(len(name) for name in names))
-    return hashlib.sha256(b"".join((head, *names, body))).digest()
+    found = hashlib.sha256(b"".join((head, *names)))
+    found.update(body)
+    return found.digest()
 
 
 def save(

@@ -6,6 +6,7 @@ once their row is durable.
 """
 
 import asyncio
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -27,7 +28,7 @@ from cerberus_trader.domain.events import (
 from cerberus_trader.domain.order import TERMINAL
 from cerberus_trader.domain.row import encode_row
 from cerberus_trader.engine.engine import Engine
-from cerberus_trader.engine.state import state_bytes, state_hash
+from cerberus_trader.engine.state import state_bytes
 from cerberus_trader.journal.rows import Journal
 from cerberus_trader.runtime.clock import Clock
 from cerberus_trader.runtime.desk import Desk
@@ -250,8 +251,8 @@ class Runner:
         """Store the state after the last row."""
         if self.journal.last_seq == self._snapshot_seq:
             return
-        body = state_bytes(self.state)
-        digest = bytes.fromhex(state_hash(self.state))
+        body = state_bytes(self.state)  # megabytes: its hash is made of them, not of a second copy
+        digest = hashlib.sha256(body).digest()
         self.journal.save_snapshot(self.state.now_ns, self.version, digest, body)
         self._snapshot_seq = self.journal.last_seq
 

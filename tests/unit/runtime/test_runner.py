@@ -23,7 +23,7 @@ from cerberus_trader.domain.market import Snapshot
 from cerberus_trader.domain.order import Order, Status
 from cerberus_trader.domain.signal import Signal
 from cerberus_trader.engine.engine import Engine
-from cerberus_trader.engine.state import state_hash
+from cerberus_trader.engine.state import state_from, state_hash
 from cerberus_trader.journal.memory import MemoryJournal
 from cerberus_trader.runtime import runner as module
 from cerberus_trader.runtime.clock import FileClock, WallClock
@@ -293,6 +293,8 @@ async def test_a_snapshot_is_taken_every_so_many_rows_and_recovery_agrees() -> N
         rig.sync()
     restored = rig.journal.restore()
     assert restored.snapshot is not None and restored.snapshot.seq == 100
+    kept = restored.snapshot
+    assert kept.state_hash.hex() == state_hash(state_from(kept.state))
     assert state_hash(recover(restored)) == state_hash(rig.state)
     folded = recover(restored._replace(snapshot=None, rows=rig.journal.rows()))
     assert state_hash(folded) == state_hash(rig.state)
