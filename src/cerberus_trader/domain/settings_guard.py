@@ -60,7 +60,7 @@ class KillSwitch(Section, frozen=True):
 class Resources(Section, frozen=True):
     """Bound what the engine's process may take (D-10.6)."""
 
-    signals_max: Annotated[int, Meta(ge=1, description="signals that wait at once")] = 20_000
+    signals_max: Annotated[int, Meta(ge=1, description="signals that wait at once")] = 10_000
     prices_max: Annotated[int, Meta(ge=1, description="prices that wait at once")] = 1_024
     requests_max: Annotated[
         int, Meta(ge=1, le=10_000, description="requests to a venue under way at once")
