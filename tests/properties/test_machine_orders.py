@@ -234,8 +234,10 @@ class Orders(RuleBasedStateMachine):
                 known.absent += 1
             if known.absent == 2:
                 known.know("canceled" if known.filled else "expired")
-        elif known.order.created_ns + limits.answer_ms_max * MS < now:
-            known.know("unknown")
+        else:  # a retry is as old as its signal, and leaves after a pause
+            left = max(known.order.created_ns, known.order.send_after_ns)
+            if left + limits.answer_ms_max * MS < now:
+                known.know("unknown")
 
     @rule()
     def restart(self) -> None:
