@@ -23,7 +23,7 @@ demo: $(CORE)  ## install, run the built-in demo, write demo/report.html
 	@$(BIN)/cerberus demo
 
 test: $(DEV)  ## run the quick suite
-	@$(PYTEST) -n 3 -m "not slow" --cov --cov-report=
+	@$(PYTEST) -n 3 --dist worksteal -m "not slow" --cov --cov-report=
 
 test-all: $(DEV)  ## run every test, the slow ones too
 	@$(PYTEST) -n 2
