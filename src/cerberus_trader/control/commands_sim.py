@@ -1,6 +1,7 @@
 """The command sim: the whole engine against a world that misbehaves, in virtual time."""
 
 import json
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -68,6 +69,8 @@ def _one(seed: int, minutes: float, named: str | None, as_json: bool) -> dict[st
     if not result.violations:
         for words in swarm.INVARIANTS:
             say(f"  held: {words}")
+        for words in swarm.unasked(result.faults):
+            say(f"  but not asked, as {words}")
         return swarm.report(result)
     for words in result.violations[:20]:
         say(f"  VIOLATED: {words}")
@@ -111,8 +114,9 @@ def _many(
         )
         if not tally.orders:
             typer.echo(UNTESTED)
+        words = f" --faults {shlex.quote(named)}" if named is not None else ""
         for failing in tally.failing[:10]:
-            typer.echo(f"  cerberus sim --seed {failing} --minutes {minutes:g}")
+            typer.echo(f"  cerberus sim --seed {failing} --minutes {minutes:g}{words}")
     return found
 
 

@@ -42,6 +42,8 @@ KILL_S = 10.0
 REQUEST_S = 2.0
 PAUSE_S = 0.25
 FLAT_S = 60.0
+TOLD_MAX = 4_000
+"""So many characters of what was done stand in one row of the journal."""
 HALTED = "halted"
 CANNOT = ("TIMEOUT", "CLIENTS_MAX", "INBOX_FULL")
 """Refusals that say nothing of the command itself; those of the journal (JOURNAL_*) do neither."""
@@ -289,6 +291,13 @@ class Flattener:
             self.say(f"the emergency log: {error}")
 
 
-def told(deeds: list[Deed]) -> str:
-    """Write what was done past the engine in one line, for the journal."""
-    return "; ".join(deed.text for deed in deeds)[:4_000]
+def told(deeds: list[Deed]) -> list[tuple[str, str]]:
+    """Write what was done past the engine for the journal: by whom, and what, a line at a time."""
+    found: list[tuple[str, str]] = []
+    for deed in deeds:
+        actor, text = found[-1] if found else ("", "")
+        if actor == deed.actor and len(text) + 2 + len(deed.text) <= TOLD_MAX:
+            found[-1] = actor, f"{text}; {deed.text}"
+        else:
+            found.append((deed.actor, deed.text))
+    return found

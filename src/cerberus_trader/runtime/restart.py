@@ -159,10 +159,9 @@ def _window_ms(settings: Settings) -> int:
 
 def events_of(mark: Mark | None, deeds: list[Deed]) -> list[OperatorEvent]:
     """Make the operator's commands that marker and log stand for."""
-    found = []
-    if deeds:
-        actor = f"{deeds[-1].actor} (without the engine)"
-        found.append(OperatorEvent(0, "halt", actor, told(deeds)))
+    found = [
+        OperatorEvent(0, "halt", f"{who} (without the engine)", what) for who, what in told(deeds)
+    ]
     if mark is not None:
         found.append(OperatorEvent(0, "halt", mark.actor, f"halt marker: {mark.reason}"))
         if mark.flatten:

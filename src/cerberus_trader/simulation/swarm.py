@@ -12,7 +12,7 @@ from cerberus_trader.simulation.faults import HIGH, Faults, draw, drawn, without
 from cerberus_trader.simulation.world import Result, simulate
 
 INVARIANTS = (
-    "every order at the venue was durable in the journal before it left",
+    "every order that adds was durable before it left, every exit unless the disk stalled",
     "every order is at the venue at most once, every entry as approved, also when tried again",
     "nothing that adds leaves while trading is stopped or blind; no exit is held back or denied",
     "every fill of the venue is booked exactly once, as it was, whatever was lost or doubled",
@@ -25,6 +25,13 @@ INVARIANTS = (
     "places and results belong to the strategy that opened them; a stop of one spares the others",
     "losses at their floor and forced closes trip, what nobody can explain freezes",
 )
+UNASKED = (
+    (("human_per_minute", "restored"), "a person traded past the engine or an older backup came"
+     " back: limits at the venue itself, that nothing was corrected, how long a stop was missing"),
+    (("clock_steps_per_minute",), "the clock was stepped: how old prices were, how late entries"
+     " left, that nothing was given up too early, how long a stop was missing"),
+)  # fmt: skip
+"""What cannot be asked of a run with one of some faults, and why."""
 SHRINK_RUNS = 60
 COUNTS = ("_per_minute", "_s")
 """How the names of rates end that are no shares of 1."""
@@ -87,6 +94,11 @@ def script_of(seed: int, faults: dict[str, float], minutes: float) -> str:
     return f"cerberus sim --seed {seed} --minutes {minutes:g}" + (
         f" --faults {named}" if named else " --faults latency_s"
     )
+
+
+def unasked(faults: dict[str, float]) -> list[str]:
+    """Say what could not be asked of a run with these faults."""
+    return [words for names, words in UNASKED if any(faults.get(name) for name in names)]
 
 
 def run_seed(job: tuple[int, float, Faults | None]) -> Result:

@@ -23,6 +23,16 @@ def test_one_run_says_what_happened_and_what_held() -> None:
     assert text.startswith("seed 7, 0.2 virtual minutes")
     assert "held: the ledger sums to exactly zero" in text and "VIOLATED" not in text
     assert text.count("  fault ") > 3
+    assert "but not asked, as the clock was stepped" in text
+
+
+def test_a_run_says_what_it_could_not_be_asked() -> None:
+    words = ("--seed", "7", "--minutes", "0.2", "--faults")
+    code, text = call(*words, "human_per_minute=0.5")
+    assert code == 0
+    assert "not asked, as a person traded past" in text and "clock was stepped" not in text
+    code, text = call(*words, "busy=0.1")
+    assert code == 0 and "held:" in text and "not asked" not in text
 
 
 def test_a_run_as_data_holds_the_line_that_repeats_it() -> None:
@@ -78,5 +88,6 @@ def test_a_run_that_fails_is_made_small_and_ends_with_one(monkeypatch: pytest.Mo
     assert code == 1
     assert "VIOLATED: " in text and "the smallest run that fails" in text
     assert "cerberus sim --seed 1 --minutes" in text
-    code, text = call("--seed", "1", "--runs", "2", "--minutes", "0.5")
-    assert code in (0, 1)  # drawn faults may not double a word
+    code, text = call("--seed", "1", "--runs", "2", "--minutes", "0.5", "--faults", "word_twice")
+    assert code == 1
+    assert "  cerberus sim --seed 1 --minutes 0.5 --faults word_twice" in text

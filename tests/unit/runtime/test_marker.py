@@ -7,7 +7,7 @@ import pytest
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.journal.lock import FolderLock, holder
-from cerberus_trader.runtime.emergency import told
+from cerberus_trader.runtime.emergency import TOLD_MAX, told
 from cerberus_trader.runtime.marker import (
     LOG_BYTES,
     LOG_NAME,
@@ -137,13 +137,22 @@ def test_a_torn_deed_is_told_as_one_that_nobody_knows_and_a_full_log_says_so(
 
 
 def test_what_was_left_becomes_an_operators_halt_that_names_who_and_what() -> None:
-    deeds = [Deed(1, "anna", "cancel entry a"), Deed(2, "bert", "close 1 ALFA")]
+    deeds = [Deed(1, "anna", "cancel entry a"), Deed(2, "anna", "close 1 ALFA")]
     first, second, third = events_of(Mark("carl", "news", 3, flatten=True), deeds)
-    assert (first.command, first.actor) == ("halt", "bert (without the engine)")
-    assert first.reason == told(deeds) == "cancel entry a; close 1 ALFA"
+    assert (first.command, first.actor) == ("halt", "anna (without the engine)")
+    assert first.reason == "cancel entry a; close 1 ALFA"
     assert (second.command, second.reason) == ("halt", "halt marker: news")
     assert (third.command, third.actor) == ("flatten", "carl")
     assert events_of(None, []) == []
+
+
+def test_everybody_is_named_and_nothing_that_was_done_is_left_out() -> None:
+    deeds = [Deed(1, "anna", "cancel a"), Deed(2, "bert", "close b"), Deed(3, "anna", "close c")]
+    assert [actor for actor, _ in told(deeds)] == ["anna", "bert", "anna"]
+    many = [Deed(n, "anna", f"close {n} of an instrument with a name") for n in range(500)]
+    lines = [text for _, text in told(many)]
+    assert "; ".join(lines) == "; ".join(deed.text for deed in many)
+    assert len(lines) > 3 and max(map(len, lines)) <= TOLD_MAX
 
 
 def test_the_holder_of_a_folder_is_named_while_it_holds_it(tmp_path: Path) -> None:
