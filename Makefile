@@ -75,7 +75,7 @@ lock: $(DEV)  ## resolve again and export both hashed locks
 
 clean:  ## forget the environment, the tools, the caches and the demo
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	@rm -rf build dist htmlcov .coverage demo
+	@rm -rf build dist htmlcov .coverage demo .peers
 	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CORE): requirements.lock pyproject.toml scripts/install.sh

@@ -32,13 +32,17 @@ While `cerberus run` is running, a changed file is validated and taken over whol
 changes nothing and is reported. A key marked *restart* refuses to change while running.
 
 `<name>` stands for the name of an entry. A table of entries keeps its default entries only while
-nobody names one; an entry `"*"` gives values to all of them. Decimals may be written as numbers
-or as text; both are read exactly. Fractions are of 1 (0.04 is 4 %).
+nobody names one; an entry `"*"` gives values to all of them. The default entries are
+`strategies.default` with `sources = ["*"]`, which takes the signals of any source, and the venue
+`paper`. **Naming a strategy drops `strategies.default`**: signals of other sources are denied then,
+closes too. Give one of yours `sources = ["*"]`, or name `default` as well. Decimals may be written
+as numbers or as text; both are read exactly. Fractions are of 1 (0.04 is 4 %).
 """
 
 ENV_HEAD = """# Every setting as an environment variable, each with its default.
-# Cerberus does not read this file by itself: export what you need, for example with
-#   set -a; . ./.env; set +a
+# Cerberus does not read this file by itself: copy the lines that you change into .env, and export
+# them with  set -a; . ./.env; set +a
+# Never export all of it: an exported default also overrides the stage's profile and the file.
 # Keys and secrets never stand here or in any configuration, only their names.
 """
 
@@ -78,14 +82,21 @@ def page(cls: type[msgspec.Struct] = Settings) -> str:
 
 
 def env_example(cls: type[msgspec.Struct] = Settings) -> str:
-    """Write the template of environment variables; entries of tables are shown as DEFAULT."""
+    """Write the template of environment variables; tables with their default entries."""
     lines = [ENV_HEAD]
+    default = cls()
     for name, items in grouped(cls):
         lines.append(f"# {name}")
         for item in items:
-            key = item.key.replace("<name>", "default").replace(".", "__").upper()
-            text = ",".join(map(str, to_plain(item.default))) if item.kind == "list" else None
-            lines.append(f"# CERBERUS_{key}={default_text(item) if text is None else text}")
+            key, value = item.key, default_text(item)
+            if ".<name>." in key:
+                table, _, field = key.partition(".<name>.")
+                entry, held = next(iter(getattr(default, table).items()))
+                key, item = f"{table}.{entry}.{field}", item._replace(default=getattr(held, field))
+                value = default_text(item)
+            if item.kind == "list":
+                value = ",".join(map(str, to_plain(item.default)))
+            lines.append(f"# CERBERUS_{key.replace('.', '__').upper()}={value}")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

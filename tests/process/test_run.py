@@ -262,6 +262,19 @@ def test_positions_are_checked_on_a_timer_and_silence_is_seen(tmp_path: Path) ->
     assert engine.end() == 0
 
 
+def test_a_head_that_only_a_replay_runs_is_told_of_at_the_start(
+    engine: Live, tmp_path: Path, config: Path
+) -> None:
+    engine.up().end()
+    assert not [line for line in engine.lines() if line.get("alert")]
+    config.write_text(CONFIG + '[strategies.trend]\nhead = "breakout"\n')
+    again = Live(tmp_path, "--config", str(config)).up()
+    assert again.end() == 0
+    (alert,) = [line for line in again.lines() if line.get("alert")]
+    assert (alert["strategy"], alert["head"]) == ("trend", "breakout")
+    assert "does not run here" in alert["event"]
+
+
 @pytest.mark.req("P-06.2")
 def test_the_log_is_json_with_correlation(engine: Live) -> None:
     engine.up().open(1)

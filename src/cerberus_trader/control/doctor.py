@@ -18,8 +18,7 @@ from cerberus_trader.journal.store import JOURNAL_NAME
 
 CORE = ("msgspec", "pydantic", "numpy", "sqlalchemy", "alembic", "typer", "rich", "structlog",
         "watchfiles", "psutil", "plotly", "cryptography")  # fmt: skip
-OPTIONAL = {"uvloop": "a faster event loop", "polars": "Parquet files: pip install "
-            "'cerberus-trader[analytics]'"}  # fmt: skip
+OPTIONAL = {"uvloop": "a faster event loop", "polars": "Parquet files"}
 DISK_MB_MIN = 512
 ANSWER_S = 3.0
 YEAR_2024_NS = 1_704_067_200_000_000_000

@@ -40,7 +40,7 @@ def root(
         False, "--version", callback=_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
-    """Paper is the default everywhere; real money takes an explicit mode."""
+    """Paper is the default everywhere; real money is refused."""
 
 
 commands_replay.register(app)

@@ -211,7 +211,8 @@ def _because(decision: Decision, row: _Judged) -> str:
     bound = sizing.BOUNDS[sized.binding]
     text = f"; the {bound} bound left {_text(Decimal(sized.bounds[sized.binding] or ZERO))}"
     if record is not None and record.inputs and record.inputs[0] < 0.0:
-        text += " (volatility is not known yet: it takes 30 bars of five minutes)"
+        text += " (volatility is not known yet: it takes 30 bars of five minutes, or of the"
+        text += " prices' own where they are longer)"
     return text
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from cerberus_trader.domain.errors import DataError
 
 WORDS_MAX = 200
+INSTALL = "install it beside Cerberus: .tools/bin/uv pip install --python .venv polars."
 NAMES = "names.json"
 
 
@@ -27,8 +28,7 @@ def read_columns(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, int
     is missing, cannot read the file, or ends over it.
     """
     if find_spec("polars") is None:
-        raise DataError("Parquet needs the extra analytics.", code="DATA_FILE",
-                        fix="pip install 'cerberus-trader[analytics]'.")  # fmt: skip
+        raise DataError("Parquet needs the library polars.", code="DATA_FILE", fix=INSTALL)
     path.open("rb").close()  # a file that is missing says so itself
     with TemporaryDirectory() as name:
         command = [sys.executable, "-m", __name__, str(path), name]

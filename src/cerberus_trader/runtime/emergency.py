@@ -75,7 +75,12 @@ def halt(folder: Path, actor: str, reason: str, wait_s: float = ANSWER_S) -> dic
         pid = holder(folder)
         if pid is None and not marked:
             raise
-    return found | {"engine": "not running" if pid is None else _ended(folder, pid)}
+    if pid is None:
+        return found | {"engine": "not running"}
+    if not marked:
+        return found | {"engine": _ended(folder, pid)}
+    # one that is still starting will obey the marker: it has the time in which others answer
+    return found | _see_to_it(folder, begun_s + wait_s)
 
 
 def _see_to_it(folder: Path, end_s: float) -> dict[str, Any]:

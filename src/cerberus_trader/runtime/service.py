@@ -264,6 +264,10 @@ class Service:
         )
         group.create_task(server.run())
         self.log.info("started", **self.about())
+        for name, strategy in self.runner.state.settings.strategies.items():
+            if strategy.head != "file":  # a replay runs it
+                self.log.alert("its head does not run here: it trades the signals that come in",
+                               strategy=name, head=strategy.head)  # fmt: skip
         await self.stop.wait()
         if self.failure is None:
             await self._shut_down()

@@ -20,7 +20,7 @@ from cerberus_trader.domain.order import Order
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """Say what a venue can do; the engine and the contract suite read it."""
+    """Say what a venue can do; a venue that the engine trades on takes brackets and holds stops."""
 
     order_types: tuple[str, ...]
     holds_stops: bool

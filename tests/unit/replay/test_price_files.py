@@ -410,6 +410,6 @@ def test_a_parquet_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 
 def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(DataError, match="extra analytics") as caught:
+    with pytest.raises(DataError, match="library polars") as caught:
         price_files.load_prices(tmp_path / "q.parquet")
     assert "pip install" in caught.value.fix

@@ -100,8 +100,9 @@ async def test_the_next_start_journals_what_every_log_holds_and_begins_anew(fold
     assert loop.state.trading == "halted"
     assert sorted(path.name for path in folder.glob("emergency*.log")) == [LOG_NAME]
     assert EmergencyLog(folder).read() == (HEADER, [])
-    (event, _) = [event for _, event in loop.rig.seen if isinstance(event, OperatorEvent)]
-    assert event.reason.startswith("an older deed; begins to close everything")
+    older, now, _ = [event for _, event in loop.rig.seen if isinstance(event, OperatorEvent)]
+    assert (older.actor, older.reason) == ("anna (without the engine)", "an older deed")
+    assert now.actor.startswith("bert") and now.reason.startswith("begins to close everything")
 
 
 def test_where_no_file_tells_the_venue_the_next_start_closes_everything(folder: Path) -> None:

@@ -118,6 +118,40 @@ def test_an_answer_that_cannot_be_read_is_none_and_a_refusal_is_one(
     assert emergency.halt(folder, "anna", "news", WAIT_S)["engine"].startswith("ended")
 
 
+@pytest.mark.parametrize(("comes_up", "words"), [(True, "halted"), (False, "ended")])
+def test_an_engine_that_still_starts_has_the_time_in_which_others_answer(
+    folder: Path, comes_up: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[frames.Request] = []
+
+    def starts(folder: Path, request: frames.Request, wait_s: float) -> dict[str, Any]:
+        asked.append(request)
+        if comes_up and len(asked) > 3:
+            return {"trading": "halted"}
+        raise NotRunning("no socket yet.", code="NOT_RUNNING")
+
+    monkeypatch.setattr(emergency, "LOOK_S", 0)
+    monkeypatch.setattr(emergency.client, "ask", starts)
+    found = emergency.halt(folder, "anna", "news", 1.0 if comes_up else WAIT_S)
+    assert found["engine"].startswith(words) and HaltMarker(folder).read() is not None
+    assert len(asked) > 3 and (holder(folder) is None) != comes_up
+
+
+def test_where_no_marker_could_be_set_an_engine_that_starts_is_ended_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[frames.Request] = []
+
+    def starts(folder: Path, request: frames.Request, wait_s: float) -> dict[str, Any]:
+        asked.append(request)
+        raise NotRunning("no socket yet.", code="NOT_RUNNING")
+
+    monkeypatch.setattr(emergency, "mark", lambda folder, mark: False)
+    monkeypatch.setattr(emergency.client, "ask", starts)
+    assert emergency.halt(folder, "anna", "news")["engine"].startswith("ended")
+    assert len(asked) == 1
+
+
 class Engine:
     """An engine that refuses a halt, and says what its trading is when asked."""
 

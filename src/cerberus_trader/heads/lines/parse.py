@@ -215,9 +215,12 @@ def _side(value: str | None, place: str) -> str:
 
 
 def _order(row: _Line, place: str) -> tuple[str, int]:
-    order, expires_ms = row.order or "market", row.expires_ms or 0
+    limited = row.limit is not None and row.side != "close"
+    order, expires_ms = row.order or ("limit" if limited else "market"), row.expires_ms or 0
     if order not in ("market", "limit", "fok"):
-        refuse(f"{place}: order", f"{order[:40]!r} is no order.", "write market or limit.")
+        refuse(f"{place}: order", f"{order[:40]!r} is no order.", "write market, limit or fok.")
+    if limited and order == "market":
+        refuse(f"{place}: limit", "a market order has no limit.", "leave out order, or limit.")
     if not 0 <= expires_ms <= EXPIRES_MS_MAX:
         refuse(f"{place}: expires_ms", "it lies outside 0 to a year.", "give milliseconds.")
     return order, expires_ms
