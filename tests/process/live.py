@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGTERM
-from typing import Any
+from typing import Any, ClassVar
 
 from cerberus_trader.domain.errors import DataError
 from cerberus_trader.runtime import frames
@@ -34,6 +34,8 @@ def until(ready: Callable[[], Any], what: str = "the condition") -> Any:
 class Live:
     """Start the engine on a folder with standard input as its market."""
 
+    started: ClassVar[list["Live"]] = []
+
     def __init__(
         self, folder: Path, *words: str, preexec: Callable[[], None] | None = None,
         measured: bool = True, program: Sequence[str] = PROGRAM,
@@ -50,6 +52,7 @@ class Live:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=folder,
                 env=environ, preexec_fn=preexec,
             )  # fmt: skip
+        self.started.append(self)
         assert self.process.stdin is not None
 
     def up(self) -> "Live":
@@ -111,6 +114,12 @@ class Live:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
         return self.finish()
+
+    def kill(self) -> None:
+        """End it in whatever state it is."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.finish()
 
     def finish(self) -> int:
         """Wait for the end and return the exit code."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGTERM
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from cerberus_trader.venues.base import AccountView, Booking
 from cerberus_trader.venues.remote.endpoint import parse_endpoint
@@ -47,6 +47,8 @@ form = "json"
 class Outside:
     """Start a venue server; `ask` speaks with it on a line of its own."""
 
+    started: ClassVar[list["Outside"]] = []
+
     def __init__(self, faults: str = "", seed: int = 1, *words: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cbv"))  # a socket's path must be short
         self.endpoint = f"unix:{self.folder / 'venue.sock'}"
@@ -62,6 +64,8 @@ class Outside:
              "--instrument", "1000PEPEUSDT=0.01", *self.words],
             stdout=subprocess.PIPE, env=environ,
         )  # fmt: skip
+        if self not in self.started:
+            self.started.append(self)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"listening\n"
 
@@ -93,6 +97,11 @@ class Outside:
             return await line.account("main"), booked, await line.ledger()
 
         return self.ask(all_of_it)
+
+    def kill(self) -> None:
+        """End it in whatever state it is."""
+        self.process.kill()
+        self.end()
 
     def end(self) -> int:
         """Stop the server and return its exit code."""

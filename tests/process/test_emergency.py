@@ -28,8 +28,8 @@ pytestmark = pytest.mark.process
 
 
 @pytest.fixture
-def venue() -> Iterator[Outside]:
-    found = Outside()
+def venue(request: pytest.FixtureRequest) -> Iterator[Outside]:
+    found = Outside("", 1, *getattr(request, "param", ()))
     yield found
     found.end()
 
@@ -98,19 +98,21 @@ def test_a_wedged_engine_is_ended_by_halt_and_starts_halted(tmp_path: Path, venu
     assert again.end() == 0
 
 
+@pytest.mark.parametrize("venue", [("--instrument", "1000SHIBUSDT=0.01")], indirect=True)
 def test_the_marker_alone_holds_back_what_adds_and_lets_exits_pass(
     tmp_path: Path, venue: Outside
 ) -> None:
     engine = holding(tmp_path, venue)
+    engine.wait(lambda s: "1000SHIBUSDT" in s["prices"], "a price of the third instrument")
     before = len(venue.held()[2].accepted)
     HaltMarker(engine.state).set(Mark("test", "past the engine", 1))
+    engine.signal(5, instrument="1000SHIBUSDT")  # first: soon the engine halts by itself
     engine.signal(3, instrument="1000PEPEUSDT", side="close")
     engine.signal(4, side="close")
     engine.wait(lambda s: not s["positions"], "the exit")
-    engine.signal(5)
     engine.wait(lambda s: s["metrics"]["not_sent"] == 1, "a refusal of the gate")
     assert len(venue.held()[2].accepted) <= before + 2
-    assert "halt marker" in engine.log.read_text()
+    until(lambda: "the halt marker is set" in engine.log.read_text(), "the gate's words")
     done = cerberus("cancel-all", "--state", engine.state, "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["command"] == "cancel_all"
     assert engine.end() == 0

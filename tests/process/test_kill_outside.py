@@ -105,8 +105,10 @@ def differences(engine: Live, venue: Outside, books: Books) -> list[str]:
     books.read()
     if sorted(books.fills) != sorted(b.trade_id for b in bookings if isinstance(b, FillReport)):
         found.append(f"fills {len(books.fills)} {len(bookings)}")
-    assert sum(sums.accounts.values()) == 0
-    assert set(sums.accepted.values()) <= {1}, "an order was accepted twice"
+    if sum(sums.accounts.values()) != 0:
+        found.append(f"the venue's ledger {sums.accounts}")
+    if not set(sums.accepted.values()) <= {1}:
+        found.append(f"an order was accepted twice: {sums.accepted}")
     return found
 
 
@@ -125,7 +127,8 @@ def settle(engine: Live, venue: Outside, books: Books) -> list[str]:
 
 def kill_often(folder: Path, venue: Outside, kills: int, seed: int) -> Tally:
     """Kill the engine so often; check after each restart."""
-    rng, config = Random(seed), venue.config(folder)
+    # answers that are lost on purpose would count as slow ones, and trip what is not tried here
+    rng, config = Random(seed), venue.config(folder, '[killswitch]\nlatency_action = "off"\n')
     books = Books(folder / "state")
     exposed, slowest, number = 0, 0.0, 0
     engine = Live(folder, "--config", str(config), measured=False).up()

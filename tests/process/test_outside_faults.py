@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,17 @@ def holding(folder: Path, engine: Live) -> Live:
     """Wait for an engine's agreement with its venue, and let it hold a position."""
     engine.up().wait(lambda s: s["prices"] and not s["unreconciled"], "agreement")
     engine.signal(1)
-    engine.wait(lambda s: s["positions"], "a position")
+    sent = ["s1"]
+
+    def held(status: dict[str, Any]) -> bool:
+        """Tell whether it holds one; an entry that a bad line lost for good is given again."""
+        judged = status["metrics"]["signals"] == len(sent)
+        if judged and not status["positions"] and not status["orders"]:
+            sent.append(f"s1-{len(sent)}")
+            engine.signal(1, id=sent[-1])
+        return bool(status["positions"])
+
+    engine.wait(held, "a position")
     return engine
 
 

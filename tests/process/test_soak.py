@@ -28,7 +28,7 @@ def test_under_a_steady_load_all_is_judged_and_questions_are_answered(
                 latest = views.find("decision_log_up_to", SEQ_MAX, 50)
                 assert len(latest) <= 50 and len(views.open_positions()) <= 4
                 shown.append(views.applied_seq())
-        return work.sent > 2_500
+        return work.sent > 2_500 and len(set(shown)) > 2
 
     try:
         work.run(asked)

@@ -69,8 +69,9 @@ def test_without_an_engine_the_exit_code_is_4(
 
 
 def test_a_command_says_who_why_and_what_came_of_it(
-    app: typer.Typer, monkeypatch: pytest.MonkeyPatch
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # a halt sets its marker in ./state, where an engine has run
     asked: list[frames.Request] = []
 
     def ask(state: Path, request: frames.Request, wait_s: float = 0.0) -> dict[str, Any]:

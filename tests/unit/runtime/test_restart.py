@@ -36,7 +36,9 @@ async def test_a_marker_set_past_a_running_engine_becomes_its_own_halt_once(
     await looks()
     assert not inbox.operator
     marker.set(Mark("anna", "news", 50))
-    await looks()
+    async with asyncio.timeout(10.0):
+        while not inbox.operator:
+            await looks()
     event = inbox.operator.popleft().event
     assert isinstance(event, OperatorEvent)
     assert (event.command, event.actor, event.reason) == ("halt", "anna", "halt marker: news")

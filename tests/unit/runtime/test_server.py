@@ -130,7 +130,7 @@ async def test_a_move_of_unknown_outcome_says_how_it_is_given_again(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its row is not durable in time, and is in the end: given again, it must not count twice."""
-    monkeypatch.setattr(server, "ANSWER_S", 0.05)
+    monkeypatch.setattr(server, "ANSWER_S", 0.5)
     synced, served.rig.sync = served.rig.sync, lambda: None  # type: ignore[method-assign]
     request = frames.Authorise("deposit", "good", "me", "more", D(250), command_id="a1")
     with pytest.raises(Refused, match="no answer in") as caught:

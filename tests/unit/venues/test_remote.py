@@ -310,10 +310,10 @@ async def test_a_heartbeat_that_is_not_answered_as_one_ends_the_line(
 
 async def test_a_half_open_line_is_found_by_its_heartbeat() -> None:
     async with serving() as (server, where):
-        line, lost = RemoteVenue(where, heartbeat_s=0.05), []
+        line, lost = RemoteVenue(where, heartbeat_s=0.5), []
         line.on_lost = lost.append
         await line.connect()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1.2)
         assert not lost
         server.half_open_until = float("inf")
         waiting = asyncio.ensure_future(line.account("main"))
