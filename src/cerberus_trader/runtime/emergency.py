@@ -300,9 +300,9 @@ def told(deeds: list[Deed]) -> list[tuple[str, str]]:
     """Write what was done past the engine for the journal: by whom, and what, a line at a time."""
     found: list[tuple[str, str]] = []
     for deed in deeds:
-        actor, text = found[-1] if found else ("", "")
-        if actor == deed.actor and len(text) + 2 + len(deed.text) <= TOLD_MAX:
-            found[-1] = actor, f"{text}; {deed.text}"
+        text = f"{found[-1][1]}; {deed.text}" if found and found[-1][0] == deed.actor else ""
+        if 0 < len(text) <= TOLD_MAX:
+            found[-1] = deed.actor, text
         else:
             found.append((deed.actor, deed.text))
     return found

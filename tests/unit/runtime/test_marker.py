@@ -149,6 +149,7 @@ def test_what_was_left_becomes_an_operators_halt_that_names_who_and_what() -> No
 def test_everybody_is_named_and_nothing_that_was_done_is_left_out() -> None:
     deeds = [Deed(1, "anna", "cancel a"), Deed(2, "bert", "close b"), Deed(3, "anna", "close c")]
     assert [actor for actor, _ in told(deeds)] == ["anna", "bert", "anna"]
+    assert told([Deed(1, "", "a torn line"), Deed(2, "", "b")]) == [("", "a torn line; b")]
     many = [Deed(n, "anna", f"close {n} of an instrument with a name") for n in range(500)]
     lines = [text for _, text in told(many)]
     assert "; ".join(lines) == "; ".join(deed.text for deed in many)
