@@ -28,8 +28,9 @@ table entries are in lower case there). Every fault is reported at once, with th
 given and what is allowed. `cerberus config check FILE` checks a file, `cerberus config show`
 prints what is in force.
 
-While `cerberus run` is running, a changed file is validated and taken over whole; a faulty one
-changes nothing and is reported. A key marked *restart* refuses to change while running.
+While `cerberus run` is running, a changed file is read once it has not changed for a tenth of a
+second, validated and taken over whole; a faulty one changes nothing and is reported. A key marked
+*restart* refuses to change while running.
 
 `<name>` stands for the name of an entry. A table of entries keeps its default entries only while
 nobody names one; an entry `"*"` gives values to all of them. The default entries are

@@ -20,6 +20,7 @@ Stamp = tuple[int, int, int] | None
 
 DEBOUNCE_MS = 50
 POLL_MS = 1_000
+RESTED_MS = 100
 
 
 class ConfigWatcher(Generic[T]):
@@ -91,10 +92,19 @@ class ConfigWatcher(Generic[T]):
         The folder is watched, not the file: editors replace files by renaming others onto them.
         """
         seen = self._stamp()
+        await self._rested()
         self.check()  # what changed between loading and watching was notified to nobody
         source = self._polled(stop, seen) if poll else self._notified(stop, seen)
         async for _ in source:
+            await self._rested()
             self.check()
+
+    async def _rested(self) -> None:
+        """Wait until the file has rested: half of a file is valid too, with the limits missing."""
+        before, now = None, self._stamp()
+        while now != before:
+            await asyncio.sleep(RESTED_MS / 1000)
+            before, now = now, self._stamp()
 
     async def _notified(self, stop: asyncio.Event, seen: Stamp) -> AsyncIterator[None]:
         """Yield at each notification of the operating system, or fall back to polling.

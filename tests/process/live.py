@@ -110,6 +110,24 @@ class Live:
 
         return self.wait(opened, "a position")
 
+    def enter(
+        self, number: int, there: Callable[[dict[str, Any]], Any], **fields: Any
+    ) -> dict[str, Any]:
+        """Give an entry until something is there; one that went lost for good is given again."""
+        status = self.wait(lambda s: True)
+        judged, working, given = status["metrics"]["signals"], len(status["orders"]), 0
+
+        def held(status: dict[str, Any]) -> bool:
+            nonlocal given
+            if there(status):
+                return True
+            if status["metrics"]["signals"] == judged + given and len(status["orders"]) == working:
+                self.signal(number, **({"id": f"s{number}-{given}"} if given else {}), **fields)
+                given += 1
+            return False
+
+        return self.wait(held, f"what signal {number} was to bring")
+
     def end(self, number: int = SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)

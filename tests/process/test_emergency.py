@@ -58,9 +58,9 @@ def started(folder: Path, venue: Outside) -> Live:
 def holding(folder: Path, venue: Outside) -> Live:
     """Start an engine with a position and a resting entry."""
     engine = started(folder, venue)
-    engine.signal(1)
-    engine.signal(2, instrument="1000PEPEUSDT", order="limit", limit=0.009)
-    engine.wait(lambda s: s["positions"] and len(s["orders"]) == 2, "a position and an entry")
+    engine.enter(1, lambda s: s["positions"] and len(s["orders"]) == 1)
+    resting = {"instrument": "1000PEPEUSDT", "order": "limit", "limit": 0.009}
+    engine.enter(2, lambda s: s["positions"] and len(s["orders"]) == 2, **resting)
     return engine
 
 

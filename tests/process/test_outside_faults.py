@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,7 @@ from cerberus_trader.journal.verify import verify
 from cerberus_trader.observe.redecide import redecide
 from cerberus_trader.runtime import frames
 from cerberus_trader.runtime.client import ask
+from cerberus_trader.runtime.service import SHUTDOWN_S
 from tests.process.live import Live
 from tests.process.outside import Outside
 from tests.process.test_kill_outside import Books, settle
@@ -38,18 +38,7 @@ def venue(request: pytest.FixtureRequest) -> Iterator[Outside]:
 def holding(folder: Path, engine: Live) -> Live:
     """Wait for an engine's agreement with its venue, and let it hold a position."""
     engine.up().wait(lambda s: s["prices"] and not s["unreconciled"], "agreement")
-    engine.signal(1)
-    sent = ["s1"]
-
-    def held(status: dict[str, Any]) -> bool:
-        """Tell whether it holds one; an entry that a bad line lost for good is given again."""
-        judged = status["metrics"]["signals"] == len(sent)
-        if judged and not status["positions"] and not status["orders"]:
-            sent.append(f"s1-{len(sent)}")
-            engine.signal(1, id=sent[-1])
-        return bool(status["positions"])
-
-    engine.wait(held, "a position")
+    engine.enter(1, lambda s: s["positions"])
     return engine
 
 
@@ -92,8 +81,10 @@ def test_another_venue_in_the_place_of_the_one_that_holds_is_told_before_it_free
     finally:
         other.end()
     alerts = [line for line in again.lines() if line.get("alert")]
-    assert alerts[0]["event"].startswith("the venue's endpoint changed while something is open")
-    assert (alerts[0]["before"], alerts[0]["now"]) == (venue.endpoint, other.endpoint)
+    words = "the venue's endpoint changed while something is open"
+    first = next(n for n, line in enumerate(alerts) if line["event"].startswith(words))
+    assert (alerts[first]["before"], alerts[first]["now"]) == (venue.endpoint, other.endpoint)
+    assert not any(line["event"] == "mismatch" for line in alerts[:first])
 
 
 @pytest.mark.req("D-08.4", "C-17.4")
@@ -160,8 +151,11 @@ def test_a_stop_that_closes_also_closes_what_fills_meanwhile(
     engine.wait(lambda s: s["prices"] and not s["unreconciled"], "agreement")
     engine.signal(1)
     engine.wait(lambda s: s["metrics"]["approved"], "an order on its way")
+    began = time.monotonic()
     assert engine.end() == 0
+    out_of_time = time.monotonic() - began >= SHUTDOWN_S
     view, _, _ = venue.held()
     told = any(line["event"] == "stopped before everything was closed" for line in engine.lines())
-    assert told is bool(view.positions)  # a stop has five seconds
+    # what was on its way as the time was over may have closed at the venue since
+    assert told is bool(view.positions) or (told and out_of_time)
     assert not [order for order in view.orders if not order.reduce_only]

@@ -137,6 +137,33 @@ async def test_the_watcher_sees_a_file_replaced_by_an_editor(
     assert desk.changes[-1].settings.risk.positions_max == 8
 
 
+@pytest.mark.req("P-02.3")
+@pytest.mark.parametrize("poll", [False, True])
+async def test_a_file_that_is_being_written_is_read_once_it_is_whole(
+    desk: Desk, poll: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cerberus_trader.config_watch.POLL_MS", 20)
+    monkeypatch.setattr("cerberus_trader.config_watch.RESTED_MS", 500)  # a slow machine writes too
+    stop = asyncio.Event()
+    task = asyncio.create_task(desk.watcher.run(stop, poll=poll))
+    await asyncio.sleep(0.6)
+    text = "[risk]\npositions_max = 8\n[cache]\nttl_ms = 1\n"
+    with desk.path.open("w") as file:  # an editor that writes in place: valid at each of its lines
+        for line in text.splitlines(keepends=True):
+            file.write(line)
+            file.flush()
+            await asyncio.sleep(0.06)
+    for _ in range(200):
+        if desk.changes:
+            break
+        await asyncio.sleep(0.02)
+    stop.set()
+    await asyncio.wait_for(task, 5)
+    (only,) = desk.changes
+    assert (only.settings.risk.positions_max, only.settings.cache.ttl_ms) == (8, 1)
+    assert desk.faults == []
+
+
 async def test_an_unwatchable_folder_falls_back_to_polling(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
