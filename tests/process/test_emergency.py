@@ -61,6 +61,8 @@ def holding(folder: Path, venue: Outside) -> Live:
     engine.enter(1, lambda s: s["positions"] and len(s["orders"]) == 1)
     resting = {"instrument": "1000PEPEUSDT", "order": "limit", "limit": 0.009}
     engine.enter(2, lambda s: s["positions"] and len(s["orders"]) == 2, **resting)
+    known = {"accepted"}  # the venue has both, and the engine knows that it has
+    engine.wait(lambda s: {o["status"] for o in s["orders"]} == known, "the venue's word")
     return engine
 
 
