@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,21 @@ class Desk:
         temporary = self.path.with_suffix(".new")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(self.path)
+
+
+@asynccontextmanager
+async def watched(desk: Desk, settle_s: float, *, poll: bool = False) -> AsyncIterator[None]:
+    """Watch while the body changes the file; end once a change was handed over, or after 4 s."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(desk.watcher.run(stop, poll=poll))
+    await asyncio.sleep(settle_s)
+    yield
+    for _ in range(200):
+        if desk.changes:
+            break
+        await asyncio.sleep(0.02)
+    stop.set()
+    await asyncio.wait_for(task, 5)
 
 
 def faults_of(desk: Desk) -> list[str]:
@@ -124,16 +141,8 @@ async def test_the_watcher_sees_a_file_replaced_by_an_editor(
     desk: Desk, poll: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cerberus_trader.config_watch.POLL_MS", 20)
-    stop = asyncio.Event()
-    task = asyncio.create_task(desk.watcher.run(stop, poll=poll))
-    await asyncio.sleep(0.3)
-    desk.write("[risk]\npositions_max = 8\n")
-    for _ in range(200):
-        if desk.changes:
-            break
-        await asyncio.sleep(0.02)
-    stop.set()
-    await asyncio.wait_for(task, 5)
+    async with watched(desk, 0.3, poll=poll):
+        desk.write("[risk]\npositions_max = 8\n")
     assert desk.changes[-1].settings.risk.positions_max == 8
 
 
@@ -144,21 +153,13 @@ async def test_a_file_that_is_being_written_is_read_once_it_is_whole(
 ) -> None:
     monkeypatch.setattr("cerberus_trader.config_watch.POLL_MS", 20)
     monkeypatch.setattr("cerberus_trader.config_watch.RESTED_MS", 500)  # a slow machine writes too
-    stop = asyncio.Event()
-    task = asyncio.create_task(desk.watcher.run(stop, poll=poll))
-    await asyncio.sleep(0.6)
     text = "[risk]\npositions_max = 8\n[cache]\nttl_ms = 1\n"
-    with desk.path.open("w") as file:  # an editor that writes in place: valid at each of its lines
-        for line in text.splitlines(keepends=True):
-            file.write(line)
-            file.flush()
-            await asyncio.sleep(0.06)
-    for _ in range(200):
-        if desk.changes:
-            break
-        await asyncio.sleep(0.02)
-    stop.set()
-    await asyncio.wait_for(task, 5)
+    async with watched(desk, 0.6, poll=poll):
+        with desk.path.open("w") as file:  # in place, as some editors do: valid at each line
+            for line in text.splitlines(keepends=True):
+                file.write(line)
+                file.flush()
+                await asyncio.sleep(0.06)
     (only,) = desk.changes
     assert (only.settings.risk.positions_max, only.settings.cache.ttl_ms) == (8, 1)
     assert desk.faults == []
@@ -172,15 +173,7 @@ async def test_an_unwatchable_folder_falls_back_to_polling(
 
     monkeypatch.setattr("watchfiles.awatch", refuse)
     monkeypatch.setattr("cerberus_trader.config_watch.POLL_MS", 20)
-    stop = asyncio.Event()
-    task = asyncio.create_task(desk.watcher.run(stop))
-    await asyncio.sleep(0.05)
-    desk.write("[risk]\npositions_max = 6\n")
-    os.utime(desk.path)
-    for _ in range(200):
-        if desk.changes:
-            break
-        await asyncio.sleep(0.02)
-    stop.set()
-    await asyncio.wait_for(task, 5)
+    async with watched(desk, 0.05):
+        desk.write("[risk]\npositions_max = 6\n")
+        os.utime(desk.path)
     assert desk.changes[-1].settings.risk.positions_max == 6
