@@ -137,7 +137,7 @@ MUTANTS = (
     Mutant("anyone enters a place that is taken", "engine/checks.py",
            'return "" if not owner or owner == case.name else owner', 'return ""'),
     Mutant("a halt is written and does not stop", "engine/operator.py",
-           '"halt": "halted"', '"halt": "active"'),
+           'return "halted"', 'return "active"'),
     Mutant("a flatten forgets what fills after it", "engine/operator.py",
            "event.reason, flatten=True)", "event.reason, flatten=False)"),
     Mutant("a strategy that is stopped only pauses", "engine/operator.py",

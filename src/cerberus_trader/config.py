@@ -35,6 +35,7 @@ SECRET_END = "_PASSPHRASE"
 """Environment names that are not settings: these, and every name that ends so."""
 DEFAULT_FILES = ("config/config.toml", "config/config.json")
 BYTES_MAX = 1_048_576
+LEVELS_MAX = 32
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,10 @@ def _validate(cls: type[T], layers: list[Layer], *, place: str) -> T:
 
     from cerberus_trader.config_models import model, to_struct
 
+    deep = [layer.name for layer in layers if _too_deep(layer.tree)]
+    if deep:
+        words = f"nested deeper than {LEVELS_MAX} levels"
+        raise ConfigError([f"{name}: {words}" for name in deep], place=place)
     merged: Tree = {}
     for layer in layers:
         merged = merge(merged, layer.tree)
@@ -218,6 +223,12 @@ def _validate(cls: type[T], layers: list[Layer], *, place: str) -> T:
         raise ConfigError(list(dict.fromkeys(lines)), place=place) from None
     built: T = to_struct(cls, valid)
     return built
+
+
+def _too_deep(value: Any, levels: int = LEVELS_MAX) -> bool:
+    """Tell whether tables or lists stand in each other beyond so many levels."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels == 0 or any(_too_deep(item, levels - 1) for item in inner)
 
 
 def _unwritable(value: Any, key: str = "") -> Iterator[str]:

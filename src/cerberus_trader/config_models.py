@@ -41,6 +41,8 @@ class EnvText(str):
 def _read_int(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float | EnvText):
         raise ValueError("not a whole number")
+    if isinstance(value, Decimal) and value.is_finite() and abs(value) >= 2**64:
+        raise ValueError("too large")  # its digits alone may be more than can be shown
     number = int(value)
     if not isinstance(value, str) and number != value:
         raise ValueError("not a whole number")

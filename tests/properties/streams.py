@@ -40,7 +40,6 @@ D = Decimal
 ZERO = D(0)
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
-STATES = {"halt": "halted", "resume": "active", "freeze": "frozen", "thaw": "active"}
 ALIVE = (Status.ACCEPTED, Status.PARTIALLY_FILLED)
 NAMES = tuple(item.name for item in ITEMS)
 COMMANDS = (
@@ -64,7 +63,7 @@ class Stream(Venue):
         self.paused: set[str] = set()
         self.off = {x for x, y in self.settings.strategies.items() if y.status != "active"}
         self.silent: set[str] = set()
-        self.trading = "active"
+        self.words: set[str] = set()
         self.flattening = False
         self.stopped: set[str] = set()
         self.forced: dict[str, str] = {}
@@ -127,7 +126,8 @@ class Stream(Venue):
     def told(self, fact: f.Fact) -> None:
         """Take notice of what the engine did by itself, or of a reset that it granted."""
         if isinstance(fact, f.TradingStateChanged) and fact.actor == "reconciliation":
-            self.trading = fact.state
+            assert fact.state == "frozen"
+            self.words.add("freeze")
         elif isinstance(fact, f.BreakerTripped):
             name = f"{fact.condition}:{fact.scope}" if fact.scope else fact.condition
             self.tripped[name] = fact.scope
@@ -270,21 +270,29 @@ class Stream(Venue):
             if isinstance(fact, f.CashMoved):
                 self.move(fact.amount)
         self.obey(command, target)
-        if command in ("halt", "resume", "flatten", "freeze", "thaw"):
-            stopped = "reducing" if self.trading == "active" else self.trading
-            if self.trading != "frozen" or command == "thaw":
-                self.trading = STATES.get(command, stopped)
+        if command in ("halt", "freeze"):
+            self.words.add(command)
         elif command in ("pause_strategy", "stop_strategy"):
             self.paused.add(target)
         elif command == "resume_strategy":
             self.paused.discard(target)
             self.off.discard(target)
 
+    @property
+    def trading(self) -> str:
+        """Tell what the words of people, and of the reconciliation, come to."""
+        if self.words:
+            return "frozen" if "freeze" in self.words else "halted"
+        return "reducing" if self.flattening else "active"
+
     def obey(self, command: str, target: str) -> None:
         """Note what a person wants closed, until trading, or the strategy, goes on."""
         if command == "flatten":
             self.flattening = True
-        elif command == "thaw" or (command == "resume" and self.trading != "frozen"):
+        elif command == "thaw":
+            self.words.discard("freeze")
+        elif command == "resume" and "freeze" not in self.words:
+            self.words.discard("halt")
             self.flattening = False
         elif command == "stop_strategy":
             self.stopped.add(target)

@@ -52,7 +52,7 @@ class Guard(RuleBasedStateMachine):
         self.release = release
         self.bench = Bench(self.settings(TIGHT))
         self.latched: dict[str, f.BreakerTripped] = {}
-        self.stopped = "active"
+        self.words: set[str] = set()
         self.cooldown_ms = TIGHT["cooldown_ms"]
         self.price = D(100)
 
@@ -126,7 +126,7 @@ class Guard(RuleBasedStateMachine):
                                  **fields)  # fmt: skip
         self.watch(step, None)
         sent = [c.order for c in step.commands if isinstance(c, SubmitOrder)]
-        if self.stopped != "active":
+        if self.words:
             assert all(order.reduce_only for order in sent)
         if side == "close" and not covered:
             assert decision(step).verdict == "approved", "exits always pass"
@@ -220,15 +220,13 @@ class Guard(RuleBasedStateMachine):
           authorised=st.booleans())  # fmt: skip
     def operate(self, command: Any, authorised: bool) -> None:
         step = self.take(OperatorEvent(self.now(), command, "t", "test", authorised=authorised))
-        if command in ("halt", "freeze"):
-            frozen = command == "freeze" or self.stopped == "frozen"
-            self.stopped = "frozen" if frozen else "halted"
-        elif (command == "resume" and self.stopped != "frozen") or (
-            command == "thaw" and authorised
-        ):
-            self.stopped = "active"
+        if command in ("halt", "freeze", "flatten"):
+            self.words.add(command)
+        elif command == "thaw" and authorised:
+            self.words.discard("freeze")
+        elif command == "resume" and "freeze" not in self.words:
+            self.words.clear()
         if command == "flatten":
-            self.stopped = "reducing" if self.stopped == "active" else self.stopped
             state = self.bench.state
             assert all(not uncovered(state, p) for p in state.positions.values())
         assert all(c.order.reduce_only for c in step.commands if isinstance(c, SubmitOrder))
@@ -270,7 +268,10 @@ class Guard(RuleBasedStateMachine):
     def the_engine_has_what_is_latched(self) -> None:
         state = self.bench.state
         assert list(state.trips) == list(self.latched)
-        assert state.trading == self.stopped
+        stops = {"freeze": "frozen", "halt": "halted", "flatten": "reducing"}
+        expected = [stopped for word, stopped in stops.items() if word in self.words]
+        assert state.trading == (expected or ["active"])[0]
+        assert state.flattening == ("flatten" in self.words)
         assert state.counters.faults == 0
 
 

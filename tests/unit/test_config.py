@@ -226,6 +226,21 @@ def test_a_missing_a_foreign_and_an_unreadable_file_are_refused(tmp_path: Path) 
         assert "cannot be read" in faults(locked)[0]
 
 
+@pytest.mark.parametrize("form", ["toml", "json"])
+def test_a_number_of_thousands_of_digits_is_a_fault_of_its_key(tmp_path: Path, form: str) -> None:
+    text = {"toml": "[risk]\npositions_max = 1e9993", "json": '{"risk":{"positions_max":1e9993}}'}
+    (line,) = faults(write(tmp_path, text[form], f"c.{form}"))
+    assert "risk.positions_max" in line
+
+
+def test_what_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    words = "nested deeper than 32 levels"
+    assert faults(**{"CERBERUS_BREAKER" + "__X" * 1_000: "1"}) == [f"the environment: {words}"]
+    path = write(tmp_path, "a" + ".a" * 500 + " = 1")
+    assert faults(path) == [f"{path}: {words}"]
+    assert "no such key" in faults(**{"CERBERUS_BREAKER" + "__X" * 20: "1"})[0]
+
+
 def test_secrets_of_the_environment_are_no_settings(tmp_path: Path) -> None:
     named = {"CERBERUS_TOKEN": "cbt_x", "CERBERUS_BACKUP_PASSPHRASE": "some words"}
     assert b"some words" not in load_settings(environ=named, folder=tmp_path).document

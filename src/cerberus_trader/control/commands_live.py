@@ -161,7 +161,7 @@ def reset_breaker(
 def thaw(
     reason: Why, token: TokenText, state: State = Path("state"), as_json: Json = False
 ) -> None:
-    """Trade again after a freeze, once you know what the engine could not explain."""
+    """End a freeze, once you know what was not explained; a halt beneath it waits for `resume`."""
     _authorise("thaw", token, reason, state, as_json)
 
 

@@ -285,7 +285,14 @@ def reset(state: State, event: Event, fact: f.BreakerReset) -> None:
 
 
 def trading_state_changed(state: State, event: Event, fact: f.TradingStateChanged) -> None:
-    """Take the operator's state of trading; a flatten holds until trading is active again."""
+    """Take the operator's state of trading; a flatten holds until trading is active again.
+
+    A freeze covers a halt, before it or after: what is halted beneath stays so when it is thawed.
+    """
+    if fact.state != "frozen":
+        state.halted = fact.state == "halted"
+    elif type(event) is OperatorEvent and event.command == "halt":
+        state.halted = True
     state.trading = fact.state
     state.flattening = fact.flatten or (state.flattening and fact.state != "active")
     state.risk_version += 1
@@ -336,6 +343,7 @@ def cash_moved(state: State, event: Event, fact: f.CashMoved) -> None:
 def faulted(state: State, event: Event, fact: f.Faulted) -> None:
     """Halt: deciding failed, so nothing new may be opened."""
     state.counters.faults += 1
+    state.halted = True
     state.trading = "frozen" if state.trading == "frozen" else "halted"
     state.risk_version += 1
 

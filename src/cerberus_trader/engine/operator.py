@@ -1,8 +1,9 @@
 """The operator: commands of people, each with the role it takes and what it does.
 
 Stopping is easy, re-arming is hard: halt, flatten and cancel need no token, and resume undoes no
-more than these; releasing a breaker, thawing and moving money need an authorised event. A flatten
-holds until trading is resumed: what still fills is closed, a close that failed is sent again.
+more than these; releasing a breaker, thawing and moving money need an authorised event. A halt and
+a flatten hold until trading is resumed, under a freeze too. While a flatten holds what still fills
+is closed, and a close that failed is sent again.
 """
 
 from decimal import Decimal
@@ -16,12 +17,7 @@ from cerberus_trader.engine.portfolio import free_balance, move_cash
 from cerberus_trader.engine.risk import flatten
 from cerberus_trader.engine.state import State
 
-STATES: dict[str, TradingState] = {
-    "halt": "halted",
-    "resume": "active",
-    "freeze": "frozen",
-    "thaw": "active",
-}
+STATES = ("halt", "resume", "freeze", "thaw")
 MOVES = ("deposit", "withdraw")
 NEEDS_TOKEN = ("thaw", *MOVES)
 
@@ -38,9 +34,7 @@ def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
     if command == "reset_breaker":
         return breaker.reset_facts(state, event)
     if command in STATES:
-        # a halt of frozen trading stays frozen: resuming must not get around the thaw
-        frozen = command == "halt" and state.trading == "frozen"
-        after = "frozen" if frozen else STATES[command]
+        after = state_after(state, command)
         facts: list[f.Fact] = [f.TradingStateChanged(after, event.actor, event.reason)]
         if command in ("halt", "freeze"):
             facts += orders.cancel_entries(state, command)
@@ -61,6 +55,15 @@ def on_operator(state: State, event: OperatorEvent) -> list[f.Fact]:
     return strategy_facts(state, event)
 
 
+def state_after(state: State, command: str) -> TradingState:
+    """Return the state of trading after a command: a freeze and a halt end with their own word."""
+    if command == "freeze" or (command == "halt" and state.trading == "frozen"):
+        return "frozen"
+    if command == "halt" or (command == "thaw" and state.halted):
+        return "halted"
+    return "reducing" if command == "thaw" and state.flattening else "active"
+
+
 def refuse(state: State, event: OperatorEvent) -> str:
     """Say why a command may not be carried out, empty if it may."""
     command = event.command
@@ -68,6 +71,8 @@ def refuse(state: State, event: OperatorEvent) -> str:
         return f"{command} needs a valid admin token"
     if command == "resume" and state.trading == "frozen":
         return "trading is frozen: thaw it with an admin token"
+    if command == "thaw" and state.trading != "frozen":
+        return "trading is not frozen: a thaw ends nothing else"
     if command in MOVES:
         return refuse_move(state, event)
     known = event.target in state.settings.strategies or event.target in state.strategies

@@ -142,7 +142,8 @@ class State(msgspec.Struct):
     of which nobody knows whether they rest at their venue; `forgotten_ns` when the newest signal
     was judged that is no longer in `seen`; `changes` the price and quantity that were asked for an
     entry, and when, until the venue tells them; `targets` how much of a place signals have
-    closed and is open; `commands` when money was moved by a command's id, and how much.
+    closed and is open; `commands` when money was moved by a command's id, and how much; `halted`
+    that trading was halted, also where a freeze covers it.
     """
 
     engine_id: str = ""
@@ -195,8 +196,10 @@ class State(msgspec.Struct):
     changes: dict[str, tuple[int, Decimal, Decimal]] = {}
     targets: dict[str, Target] = {}
     commands: dict[str, tuple[int, Decimal]] = msgspec.field(default_factory=OrderedDict)
+    halted: bool = False
 
     def __post_init__(self) -> None:
+        self.halted |= self.trading == "halted"  # a snapshot of before may not say so
         # what forgets its oldest entry: a plain dict takes longer to find it the more it forgot
         self.ended, self.trade_ids = OrderedDict(self.ended), OrderedDict(self.trade_ids)
         self.seen, self.cache = OrderedDict(self.seen), OrderedDict(self.cache)

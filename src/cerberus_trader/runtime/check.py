@@ -1,7 +1,8 @@
 """The check of the whole journal, soon after each start, in a process apart.
 
 A start reads the newest snapshot and the rows after it; older rows may be damaged all the same.
-What is found is told, and trading halts: a history that cannot be trusted is no ground for more.
+What is found is told, and trading is frozen: a history that cannot be trusted is no ground for
+more, and a resume, which takes no token, is no answer to it.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ ACTOR = "journal check"
 
 
 async def check_journal(folder: Path, inbox: Inbox, log: Log, metrics: Metrics) -> None:
-    """Verify the journal once; halt and tell where it is damaged.
+    """Verify the journal once; freeze trading and tell where it is damaged.
 
     Where that cannot be done it is told, and tried again: a machine may be short of something.
     """
@@ -41,8 +42,8 @@ async def check_journal(folder: Path, inbox: Inbox, log: Log, metrics: Metrics) 
         "; ".join(found.reasons), code="JOURNAL_DAMAGED", place=str(folder),
         fix="stop the engine, run `cerberus journal verify`, and restore a backup.",
     )  # fmt: skip
-    log.alert("the journal is damaged: trading halts", damage)
+    log.alert("the journal is damaged: trading is frozen", damage)
     try:
-        inbox.put_command(Command(OperatorEvent(0, "halt", ACTOR, "the journal is damaged")))
+        inbox.put_command(Command(OperatorEvent(0, "freeze", ACTOR, "the journal is damaged")))
     except DataError as full:
-        log.alert("the halt could not be given", full)
+        log.alert("the freeze could not be given", full)

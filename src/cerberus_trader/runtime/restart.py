@@ -20,7 +20,7 @@ from cerberus_trader.runtime.emergency import told
 from cerberus_trader.runtime.inbox import Command
 from cerberus_trader.runtime.log import Log
 from cerberus_trader.runtime.marker import Deed, EmergencyLog, HaltMarker, Header, Mark
-from cerberus_trader.runtime.trading import RESUMING, Trading
+from cerberus_trader.runtime.trading import Trading
 
 LOOK_S = 0.25
 
@@ -114,7 +114,7 @@ class LeftBehind:
         """Take the marker back when a resume is durable; tell of a longer window for entries."""
         if type(event) is ConfigEvent:
             self._widen(event)
-        if type(event) is not OperatorEvent or event.command not in RESUMING:
+        if type(event) is not OperatorEvent or event.command != "resume":
             return
         if any(type(fact) is CommandRefused for fact in facts):
             return

@@ -30,7 +30,6 @@ MS = 1_000_000
 NEVER = 2**63 - 1
 EXPIRY, SILENCE, HEALTH, DAY = range(4)
 YIELD_ITEMS = 32
-RESUMING = ("resume", "thaw")
 """After so many items without waiting the loop lets other tasks run."""
 
 
@@ -163,7 +162,7 @@ class Trading:
         now = runner.clock.now_ns()
         if hasattr(event, "marks"):
             event = replace(event, marks=self.marks())
-        if type(event) is OperatorEvent and event.command in RESUMING:
+        if type(event) is OperatorEvent and event.command == "resume":
             for before in self.before_resume():
                 runner.commit(replace(before, ts_ns=now, marks=self.marks()))
         written = runner.commit(replace(event, ts_ns=now))

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from cerberus_trader.simulation.world import World
 
 CLOSES = ("flatten", "stop_strategy")
-STOPS = ("halt", "freeze", *CLOSES)
-ENDS = ("resume", "thaw", "resume_strategy", "pause_strategy")
+ENDS = {
+    "halt": ("resume",), "flatten": ("resume",), "freeze": ("thaw",),
+    "stop_strategy": ("resume_strategy", "pause_strategy"),
+}  # fmt: skip
 """What ends a stop, of all or of its target; a strategy that is paused may keep what it holds."""
+STOPS = tuple(ENDS)
 Span = tuple[str, float, float]
 
 
@@ -39,14 +42,17 @@ def told_to_cancel(row: Row) -> str | None:
 
 def spans(rows: list[Row], times: list[float], begins: tuple[str, ...]) -> Iterator[Span]:
     """Every time for which a person has stopped something: whose (empty for all), from, until."""
-    since: dict[str, float] = {}
+    since: dict[tuple[str, str], float] = {}
     for row, when in zip(rows, times, strict=True):
         word = word_of(row)
-        if word is not None and word.command in begins:
-            since.setdefault(word.target, when)
-        elif word is not None and word.command in ENDS and word.target in since:
-            yield word.target, since.pop(word.target), when
-    for scope, begun in since.items():
+        if word is None:
+            continue
+        if word.command in begins:
+            since.setdefault((word.command, word.target), when)
+        for stop, scope in list(since):
+            if scope == word.target and word.command in ENDS[stop]:
+                yield scope, since.pop((stop, scope)), when
+    for (_, scope), begun in since.items():
         yield scope, begun, math.inf
 
 

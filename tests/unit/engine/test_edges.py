@@ -359,6 +359,17 @@ def test_frozen_trading_stays_frozen_until_it_is_thawed(monkeypatch: pytest.Monk
     monkeypatch.setattr(risk, "judge", lambda case: 1 / 0)
     bench.signal()
     assert bench.state.counters.faults == 1 and bench.state.trading == "frozen"
+    bench.take(OperatorEvent(bench.now, "thaw", "ann", authorised=True))
+    assert bench.state.trading == "halted"
+
+
+def test_a_fault_beneath_a_freeze_halts_once_it_is_thawed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.take(OperatorEvent(bench.now, "freeze", "ann"))
+    monkeypatch.setattr(risk, "judge", lambda case: 1 / 0)
+    bench.signal()
+    bench.take(OperatorEvent(bench.now, "thaw", "ann", authorised=True))
+    assert bench.state.counters.faults == 1 and bench.state.trading == "halted"
 
 
 def test_a_day_that_begins_with_a_signal_is_based_on_the_signals_prices() -> None:

@@ -334,6 +334,30 @@ def test_halt_resume_freeze_thaw() -> None:
     assert bench.state.trading == "active"
 
 
+@pytest.mark.req("E-9.1.1")
+@pytest.mark.parametrize(
+    ("before", "after", "thawed"),
+    [(["halt"], [], "halted"), ([], ["halt"], "halted"), (["flatten"], [], "reducing"),
+     ([], ["flatten"], "reducing"), (["flatten", "halt"], [], "halted"), ([], [], "active"),
+     (["halt", "resume"], [], "active"), (["halt"], ["resume", "thaw"], "halted")],
+)  # fmt: skip
+def test_a_thaw_ends_a_freeze_and_no_halt_or_flatten_beneath_it(
+    before: list[Any], after: list[Any], thawed: str
+) -> None:
+    bench = Bench()
+    for command in (*before, "freeze", *after):
+        bench.take(OperatorEvent(bench.now, command, "ann"))
+        assert bench.state.trading == "frozen" or command in before
+    bench.take(OperatorEvent(bench.now, "thaw", "ann", authorised=True))
+    assert bench.state.trading == thawed
+    assert bench.state.flattening == ("flatten" in before + after)
+    (again,) = bench.take(OperatorEvent(bench.now, "thaw", "ann", authorised=True)).facts
+    assert isinstance(again, f.CommandRefused) and "not frozen" in again.reason
+    assert bench.state.trading == thawed
+    bench.take(OperatorEvent(bench.now, "resume", "ann"))
+    assert bench.state.trading == "active" and not bench.state.flattening
+
+
 def test_strategies_pause_resume_and_stop() -> None:
     bench = Bench()
     bench.open()

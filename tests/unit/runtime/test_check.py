@@ -37,7 +37,7 @@ async def test_a_whole_journal_is_verified_in_silence(state: Path) -> None:
     assert counts == {"verified_seq": verify(state).last_seq} and not inbox.operator
 
 
-async def test_an_old_damaged_row_halts_trading_and_is_told(state: Path) -> None:
+async def test_an_old_damaged_row_freezes_trading_and_is_told(state: Path) -> None:
     with sqlite3.connect(state / "journal.db") as connection:
         connection.executescript(
             "DROP TRIGGER journal_no_update; UPDATE journal SET body = x'00' WHERE seq = 2"
@@ -49,7 +49,7 @@ async def test_an_old_damaged_row_halts_trading_and_is_told(state: Path) -> None
     assert lines[0]["alert"] and lines[0]["code"] == "JOURNAL_DAMAGED" and "row 2" in str(lines[0])
     assert counts["journal_faults"] == 1
     (command,) = inbox.operator
-    assert getattr(command.event, "command", "") == "halt"
+    assert getattr(command.event, "command", "") == "freeze"
 
 
 async def test_a_check_that_cannot_run_is_told_and_tried_again(
