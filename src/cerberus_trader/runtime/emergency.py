@@ -167,7 +167,7 @@ def flatten(folder: Path, actor: str, reason: str, say: Callable[[str], None]) -
     flat = asyncio.run(done.run(begun_s))
     if not flat:
         raise SystemFailure("not everything is closed.", code="NOT_FLAT", place=header.endpoint,
-                            fix="run it again: what it did is not doubled.")  # fmt: skip
+                            fix="see to the venue, and run it again.")  # fmt: skip
     return found | {"flat": True, "done": done.done}
 
 
@@ -268,7 +268,8 @@ class Flattener:
         return await self.line.account(self.header.account)
 
     async def _ask(self, what: Callable[[], Awaitable[T]]) -> T:
-        """Ask until there is an answer; the whole has its own end."""
+        """Ask until there is an answer, saying each reason once; the whole has its own end."""
+        said = ""
         while True:
             try:
                 async with asyncio.timeout(REQUEST_S):
@@ -278,9 +279,12 @@ class Flattener:
                     return await what()
             except VenueLost as error:
                 self._connected = False
-                self.say(f"no answer: {error.message}")
+                silence = f"no answer: {error.message}"
             except TimeoutError:
-                self.say("no answer in time")
+                silence = "no answer in time"
+            if silence != said:
+                self.say(f"{silence}; it is asked again")
+            said = silence
             await asyncio.sleep(PAUSE_S)
 
     def _on_lost(self, reason: str) -> None:

@@ -4,13 +4,13 @@ import asyncio
 import errno
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import msgspec
 import pytest
 
 from cerberus_trader.domain.commands import CancelOrder
-from cerberus_trader.domain.errors import DataError, SystemFailure
+from cerberus_trader.domain.errors import DataError, SystemFailure, VenueLost
 from cerberus_trader.domain.events import ConfigEvent, OperatorEvent
 from cerberus_trader.domain.execution import VenueOrder
 from cerberus_trader.journal.lock import FolderLock
@@ -70,6 +70,28 @@ def tear(path: Path) -> bytes:
 def run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     said: list[str] = []
     return emergency.flatten(folder, "bert", "", said.append), said
+
+
+class Silent(Flat):
+    """A venue that is not there for some requests."""
+
+    left: ClassVar[list[str]] = []
+
+    async def account(self, account: str) -> AccountView:
+        if self.left:
+            raise VenueLost(self.left.pop())
+        return await super().account(account)
+
+
+def test_a_venue_that_does_not_answer_is_said_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emergency, "RemoteVenue", Silent)
+    monkeypatch.setattr(Silent, "left", ["refused."] * 5 + ["no route."] * 5)
+    found, said = run(folder)
+    assert found["flat"] and not Silent.left
+    words = [line.split(";")[0] for line in said if line.startswith("no answer")]
+    assert words == ["no answer: no route.", "no answer: refused."]
 
 
 @pytest.mark.req("E-9.1.1")

@@ -87,6 +87,8 @@ async def test_a_resume_takes_the_mark_back_whatever_the_clock_said_when_it_was_
     resume = OperatorEvent(loop.rig.clock.now_ns(), "resume", "anna")
     left.take(9, resume, (CommandRefused("resume", "anna", "frozen"),))
     assert marker.is_set()
+    left.take(9, OperatorEvent(loop.rig.clock.now_ns(), "thaw", "anna", authorised=True), ())
+    assert marker.is_set(), "a thaw ends no halt"
     left.take(9, resume, ())
     assert not marker.is_set()
 
